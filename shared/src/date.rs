@@ -1,0 +1,54 @@
+//! Points in time as the wire and the table show them: UTC, to the microsecond, as Django REST framework prints them.
+
+use std::fmt;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A point in time, in UTC, to the microsecond: `2026-11-23T09:45:23.123456Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(DateTime<Utc>);
+
+impl Date {
+    /// Now, by this machine's clock.
+    pub fn now() -> Self {
+        Self(Utc::now().trunc_subsecs(6))
+    }
+
+    /// Seconds since 1970, the unit of the table's `expires_at`.
+    pub fn epoch_seconds(self) -> i64 {
+        self.0.timestamp()
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.format("%Y-%m-%dT%H:%M:%S%.6fZ").fmt(f)
+    }
+}
+
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Date {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text).map(|date| Self(date.to_utc())).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_digits_always() {
+        let date: Date = serde_json::from_str("\"2026-11-23T09:45:23Z\"").unwrap();
+        assert_eq!(date.to_string(), "2026-11-23T09:45:23.000000Z");
+        let now = Date::now();
+        assert_eq!(serde_json::from_str::<Date>(&serde_json::to_string(&now).unwrap()).unwrap(), now);
+    }
+}

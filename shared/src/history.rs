@@ -1,0 +1,112 @@
+//! The history of a chat session: its messages, oldest first, a page at a time.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::{
+    Confab, Result,
+    date::Date,
+    log::{Entry, EntryId, EntryType, LAST_ID},
+    page::Page,
+    session::Uri,
+    table::read,
+    user::{User, UserId},
+    visit::Visit,
+};
+
+/// A page of a chat's history.
+#[derive(Debug, Serialize)]
+pub struct History {
+    id: u64,
+    uri: Uri,
+    last_id: EntryId,
+    messages: Vec<Said>,
+    /// The address of the page after this one, where there is one.
+    next: Option<String>,
+    /// The address of the page before this one, where there is one.
+    previous: Option<String>,
+}
+
+/// A message in a history.
+#[derive(Debug, Serialize)]
+struct Said {
+    id: EntryId,
+    user: User,
+    message: String,
+    create_date: Date,
+}
+
+impl Confab {
+    /// Reads a page of a chat's history; `url` is the address by which it was asked for.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`].
+    pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
+        let session = visit.as_member()?;
+        let uri = &visit.uri;
+        let (entries, more) = self.messages(uri, page).await?;
+        let mut users: HashMap<UserId, User> = [(visit.caller.user.id, visit.caller.user.clone())].into();
+        let strangers: Vec<UserId> =
+            entries.iter().map(|entry| entry.user_id).filter(|id| !users.contains_key(id)).collect();
+        users.extend(self.users(strangers).await?);
+        let (first, last) = (entries.first().map(|entry| entry.id), entries.last().map(|entry| entry.id));
+        let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
+        let older = |id| Page { after: None, before: Some(id), limit: page.limit }.link(url);
+        let (next, previous) = match (page.after, page.before) {
+            (Some(after), _) => {
+                let (first, last) = (first.unwrap_or(after + 1), last.unwrap_or(after));
+                (more.then(|| newer(last)), (after > 0).then(|| older(first)))
+            }
+            (None, before) => {
+                let next = before.filter(|before| *before <= session.last_id).map(|before| newer(last.unwrap_or(before - 1)));
+                (next, first.filter(|_| more).map(older))
+            }
+        };
+        let messages = entries.into_iter().filter_map(|entry| said(entry, &users)).collect();
+        Ok(History { id: session.id, uri: uri.clone(), last_id: session.last_id, messages, next, previous })
+    }
+
+    /// The messages of a page, oldest first, and whether there are more in its direction.
+    async fn messages(&self, uri: &Uri, page: &Page) -> Result<(Vec<Entry>, bool)> {
+        let first = page.after.unwrap_or(0) + 1;
+        let last = page.before.map_or(LAST_ID, |before| before.saturating_sub(1));
+        // One more than asked for tells whether there are more.
+        let mut pages = self.log_pages(uri, first, last).limit((page.limit + 1).max(100));
+        let backward = page.after.is_none();
+        if backward {
+            pages = pages.backward();
+        }
+        let mut messages: Vec<Entry> = Vec::new();
+        let mut seen = page.after;
+        'pages: while messages.len() <= page.limit
+            && let Some(items) = pages.next().await?
+        {
+            for item in &items {
+                let entry: Entry = read(item)?;
+                // What is newer than a hole is not told yet: see `log::without_holes`.
+                if seen.is_some_and(|seen| entry.id.abs_diff(seen) != 1) {
+                    if !backward {
+                        break 'pages;
+                    }
+                    messages.clear();
+                }
+                seen = Some(entry.id);
+                if entry.kind == EntryType::Message {
+                    messages.push(entry);
+                }
+            }
+        }
+        let more = messages.len() > page.limit;
+        messages.truncate(page.limit);
+        if backward {
+            messages.reverse();
+        }
+        Ok((messages, more))
+    }
+}
+
+fn said(entry: Entry, users: &HashMap<UserId, User>) -> Option<Said> {
+    let user = users.get(&entry.user_id)?.clone();
+    Some(Said { id: entry.id, user, message: entry.message?, create_date: entry.create_date })
+}

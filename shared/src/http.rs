@@ -1,0 +1,146 @@
+//! Requests and answers over HTTP, as the endpoints see them.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use crate::{
+    Error, Result, fields::Fields, message::IdempotencyKey, page::Page, session::Uri, token::Token,
+};
+
+/// A request, free of any gateway's format.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The address that was asked for, with scheme and host where the gateway gives them.
+    pub url: http::Uri,
+    /// The values of the route's variables.
+    pub parameters: HashMap<String, String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The token that the request came with.
+    ///
+    /// # Errors
+    /// As [`Token::from_authorization`].
+    pub fn token(&self) -> Result<Option<Token>> {
+        Token::from_authorization(self.headers.get(AUTHORIZATION))
+    }
+
+    /// The chat session in the path, or nothing where that cannot be one.
+    pub fn uri(&self) -> Option<Uri> {
+        self.parameters.get("uri")?.parse().ok()
+    }
+
+    /// The fields of the body.
+    ///
+    /// # Errors
+    /// As [`Fields::read`].
+    pub async fn fields(&self) -> Result<Fields> {
+        Fields::read(&self.headers, &self.body).await
+    }
+
+    /// Which page of a history is asked for.
+    ///
+    /// # Errors
+    /// As [`Page::read`].
+    pub fn page(&self) -> Result<Page> {
+        Page::read(self.url.query().unwrap_or_default())
+    }
+
+    /// The `Idempotency-Key` header.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it is not a key.
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>> {
+        let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
+        String::from_utf8_lossy(value.as_bytes()).parse().map(Some)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body: JSON, or nothing.
+    pub body: String,
+}
+
+impl Answer {
+    /// 200 with a body.
+    ///
+    /// # Errors
+    /// When the body cannot be written as JSON.
+    pub fn ok(body: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// 201 with a body.
+    ///
+    /// # Errors
+    /// When the body cannot be written as JSON.
+    pub fn created(body: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::CREATED, body)
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: String::new() }
+    }
+
+    /// 308 to another path.
+    ///
+    /// # Errors
+    /// When the path cannot stand in a header.
+    pub fn moved(path: &str) -> Result<Self> {
+        let location = HeaderValue::from_str(path).map_err(|_| Error::NotFound)?;
+        let answer = Self::json(StatusCode::PERMANENT_REDIRECT, &serde_json::json!({ "detail": "Moved." }))?;
+        Ok(answer.with(LOCATION, location))
+    }
+
+    fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_string(body).map_err(Error::internal)?;
+        let answer = Self { status, headers: HeaderMap::new(), body };
+        Ok(answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json")))
+    }
+
+    /// With one more header.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// The one place where an error becomes an HTTP answer, and where it is logged.
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        error.log();
+        let headers = match &error {
+            Error::NotAuthenticated | Error::BadCredentials(_) => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Token")))
+            }
+            Error::MethodNotAllowed { allow, .. } => HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow)),
+            Error::Busy(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
+        };
+        let answer = Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: headers.into_iter().collect(),
+            body: error.body().to_string(),
+        };
+        answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+}

@@ -1,0 +1,81 @@
+//! Confab's domain: accounts, chat sessions and their logs, the table they live in, the exchange they are published
+//! to, and the words spoken over HTTP and WebSocket.
+//!
+//! Nothing here knows Lambda: a function parses its event, calls one method of [`Confab`], and answers.
+
+#![deny(clippy::unwrap_used)]
+
+pub mod connection;
+pub mod date;
+pub mod environment;
+pub mod error;
+pub mod exchange;
+pub mod fanout;
+pub mod fields;
+pub mod history;
+pub mod http;
+pub mod log;
+pub mod message;
+pub mod page;
+pub mod password;
+pub mod registration;
+pub mod session;
+pub mod sockets;
+pub mod table;
+pub mod token;
+pub mod user;
+pub mod visit;
+pub mod websocket;
+
+use environment::Environment;
+use exchange::{DeadLetters, Exchange};
+use sockets::Sockets;
+use table::Table;
+
+pub use error::Error;
+
+/// A result of the domain.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a function works with: one client per AWS service that its environment names, built once per sandbox.
+///
+/// The template names in each function's environment only what that function uses, so a cold start pays for no more.
+#[derive(Debug)]
+pub struct Confab {
+    table: Table,
+    exchange: Option<Exchange>,
+    sockets: Option<Sockets>,
+    dead_letters: Option<DeadLetters>,
+}
+
+impl Confab {
+    /// Builds the clients from `TABLE_NAME` and, where set, `TOPIC_ARN`, `WEBSOCKET_ENDPOINT` and
+    /// `DEAD_LETTER_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// When a variable that every function needs is missing.
+    pub fn new(environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            table: Table::new(environment)?,
+            exchange: Exchange::new(environment),
+            sockets: Sockets::new(environment),
+            dead_letters: DeadLetters::new(environment),
+        })
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(crate) fn exchange(&self) -> Result<&Exchange> {
+        self.exchange.as_ref().ok_or_else(|| Error::internal("TOPIC_ARN is not set"))
+    }
+
+    pub(crate) fn sockets(&self) -> Result<&Sockets> {
+        self.sockets.as_ref().ok_or_else(|| Error::internal("WEBSOCKET_ENDPOINT is not set"))
+    }
+
+    pub(crate) fn dead_letters(&self) -> Result<&DeadLetters> {
+        self.dead_letters.as_ref().ok_or_else(|| Error::internal("DEAD_LETTER_QUEUE_URL is not set"))
+    }
+}

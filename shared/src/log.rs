@@ -1,0 +1,243 @@
+//! The log of a chat session: everything that happens in it, numbered from 1 without gaps.
+//!
+//! **Invariant.** An entry is written in one transaction with the step of its session's `last_id` and with the state that it
+//! changes. So whoever has seen n knows that everything below n exists, and "everything after n" is a complete answer.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Confab, Error, Result,
+    date::Date,
+    session::{Session, Uri},
+    table::{Item, Key, Pages, Reason, Transacted, Write, read},
+    user::{User, UserId},
+};
+
+/// The number of an entry in its log. Log ids start at 1; 0 stands for "none yet".
+pub type EntryId = u64;
+
+/// The highest id that JSON numbers carry exactly in every client.
+pub const LAST_ID: EntryId = (1 << 53) - 1;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryType {
+    /// Somebody said something.
+    Message,
+    /// Somebody came in.
+    Joined,
+}
+
+/// An entry as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The number in the log.
+    #[serde(rename = "sk", with = "padded")]
+    pub id: EntryId,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EntryType,
+    /// Who did it, or whom it happened to.
+    pub user_id: UserId,
+    /// What was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When.
+    pub create_date: Date,
+}
+
+/// An entry as clients and the exchange see it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Notice<'a> {
+    #[serde(rename = "type")]
+    kind: EntryType,
+    uri: &'a Uri,
+    id: EntryId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    user: &'a User,
+    create_date: Date,
+}
+
+impl Entry {
+    /// The entry as clients and the exchange see it.
+    pub fn notice<'a>(&'a self, uri: &'a Uri, user: &'a User) -> Notice<'a> {
+        let Self { id, kind, create_date, .. } = *self;
+        Notice { kind, uri, id, message: self.message.as_deref(), user, create_date }
+    }
+}
+
+/// Numbers as sort keys: sixteen digits, so that their order as text is their order as numbers.
+mod padded {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::sort_key(*id))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+fn sort_key(id: EntryId) -> String {
+    format!("{id:016}")
+}
+
+fn partition(uri: &Uri) -> String {
+    format!("LOG#{uri}")
+}
+
+/// Something that happened and has no number yet.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// What happened.
+    pub kind: EntryType,
+    /// Who did it, or whom it happened to.
+    pub user_id: UserId,
+    /// What was said.
+    pub message: Option<String>,
+}
+
+/// How an append ended.
+#[derive(Debug)]
+pub enum Appended {
+    /// These entries are in the log.
+    Written(Vec<Entry>),
+    /// The condition of the change with this index did not hold, of this item.
+    Refused(usize, Option<Item>),
+}
+
+impl Confab {
+    /// Appends entries to a log, in one transaction with the changes that `changes` makes of them. `last_id` is the last
+    /// known id of the log; if the log has grown since, the append is tried again behind what has come.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if others kept coming first for too long.
+    pub async fn append(
+        &self,
+        uri: &Uri,
+        last_id: EntryId,
+        happenings: &[Happening],
+        changes: impl Fn(&[Entry]) -> Result<Vec<Write>>,
+    ) -> Result<Appended> {
+        let mut last_id = last_id;
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(4))
+            .with_max_delay(Duration::from_millis(400))
+            .with_factor(1.5)
+            .with_max_times(24)
+            .with_jitter()
+            .build();
+        loop {
+            let create_date = Date::now();
+            let entries: Vec<Entry> = (last_id + 1..)
+                .zip(happenings)
+                .map(|(id, Happening { kind, user_id, message })| Entry {
+                    id,
+                    kind: *kind,
+                    user_id: *user_id,
+                    message: message.clone(),
+                    create_date,
+                })
+                .collect();
+            let mut writes = vec![Session::advance(uri, last_id, entries.len(), create_date)?];
+            for entry in &entries {
+                writes.push(Write::put(Key::new(partition(uri), sort_key(entry.id)), entry)?.if_absent());
+            }
+            let own = writes.len();
+            writes.extend(changes(&entries)?);
+            let Transacted::Refused(reasons) = self.table().transact(writes).await? else {
+                return Ok(Appended::Written(entries));
+            };
+            let (log, changes) = reasons.split_at(own.min(reasons.len()));
+            for (index, reason) in changes.iter().enumerate() {
+                if let Reason::Condition(item) = reason {
+                    return Ok(Appended::Refused(index, item.clone()));
+                }
+            }
+            match log.first() {
+                Some(Reason::Condition(Some(session))) => last_id = read::<Session>(session)?.last_id,
+                Some(Reason::Condition(None)) => return Err(Error::NotFound),
+                _ => {}
+            }
+            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+        }
+    }
+
+    /// The entries after `after`, in order, until there are no more or `enough` says so of what there is.
+    pub(crate) async fn entries_after(
+        &self,
+        uri: &Uri,
+        after: EntryId,
+        mut enough: impl FnMut(&[Entry]) -> bool,
+    ) -> Result<Vec<Entry>> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut pages = self.log_pages(uri, after + 1, LAST_ID);
+        while let Some(page) = pages.next().await? {
+            for item in &page {
+                entries.push(read(item)?);
+            }
+            if enough(&entries) {
+                break;
+            }
+        }
+        Ok(without_holes(entries, after))
+    }
+
+    pub(crate) fn log_pages(&self, uri: &Uri, first: EntryId, last: EntryId) -> Pages<'_> {
+        self.table().pages(partition(uri), sort_key(first), sort_key(last))
+    }
+}
+
+/// The entries up to the first hole. A query may see a transaction half done
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>, "read-committed"), so an entry
+/// can show before its predecessor does; what is behind such a hole is not told yet.
+fn without_holes(entries: Vec<Entry>, after: EntryId) -> Vec<Entry> {
+    (after + 1..).zip(entries).take_while(|(id, entry)| *id == entry.id).map(|(_, entry)| entry).collect()
+}
+
+/// Something on the exchange, of which only this much matters here.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hint {
+    pub(crate) uri: Uri,
+    #[serde(default)]
+    pub(crate) id: Option<EntryId>,
+}
+
+impl Hint {
+    /// Reads a hint: a JSON object with a `uri`, and an `id` where it is about a log entry.
+    pub(crate) fn read(object: &Value) -> Option<Self> {
+        let hint = Self::deserialize(object).ok()?;
+        hint.id.is_none_or(|id| (1..=LAST_ID).contains(&id)).then_some(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(id: EntryId) -> Entry {
+        Entry { id, kind: EntryType::Message, user_id: UserId(1), message: Some("x".into()), create_date: Date::now() }
+    }
+
+    #[test]
+    fn nothing_is_told_from_behind_a_hole() {
+        let ids = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+        assert_eq!(ids(without_holes([5, 6, 8].map(entry).into(), 4)), [5, 6]);
+        assert_eq!(ids(without_holes([6, 7].map(entry).into(), 4)), [0; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn sort_keys_sort_as_numbers(a in 0..=LAST_ID, b in 0..=LAST_ID) {
+            prop_assert_eq!(sort_key(a).cmp(&sort_key(b)), a.cmp(&b));
+        }
+    }
+}

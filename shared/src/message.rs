@@ -1,0 +1,202 @@
+//! Posting a message, once, however often the request is repeated.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Confab, Error, Result,
+    date::Date,
+    error::Invalid,
+    fields::Fields,
+    log::{Appended, EntryId, EntryType, Entry, Happening},
+    session::{Member, Uri},
+    table::{Key, Write, read},
+    user::{User, UserId},
+    visit::Visit,
+};
+
+/// A message has so many characters (Unicode scalar values) at most.
+pub const MESSAGE_CHARACTERS: usize = 2000;
+
+/// An idempotency key is remembered so long, in seconds: a day.
+const REMEMBERED_SECONDS: i64 = 24 * 3600;
+
+/// A message that may be posted: 1 to 2,000 characters, none of them NUL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(String);
+
+impl Message {
+    /// Reads the field `message`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says what is wrong with it.
+    pub fn read(fields: &Fields) -> Result<Self> {
+        let problem = match fields.get("message") {
+            None => "This field is required.".to_owned(),
+            Some(Value::Null) => "This field may not be null.".to_owned(),
+            Some(Value::String(text)) if text.is_empty() => "This field may not be blank.".to_owned(),
+            Some(Value::String(text)) if text.contains('\0') => "Null characters are not allowed.".to_owned(),
+            Some(Value::String(text)) if text.chars().count() > MESSAGE_CHARACTERS => {
+                format!("Ensure this field has no more than {MESSAGE_CHARACTERS} characters.")
+            }
+            Some(Value::String(text)) => return Ok(Self(text.clone())),
+            Some(_) => "Not a valid string.".to_owned(),
+        };
+        Err(Invalid::field("message", problem).into())
+    }
+
+    /// What makes two requests with one key the same.
+    fn fingerprint(&self) -> String {
+        hex::encode(Sha256::digest(self.0.as_bytes()))
+    }
+}
+
+/// A name that a client gives to a request, so that repeating it does not post twice: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl FromStr for IdempotencyKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        match fits {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Error::Malformed("An idempotency key has 1 to 255 visible ASCII characters.".to_owned())),
+        }
+    }
+}
+
+/// What was posted with an idempotency key, as stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Posted {
+    id: EntryId,
+    fingerprint: String,
+    create_date: Date,
+    expires_at: i64,
+}
+
+impl Posted {
+    pub(crate) fn key(uri: &Uri, user_id: UserId, key: &IdempotencyKey) -> Key {
+        Key::new(format!("KEY#{uri}#{user_id}#{}", key.0), "KEY")
+    }
+}
+
+/// The answer to posting.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    status: &'static str,
+    uri: Uri,
+    message: String,
+    user: User,
+    /// The message's id in the log.
+    pub id: EntryId,
+    /// When it was posted.
+    pub create_date: Date,
+}
+
+impl Confab {
+    /// Posts a message: one transaction, one publication. With a key that was used before it answers as it did then, and
+    /// publishes again, in case the first try got no further than the table; the exchange swallows the repeat.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message.
+    pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
+        let session = visit.as_member()?;
+        let (uri, user_id) = (&visit.uri, visit.caller.user.id);
+        let entry = match &visit.posted {
+            Some(posted) => posted.entry(user_id, &message)?,
+            None => self.append_message(uri, session.last_id, user_id, &message, key).await?,
+        };
+        let users = [(user_id, visit.caller.user.clone())].into();
+        self.publish_entries(uri, std::slice::from_ref(&entry), &users).await;
+        Ok(Receipt {
+            status: "SUCCESS",
+            uri: uri.clone(),
+            message: message.0,
+            user: visit.caller.user.clone(),
+            id: entry.id,
+            create_date: entry.create_date,
+        })
+    }
+
+    async fn append_message(
+        &self,
+        uri: &Uri,
+        last_id: EntryId,
+        user_id: UserId,
+        message: &Message,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Entry> {
+        let happening = Happening { kind: EntryType::Message, user_id, message: Some(message.0.clone()) };
+        let changes = |entries: &[Entry]| {
+            let mut writes = vec![Member::still(uri, user_id)];
+            for (key, entry) in key.iter().zip(entries) {
+                let posted = Posted {
+                    id: entry.id,
+                    fingerprint: message.fingerprint(),
+                    create_date: entry.create_date,
+                    expires_at: entry.create_date.epoch_seconds() + REMEMBERED_SECONDS,
+                };
+                writes.push(Write::put(Posted::key(uri, user_id, key), &posted)?.if_absent());
+            }
+            Ok(writes)
+        };
+        match self.append(uri, last_id, &[happening], changes).await? {
+            Appended::Written(entries) => {
+                entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
+            }
+            // The same request was under way twice, and the other one was first.
+            Appended::Refused(1, Some(posted)) => read::<Posted>(&posted)?.entry(user_id, message),
+            Appended::Refused(..) => Err(Error::Forbidden("You are not a member of this chat.")),
+        }
+    }
+}
+
+impl Posted {
+    /// The entry that was written then, if it was for this message.
+    fn entry(&self, user_id: UserId, message: &Message) -> Result<Entry> {
+        if self.fingerprint != message.fingerprint() {
+            return Err(Error::KeyReused);
+        }
+        Ok(Entry {
+            id: self.id,
+            kind: EntryType::Message,
+            user_id,
+            message: Some(message.0.clone()),
+            create_date: self.create_date,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Message> {
+        Message::read(&Fields::from_value(json!({ "message": value })).unwrap())
+    }
+
+    #[test]
+    fn bounds_are_characters() {
+        assert!(read(json!("é".repeat(2000))).is_ok());
+        for wrong in [json!("é".repeat(2001)), json!(""), json!("a\0b"), json!(5), json!(null), json!(["a"]), json!(true)] {
+            assert!(matches!(read(wrong.clone()), Err(Error::Invalid(_))), "{wrong}");
+        }
+        assert!(read(json!("  ")).is_ok(), "the original keeps white space");
+    }
+
+    proptest! {
+        #[test]
+        fn keys_cannot_reach_into_each_other(user in 0..20_u64, key in "[ -~]{1,20}", other_user in 0..20_u64, other in "[ -~]{1,20}") {
+            let uri: Uri = "0123456789abcde".parse().unwrap();
+            let place = |user, key: &str| Posted::key(&uri, UserId(user), &key.parse().unwrap());
+            prop_assert_eq!(place(user, &key) == place(other_user, &other), (user, &key) == (other_user, &other));
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Registering, logging in and out, and changing the password: djoser's endpoints, with its checks and words.
+
+use email_address::{EmailAddress, Options};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Confab, Error, Result,
+    connection,
+    date::Date,
+    error::Invalid,
+    fields::{Fields, Text},
+    password::{self, Verdict},
+    table::{Applied, Key, Transacted, Write},
+    token::{StoredToken, Token, TokenHash},
+    user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, Username, normalized},
+    visit::Caller,
+};
+
+const EMAIL_CHARACTERS: usize = 254;
+/// Hashing a longer one would be work for the asking; Django takes 4,096 since CVE-2013-1443 taught it so.
+const PASSWORD_CHARACTERS: usize = 4096;
+
+/// The integer ids that the wire format shows are counted by one item each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counter {
+    User,
+    Chat,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Count {
+    last_id: u64,
+}
+
+impl Confab {
+    /// The next id. An id that is taken and then not used leaves a gap, as a database's sequence does.
+    pub(crate) async fn next_id(&self, counter: Counter) -> Result<u64> {
+        let pk = match counter {
+            Counter::User => "COUNTER#user",
+            Counter::Chat => "COUNTER#chat",
+        };
+        let write = Write::update(Key::new(pk, "COUNTER"), "ADD last_id :one").number(":one", 1);
+        match self.table().apply(write).await? {
+            Applied::Done(Some(item)) => Ok(crate::table::read::<Count>(&item)?.last_id),
+            _ => Err(Error::internal("a counter without a count")),
+        }
+    }
+
+    /// Registers a user.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the fields that are wrong.
+    pub async fn register(&self, fields: &Fields) -> Result<User> {
+        let form = Registration::read(fields);
+        // Like the original, this looks up the name as typed; one that is taken only in its normalised form is found by the
+        // transaction below.
+        let mut invalid = form.invalid;
+        if let Some(username) = &form.username
+            && self.profile_by_username(username).await?.is_some()
+        {
+            invalid.add("username", "A user with that username already exists.");
+        }
+        let (Some(username), Some(password)) = (form.username, form.password) else {
+            return invalid.unless_empty(()).and(Err(Error::internal("a required field is missing without a complaint")));
+        };
+        invalid.unless_empty(())?;
+        let user = User {
+            id: UserId(0),
+            username: normalized(&username),
+            email: form.email.unwrap_or_default(),
+            first_name: form.first_name.unwrap_or_default(),
+            last_name: form.last_name.unwrap_or_default(),
+        };
+        strong("password", &password, &User { username, ..user.clone() })?;
+        let password_hash = password::hash(password).await?;
+        let id = UserId(self.next_id(Counter::User).await?);
+        let user = User { id, ..user };
+        let profile =
+            Profile { user: user.clone(), password_hash, is_active: true, create_date: Date::now() };
+        let writes = vec![
+            Write::put(Username::key(&user.username), &Username { user_id: id })?.if_absent(),
+            Write::put(Profile::key(id), &profile)?.if_absent(),
+        ];
+        match self.table().transact(writes).await? {
+            Transacted::Done => Ok(user),
+            refused if refused.refused().is_some() => Err(Error::Refused("Unable to create account.")),
+            Transacted::Refused(_) => Err(Error::Busy(None)),
+        }
+    }
+
+    /// Logs a user in: a new token for the right username and password.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and a user who is not active.
+    pub async fn log_in(&self, fields: &Fields) -> Result<Token> {
+        let mut invalid = Invalid::default();
+        let [username, password] = ["username", "password"].map(|name| credential(name, fields, &mut invalid));
+        invalid.unless_empty(())?;
+        let refused = || Error::from(Invalid::field("non_field_errors", "Unable to login with provided credentials."));
+        let (Some(username), Some(password)) = (username, password) else { return Err(refused()) };
+        let profile = self.profile_by_username(&username).await?;
+        let stored = profile.as_ref().map(|profile| profile.password_hash.clone());
+        let verdict = password::verify(password.clone(), stored).await?;
+        let Some(profile) = profile.filter(|profile| profile.is_active && verdict != Verdict::Wrong) else {
+            return Err(refused());
+        };
+        if verdict == Verdict::RightAndOutdated {
+            let hash = password::hash(password).await?;
+            // Only if it is still the one just verified: a change of password meanwhile must win.
+            let upgrade = set_password(profile.user.id, &hash, &profile.password_hash);
+            self.table().apply(upgrade).await?;
+        }
+        let token = Token::issue(profile.user.id)?;
+        self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &StoredToken::new())?).await?;
+        Ok(token)
+    }
+
+    /// Logs out: the token dies first, then its sockets, so that no new one can come in between.
+    ///
+    /// # Errors
+    /// When the table or the sockets fail.
+    pub async fn log_out(&self, caller: &Caller) -> Result<()> {
+        self.table().apply(Write::delete(StoredToken::key(caller.user.id, &caller.token))).await?;
+        self.close_sockets(caller.user.id, |token| *token == caller.token).await
+    }
+
+    /// Changes the caller's password; every other token of theirs dies, with its sockets.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the fields that are wrong.
+    pub async fn change_password(&self, caller: &Caller, fields: &Fields) -> Result<()> {
+        let mut invalid = Invalid::default();
+        let current = Text::required("current_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
+        let new = Text::required("new_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
+        invalid.unless_empty(())?;
+        let (Some(current), Some(new)) = (current, new) else {
+            return Err(Error::internal("a required field is missing without a complaint"));
+        };
+        let stored = caller.password_hash.clone();
+        if password::verify(current, Some(stored.clone())).await? == Verdict::Wrong {
+            return Err(Invalid::field("current_password", "Invalid password.").into());
+        }
+        strong("new_password", &new, &caller.user)?;
+        let hash = password::hash(new).await?;
+        match self.table().apply(set_password(caller.user.id, &hash, &stored)).await? {
+            Applied::Done(_) => {}
+            // Somebody else changed it since it was verified.
+            Applied::Refused(_) => return Err(Invalid::field("current_password", "Invalid password.").into()),
+        }
+        let tokens = self.table().pages_under(format!("USER#{}", caller.user.id), "TOKEN#").all::<Place>().await?;
+        for Place { pk, sk } in tokens {
+            let key = Key { pk, sk };
+            if key != StoredToken::key(caller.user.id, &caller.token) {
+                self.table().apply(Write::delete(key)).await?;
+            }
+        }
+        self.close_sockets(caller.user.id, |token| *token != caller.token).await
+    }
+
+    async fn close_sockets(&self, user_id: UserId, whose: impl Fn(&TokenHash) -> bool) -> Result<()> {
+        for (connection_id, token) in self.connections_of(user_id).await? {
+            if whose(&token) {
+                self.drop_connection(&connection_id).await?;
+                self.sockets()?.close(&connection_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connections_of(&self, user_id: UserId) -> Result<Vec<(String, TokenHash)>> {
+        let owned: Vec<connection::Owned> = self.table().pages_under(format!("USER#{user_id}"), "CONNECTION#").all().await?;
+        Ok(owned.into_iter().map(|owned| (owned.connection_id, owned.token)).collect())
+    }
+}
+
+/// Where an item stands.
+#[derive(Deserialize)]
+struct Place {
+    pk: String,
+    sk: String,
+}
+
+fn set_password(user_id: UserId, hash: &str, instead_of: &str) -> Write {
+    Write::update(Profile::key(user_id), "SET password_hash = :new")
+        .when("password_hash = :old")
+        .text(":new", hash)
+        .text(":old", instead_of)
+}
+
+struct Registration {
+    username: Option<String>,
+    password: Option<String>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    invalid: Invalid,
+}
+
+impl Registration {
+    fn read(fields: &Fields) -> Self {
+        let mut invalid = Invalid::default();
+        let username = username(fields, &mut invalid);
+        let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
+        let email = email(fields, &mut invalid);
+        let mut name = |name| Text::optional(name).blank().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
+        let (first_name, last_name) = (name("first_name"), name("last_name"));
+        Self { username, password, email, first_name, last_name, invalid }
+    }
+}
+
+fn username(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+    let mut problems = Invalid::default();
+    let text = Text::required("username").at_most(USERNAME_CHARACTERS);
+    let username = text.read(fields, &mut problems);
+    let is_legal = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
+    if username.as_ref().is_some_and(|username| !username.chars().all(is_legal)) {
+        invalid.add(
+            "username",
+            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
+        );
+    }
+    invalid.append(problems);
+    username
+}
+
+/// Reads an e-mail address, its domain in lower case; it may be left out or blank.
+pub(crate) fn email(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+    let email = Text::optional("email").blank().at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
+    let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
+    let too_long = email.chars().count() > EMAIL_CHARACTERS;
+    if !email.is_empty() && !too_long && EmailAddress::parse_with_options(&email, options).is_err() {
+        invalid.add("email", "Enter a valid email address.");
+    }
+    Some(match email.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
+        None => email,
+    })
+}
+
+/// A username or password at login: missing or empty is merely wrong, but a value of another kind is an error of the field.
+fn credential(name: &'static str, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+    let value = fields.get(name)?;
+    if value.as_str() == Some("") {
+        return None;
+    }
+    Text::required(name).read(fields, invalid).filter(|text| text.chars().count() <= PASSWORD_CHARACTERS)
+}
+
+fn strong(field: &'static str, password: &str, user: &User) -> Result<()> {
+    let about = [
+        ("username", user.username.as_str()),
+        ("first name", &user.first_name),
+        ("last name", &user.last_name),
+        ("email address", &user.email),
+    ];
+    let mut invalid = Invalid::default();
+    for problem in password::weaknesses(password, &about) {
+        invalid.add(field, problem);
+    }
+    invalid.unless_empty(())
+}

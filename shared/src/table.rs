@@ -1,0 +1,551 @@
+//! The one DynamoDB table: its keys, and the few ways of reading and writing it that the domain uses.
+//!
+//! Every read is strongly consistent, and an item past its `expires_at` is never returned: DynamoDB deletes expired items
+//! late, by up to days (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>).
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
+    types::{
+        AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
+    },
+};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value, to_item};
+
+use crate::{
+    Error, Result,
+    date::Date,
+    environment::{Environment, client},
+};
+
+/// An item as DynamoDB gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// DynamoDB takes at most so many keys in one BatchGetItem.
+const KEYS_PER_READ: usize = 100;
+
+/// The key of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The partition.
+    pub pk: String,
+    /// The place in the partition.
+    pub sk: String,
+}
+
+impl Key {
+    /// A key of these two parts.
+    pub fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    fn attributes(&self) -> Item {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+
+    fn of(item: &Item) -> Option<Self> {
+        let text = |name| item.get(name)?.as_s().ok().cloned();
+        Some(Self { pk: text("pk")?, sk: text("sk")? })
+    }
+}
+
+/// What a read of several keys found.
+#[derive(Debug, Default)]
+pub struct Found(HashMap<Key, Item>);
+
+impl Found {
+    /// The item at `key`, where there is one.
+    ///
+    /// # Errors
+    /// When the item does not have the shape of `T`.
+    pub fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        self.0.get(key).map(read).transpose()
+    }
+}
+
+/// Reads an item into its type.
+///
+/// # Errors
+/// When the item does not have the shape of `T`.
+pub fn read<T: DeserializeOwned>(item: &Item) -> Result<T> {
+    Ok(from_item(item.clone())?)
+}
+
+/// One write, to be applied alone or in a transaction.
+#[derive(Clone, Debug)]
+pub struct Write {
+    key: Key,
+    kind: Kind,
+    condition: Option<String>,
+    values: Item,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Put(Item),
+    Update(String),
+    Delete,
+    Check,
+}
+
+impl Write {
+    fn new(key: Key, kind: Kind) -> Self {
+        Self { key, kind, condition: None, values: HashMap::new() }
+    }
+
+    /// Puts an item, whole.
+    ///
+    /// # Errors
+    /// When the item cannot be written as DynamoDB attributes.
+    pub fn put(key: Key, item: &impl Serialize) -> Result<Self> {
+        let mut item: Item = to_item(item)?;
+        item.extend(key.attributes());
+        Ok(Self::new(key, Kind::Put(item)))
+    }
+
+    /// Changes an item by an update expression.
+    pub fn update(key: Key, expression: &str) -> Self {
+        Self::new(key, Kind::Update(expression.to_owned()))
+    }
+
+    /// Deletes an item.
+    pub fn delete(key: Key) -> Self {
+        Self::new(key, Kind::Delete)
+    }
+
+    /// Writes nothing, and lets a transaction pass only if `condition` holds of the item.
+    pub fn check(key: Key, condition: &str) -> Self {
+        Self::new(key, Kind::Check).when(condition)
+    }
+
+    /// Only if `condition` holds.
+    pub fn when(mut self, condition: &str) -> Self {
+        self.condition = Some(condition.to_owned());
+        self
+    }
+
+    /// Only if there is no such item, or one that has expired and that DynamoDB has yet to delete.
+    pub fn if_absent(self) -> Self {
+        let now = AttributeValue::N(Date::now().epoch_seconds().to_string());
+        self.when("attribute_not_exists(pk) OR expires_at < :now").value(":now", now)
+    }
+
+    /// Only if there is such an item.
+    pub fn if_present(self) -> Self {
+        self.when("attribute_exists(pk)")
+    }
+
+    /// Gives a value to a name in the expressions.
+    pub fn value(mut self, name: &str, value: AttributeValue) -> Self {
+        self.values.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Gives a number to a name in the expressions.
+    pub fn number(self, name: &str, number: impl ToString) -> Self {
+        self.value(name, AttributeValue::N(number.to_string()))
+    }
+
+    /// Gives a text to a name in the expressions.
+    pub fn text(self, name: &str, text: impl ToString) -> Self {
+        self.value(name, AttributeValue::S(text.to_string()))
+    }
+
+    /// Gives any serializable value to a name in the expressions.
+    ///
+    /// # Errors
+    /// When the value cannot be written as a DynamoDB attribute.
+    pub fn serialized(self, name: &str, value: &impl Serialize) -> Result<Self> {
+        Ok(self.value(name, to_attribute_value(value)?))
+    }
+
+    fn values(&self) -> Option<Item> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+}
+
+/// How a write ended.
+#[derive(Debug)]
+pub enum Applied {
+    /// It was done. An update gives the item as it is now, a deletion the item as it was.
+    Done(Option<Item>),
+    /// Its condition did not hold, of this item.
+    Refused(Option<Item>),
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub enum Transacted {
+    /// All of it was done.
+    Done,
+    /// None of it was done, for these reasons, one for each write.
+    Refused(Vec<Reason>),
+}
+
+/// Why a write kept its transaction from being done.
+#[derive(Clone, Debug)]
+pub enum Reason {
+    /// It did not.
+    None,
+    /// Its condition did not hold, of this item.
+    Condition(Option<Item>),
+    /// Another transaction was at work on the item, or DynamoDB was short of capacity: worth another try.
+    Conflict,
+}
+
+impl Transacted {
+    /// The index of the first write whose condition did not hold, and the item that it found.
+    pub fn refused(&self) -> Option<(usize, Option<&Item>)> {
+        let Self::Refused(reasons) = self else { return None };
+        reasons.iter().enumerate().find_map(|(index, reason)| match reason {
+            Reason::Condition(item) => Some((index, item.as_ref())),
+            _ => None,
+        })
+    }
+}
+
+/// The table, through its client.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// The table that `TABLE_NAME` names.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn new(environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            client: client!(aws_sdk_dynamodb, environment, environment.endpoint("DYNAMODB")),
+            name: environment.require("TABLE_NAME")?.to_owned(),
+        })
+    }
+
+    /// Reads one item.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or the item is not a `T`.
+    pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        answer.item.filter(is_fresh).as_ref().map(read).transpose()
+    }
+
+    /// Reads several items, in one round trip for each hundred keys.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or keeps leaving keys unread.
+    pub async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<Found> {
+        let keys: Vec<Key> = keys.into_iter().collect::<HashSet<_>>().into_iter().collect();
+        let mut found = Found::default();
+        for batch in keys.chunks(KEYS_PER_READ) {
+            self.get_batch(batch, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn get_batch(&self, keys: &[Key], found: &mut Found) -> Result<()> {
+        let mut wanted: Vec<Item> = keys.iter().map(Key::attributes).collect();
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_times(4)
+            .with_jitter()
+            .build();
+        loop {
+            let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build()?;
+            let answer = self.client.batch_get_item().request_items(&self.name, request).send().await?;
+            let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
+            found.0.extend(items.filter(is_fresh).filter_map(|item| Some((Key::of(&item)?, item))));
+            // Items beyond 16 MB or the partition's capacity are left for another call.
+            wanted = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+        }
+    }
+
+    /// Pages through a partition, from `first` to `last`, both included.
+    pub fn pages(&self, pk: impl Into<String>, first: impl Into<String>, last: impl Into<String>) -> Pages<'_> {
+        Pages {
+            table: self,
+            pk: pk.into(),
+            first: first.into(),
+            last: last.into(),
+            backward: false,
+            limit: None,
+            next: Next::Start,
+        }
+    }
+
+    /// Pages through what a partition holds under a prefix such as `MEMBER#`.
+    pub fn pages_under(&self, pk: impl Into<String>, prefix: &str) -> Pages<'_> {
+        // U+10FFFF is the last of all in UTF-8's byte order, by which DynamoDB sorts strings.
+        self.pages(pk, prefix, format!("{prefix}\u{10FFFF}"))
+    }
+
+    /// Applies one write by itself.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn apply(&self, write: Write) -> Result<Applied> {
+        let values = write.values();
+        let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
+        match write.kind {
+            Kind::Put(item) => {
+                let sent = self
+                    .client
+                    .put_item()
+                    .table_name(&self.name)
+                    .set_item(Some(item))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .send()
+                    .await;
+                refused_or(sent.map(|_| None), |error| match error {
+                    PutItemError::ConditionalCheckFailedException(refusal) => Some(refusal.item.clone()),
+                    _ => None,
+                })
+            }
+            Kind::Update(expression) => {
+                let sent = self
+                    .client
+                    .update_item()
+                    .table_name(&self.name)
+                    .set_key(Some(write.key.attributes()))
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values(ReturnValue::AllNew)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .send()
+                    .await;
+                refused_or(sent.map(|answer| answer.attributes), |error| match error {
+                    UpdateItemError::ConditionalCheckFailedException(refusal) => Some(refusal.item.clone()),
+                    _ => None,
+                })
+            }
+            Kind::Delete => {
+                let sent = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.name)
+                    .set_key(Some(write.key.attributes()))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values(ReturnValue::AllOld)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .send()
+                    .await;
+                refused_or(sent.map(|answer| answer.attributes), |error| match error {
+                    DeleteItemError::ConditionalCheckFailedException(refusal) => Some(refusal.item.clone()),
+                    _ => None,
+                })
+            }
+            Kind::Check => Err(Error::internal("a check alone writes nothing")),
+        }
+    }
+
+    /// Applies several writes, all or none. The SDK gives each call a token of its own, so its retries are idempotent.
+    ///
+    /// # Errors
+    /// When DynamoDB fails for another reason than the writes' conditions.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let items = writes.into_iter().map(|write| self.transaction_item(write)).collect::<Result<Vec<_>>>()?;
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(Transacted::Done),
+            Err(SdkError::ServiceError(error))
+                if matches!(error.err(), TransactWriteItemsError::TransactionCanceledException(_)) =>
+            {
+                let TransactWriteItemsError::TransactionCanceledException(cancelled) = error.into_err() else {
+                    return Err(Error::internal("a cancelled transaction without reasons"));
+                };
+                reasons(cancelled.cancellation_reasons.unwrap_or_default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn transaction_item(&self, write: Write) -> Result<TransactWriteItem> {
+        let values = write.values();
+        let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
+        let item = TransactWriteItem::builder();
+        Ok(match write.kind {
+            Kind::Put(attributes) => item.put(
+                Put::builder()
+                    .table_name(&self.name)
+                    .set_item(Some(attributes))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .build()?,
+            ),
+            Kind::Update(expression) => item.update(
+                Update::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(write.key.attributes()))
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .build()?,
+            ),
+            Kind::Delete => item.delete(
+                Delete::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(write.key.attributes()))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .build()?,
+            ),
+            Kind::Check => item.condition_check(
+                ConditionCheck::builder()
+                    .table_name(&self.name)
+                    .set_key(Some(write.key.attributes()))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(on_failure)
+                    .build()?,
+            ),
+        }
+        .build())
+    }
+}
+
+/// Tells a condition that did not hold from a failure.
+fn refused_or<E, R>(
+    sent: std::result::Result<Option<Item>, SdkError<E, R>>,
+    refusal: impl Fn(&E) -> Option<Option<Item>>,
+) -> Result<Applied>
+where
+    Error: From<SdkError<E, R>>,
+{
+    match sent {
+        Ok(item) => Ok(Applied::Done(item)),
+        Err(error) => match error.as_service_error().and_then(refusal) {
+            Some(item) => Ok(Applied::Refused(item)),
+            None => Err(error.into()),
+        },
+    }
+}
+
+fn reasons(cancelled: Vec<aws_sdk_dynamodb::types::CancellationReason>) -> Result<Transacted> {
+    let reasons = cancelled.into_iter().map(|reason| match reason.code.as_deref() {
+        None | Some("None") => Ok(Reason::None),
+        Some("ConditionalCheckFailed") => Ok(Reason::Condition(reason.item)),
+        Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => Ok(Reason::Conflict),
+        Some(code) => Err(Error::internal(format!("{code}: {}", reason.message.as_deref().unwrap_or_default()))),
+    });
+    Ok(Transacted::Refused(reasons.collect::<Result<_>>()?))
+}
+
+fn is_fresh(item: &Item) -> bool {
+    let expires_at = item.get("expires_at").and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+    expires_at.is_none_or(|expires_at| expires_at >= Date::now().epoch_seconds())
+}
+
+/// A walk through a partition, a page (at most 1 MB) at a time.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    table: &'a Table,
+    pk: String,
+    first: String,
+    last: String,
+    backward: bool,
+    limit: Option<i32>,
+    next: Next,
+}
+
+#[derive(Debug)]
+enum Next {
+    Start,
+    After(Item),
+    End,
+}
+
+impl Pages<'_> {
+    /// From the last to the first.
+    pub fn backward(mut self) -> Self {
+        self.backward = true;
+        self
+    }
+
+    /// At most so many items a page.
+    pub fn limit(mut self, items: usize) -> Self {
+        self.limit = Some(i32::try_from(items).unwrap_or(i32::MAX));
+        self
+    }
+
+    /// The next page, which may be empty; nothing after the last.
+    ///
+    /// # Errors
+    /// When DynamoDB fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<Item>>> {
+        let start = match std::mem::replace(&mut self.next, Next::End) {
+            Next::Start => None,
+            Next::After(key) => Some(key),
+            Next::End => return Ok(None),
+        };
+        if self.first > self.last {
+            return Ok(None);
+        }
+        let answer = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", AttributeValue::S(self.pk.clone()))
+            .expression_attribute_values(":first", AttributeValue::S(self.first.clone()))
+            .expression_attribute_values(":last", AttributeValue::S(self.last.clone()))
+            .scan_index_forward(!self.backward)
+            .set_limit(self.limit)
+            .set_exclusive_start_key(start)
+            .send()
+            .await?;
+        if let Some(key) = answer.last_evaluated_key {
+            self.next = Next::After(key);
+        }
+        Ok(Some(answer.items.unwrap_or_default().into_iter().filter(is_fresh).collect()))
+    }
+
+    /// All that is left, page after page, each item read as a `T`.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or an item is not a `T`.
+    pub async fn all<T: DeserializeOwned>(mut self) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        while let Some(page) = self.next().await? {
+            for item in &page {
+                all.push(read(item)?);
+            }
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,159 @@
+//! Users: who they are, how they are found, and what others see of them.
+
+use std::{collections::HashMap, fmt};
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::{
+    Confab, Error, Result,
+    date::Date,
+    error::Invalid,
+    fields::{Fields, Text},
+    registration,
+    table::{Applied, Key, Write},
+};
+
+/// A username is at most so many characters long.
+pub const USERNAME_CHARACTERS: usize = 150;
+/// A first or last name is at most so many characters long, as Django has it.
+pub const NAME_CHARACTERS: usize = 150;
+
+/// A user's id: a positive integer below 2^53, as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub u64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What everybody who shares a chat with a user sees of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The id.
+    pub id: UserId,
+    /// The unique name.
+    pub username: String,
+    /// The e-mail address, or an empty string.
+    pub email: String,
+    /// The first name, or an empty string.
+    pub first_name: String,
+    /// The last name, or an empty string.
+    pub last_name: String,
+}
+
+/// A user as stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Profile {
+    /// What others see.
+    #[serde(flatten)]
+    pub user: User,
+    /// A PHC string, or a hash as Django writes it.
+    pub password_hash: String,
+    /// A user who is not active is treated as if deleted.
+    #[serde(default = "active")]
+    pub is_active: bool,
+    /// When the user registered.
+    pub create_date: Date,
+}
+
+fn active() -> bool {
+    true
+}
+
+/// The item that makes a username unique and leads from it to the user.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Username {
+    pub(crate) user_id: UserId,
+}
+
+impl Profile {
+    pub(crate) fn key(id: UserId) -> Key {
+        Key::new(format!("USER#{id}"), "PROFILE")
+    }
+}
+
+impl Username {
+    pub(crate) fn key(username: &str) -> Key {
+        Key::new(format!("USERNAME#{username}"), "USERNAME")
+    }
+}
+
+/// A username in the one form that is stored and looked up: NFKC, as Django normalises it.
+pub fn normalized(username: &str) -> String {
+    username.nfkc().collect()
+}
+
+impl Confab {
+    /// The users with these ids, in one round trip for each hundred.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn users(&self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>> {
+        let ids: Vec<UserId> = ids.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.table().get_many(ids.iter().map(|&id| Profile::key(id))).await?;
+        let mut users = HashMap::new();
+        for id in ids {
+            if let Some(profile) = found.read::<Profile>(&Profile::key(id))? {
+                users.insert(id, profile.user);
+            }
+        }
+        Ok(users)
+    }
+
+    /// The profile behind a username, exactly as it is stored.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(crate) async fn profile_by_username(&self, username: &str) -> Result<Option<Profile>> {
+        // No such username can exist, and DynamoDB refuses keys above 2 KB.
+        let findable = !username.is_empty() && username.chars().count() <= USERNAME_CHARACTERS;
+        let user_id = match findable {
+            true => self.table().get::<Username>(&Username::key(username)).await?.map(|found| found.user_id),
+            false => None,
+        };
+        // The second read is made for an unknown username too, so that both cases take as long.
+        self.table().get(&Profile::key(user_id.unwrap_or(UserId(0)))).await
+    }
+
+    /// Changes what a user may change of themselves: e-mail address, first and last name. `whole` is PUT, where a field
+    /// left out keeps its value all the same, as none of them is required.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the fields that are wrong.
+    pub async fn update_profile(&self, user: &User, fields: &Fields) -> Result<User> {
+        let mut changed = user.clone();
+        let mut invalid = Invalid::default();
+        if let Some(email) = registration::email(fields, &mut invalid) {
+            changed.email = email;
+        }
+        for (name, target) in [("first_name", &mut changed.first_name), ("last_name", &mut changed.last_name)] {
+            let text = Text::optional(name).blank().at_most(NAME_CHARACTERS);
+            if let Some(value) = text.read(fields, &mut invalid) {
+                *target = value;
+            }
+        }
+        invalid.unless_empty(())?;
+        if changed == *user {
+            return Ok(changed);
+        }
+        let update = Write::update(
+            Profile::key(user.id),
+            "SET email = :email, first_name = :first_name, last_name = :last_name",
+        )
+        .text(":email", &changed.email)
+        .text(":first_name", &changed.first_name)
+        .text(":last_name", &changed.last_name)
+        .if_present();
+        match self.table().apply(update).await? {
+            Applied::Done(_) => Ok(changed),
+            Applied::Refused(_) => Err(Error::BadCredentials("User inactive or deleted.")),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A visit: who is calling, and what of the chat session they ask for they may see. One read by known keys answers it all.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Confab, Error, Result,
+    message::{IdempotencyKey, Posted},
+    session::{Member, Session, Uri},
+    table::Found,
+    token::{StoredToken, Token, TokenHash},
+    user::{Profile, User, UserId},
+};
+
+/// Who is calling.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user: User,
+    /// Which of their tokens they came with.
+    pub token: TokenHash,
+    pub(crate) password_hash: String,
+}
+
+/// Whose token a caller or a connection has shown. It need not be good any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user.
+    pub user_id: UserId,
+    /// The hash of the token.
+    pub token: TokenHash,
+}
+
+impl From<&Token> for Identity {
+    fn from(token: &Token) -> Self {
+        Self { user_id: token.user_id(), token: token.hash() }
+    }
+}
+
+/// A caller, and the chat session that they ask for.
+#[derive(Debug)]
+pub struct Visit {
+    /// Who is calling.
+    pub caller: Caller,
+    /// The chat session's uri.
+    pub uri: Uri,
+    session: Option<Session>,
+    is_member: bool,
+    /// What was posted with the idempotency key that they gave.
+    pub(crate) posted: Option<Posted>,
+}
+
+impl Visit {
+    /// The chat session.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none.
+    pub fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or(Error::NotFound)
+    }
+
+    /// The chat session, for its members only.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none, [`Error::Forbidden`] where the caller is not in it.
+    pub fn as_member(&self) -> Result<&Session> {
+        let session = self.session()?;
+        if self.is_member { Ok(session) } else { Err(Error::Forbidden("You are not a member of this chat.")) }
+    }
+
+    /// Whether the caller is in the chat session.
+    pub fn is_member(&self) -> bool {
+        self.is_member
+    }
+}
+
+impl Confab {
+    /// Finds out who is calling.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`].
+    pub async fn authenticate(&self, token: Option<&Token>) -> Result<Caller> {
+        let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
+        let found = self.table().get_many([Profile::key(identity.user_id), identity.key()]).await?;
+        caller(&found, identity)
+    }
+
+    /// Lets a caller pass without a token, but not with a bad one: the original authenticates first, everywhere.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`].
+    pub async fn authenticate_if_given(&self, token: Option<&Token>) -> Result<()> {
+        match token {
+            Some(token) => self.authenticate(Some(token)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds out who is calling and what they may see of a chat session. A uri that cannot be one is as good as unknown.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`], before anything else; [`Error::NotFound`] for an
+    /// impossible uri.
+    pub async fn visit(&self, token: Option<&Token>, uri: Option<Uri>, key: Option<&IdempotencyKey>) -> Result<Visit> {
+        let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
+        self.visit_as(identity, uri, key).await
+    }
+
+    /// The same for an identity that is known already, as a connection's is.
+    ///
+    /// # Errors
+    /// As [`Confab::visit`].
+    pub async fn visit_as(&self, identity: Identity, uri: Option<Uri>, key: Option<&IdempotencyKey>) -> Result<Visit> {
+        let user_id = identity.user_id;
+        let mut keys = vec![Profile::key(user_id), identity.key()];
+        let posted_key = uri.as_ref().zip(key).map(|(uri, key)| Posted::key(uri, user_id, key));
+        if let Some(uri) = &uri {
+            keys.extend([Session::key(uri), Member::key(uri, user_id)]);
+            keys.extend(posted_key.clone());
+        }
+        let found = self.table().get_many(keys).await?;
+        let caller = caller(&found, identity)?;
+        let uri = uri.ok_or(Error::NotFound)?;
+        let posted = match &posted_key {
+            Some(key) => found.read(key)?,
+            None => None,
+        };
+        Ok(Visit {
+            session: found.read(&Session::key(&uri))?,
+            is_member: found.read::<Member>(&Member::key(&uri, user_id))?.is_some(),
+            caller,
+            uri,
+            posted,
+        })
+    }
+}
+
+impl Identity {
+    pub(crate) fn key(&self) -> crate::table::Key {
+        StoredToken::key(self.user_id, &self.token)
+    }
+}
+
+fn caller(found: &Found, identity: Identity) -> Result<Caller> {
+    if found.read::<StoredToken>(&identity.key())?.is_none() {
+        return Err(Error::BadCredentials("Invalid token."));
+    }
+    match found.read::<Profile>(&Profile::key(identity.user_id))? {
+        Some(profile) if profile.is_active => {
+            Ok(Caller { user: profile.user, token: identity.token, password_hash: profile.password_hash })
+        }
+        _ => Err(Error::BadCredentials("User inactive or deleted.")),
+    }
+}

@@ -1,0 +1,271 @@
+//! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use crate::{
+    Confab, Error, Result,
+    error::Invalid,
+    fanout::MESSAGE_BYTES,
+    fields::Fields,
+    log::{Entry, EntryId, LAST_ID},
+    message::{IdempotencyKey, Message},
+    session::{Session, Uri},
+    token::Token,
+    visit::Visit,
+};
+
+/// The subprotocol that browsers name, and that the server selects.
+pub const PROTOCOL: &str = "confab";
+/// The start of the subprotocol that carries a browser's token.
+const TOKEN_PROTOCOL: &str = "token.";
+/// More entries than this cannot fit one message, so a client that misses more is told so without reading them.
+const RECOVERABLE_ENTRIES: u64 = 1000;
+/// What a `subscribed` frame needs besides its entries, generously.
+const SUBSCRIBED_BYTES: usize = 256;
+
+/// A socket's opening request.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The connection that it will be.
+    pub connection_id: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The chat to subscribe to at once, from the query string.
+    pub uri: Option<String>,
+}
+
+impl Opening {
+    /// The token, from `Authorization` or from among the subprotocols, since browsers can set no header.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`] where it is malformed.
+    pub fn token(&self) -> Result<Option<Token>> {
+        if let Some(token) = Token::from_authorization(self.headers.get(AUTHORIZATION))? {
+            return Ok(Some(token));
+        }
+        self.protocols().find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).map(Token::parse).transpose()
+    }
+
+    /// The subprotocol to select, where the client knows ours.
+    pub fn protocol(&self) -> Option<&'static str> {
+        self.protocols().any(|protocol| protocol == PROTOCOL).then_some(PROTOCOL)
+    }
+
+    fn protocols(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.get_all("sec-websocket-protocol").into_iter();
+        headers.filter_map(|value: &HeaderValue| value.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+    }
+}
+
+/// What a client sent over an open socket.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The connection that it came from.
+    pub connection_id: String,
+    /// The text of the frame.
+    pub text: String,
+}
+
+impl Said {
+    /// The fields of the frame.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the frame is not a JSON object.
+    pub fn fields(&self) -> Result<Fields> {
+        Ok(self.object()?.into())
+    }
+
+    fn object(&self) -> Result<Map<String, Value>> {
+        serde_json::from_str(&self.text).map_err(|_| Error::Malformed("A frame must be a JSON object.".to_owned()))
+    }
+}
+
+/// The one place where an error becomes a frame, and where it is logged. The frame repeats what the client needs to tell
+/// which of its requests failed.
+pub fn error_frame(error: &Error, said: &Said) -> String {
+    error.log();
+    let request = said.object().unwrap_or_default();
+    let mut frame = json!({
+        "type": "error",
+        "action": request.get("action").and_then(Value::as_str),
+        "status": error.status(),
+        "detail": error.to_string(),
+    });
+    for name in ["uri", "key"] {
+        if let Some(Value::String(value)) = request.get(name) {
+            frame[name] = value.as_str().into();
+        }
+    }
+    frame.to_string()
+}
+
+#[derive(Serialize)]
+struct Subscribed<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    uri: &'a Uri,
+    last_id: EntryId,
+    recovered: bool,
+    entries: Vec<Box<RawValue>>,
+}
+
+impl Confab {
+    /// Subscribes a connection to a chat: from now on, or with `after` from behind that entry.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names missing and wrong fields; else as [`Visit::as_member`].
+    pub async fn subscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let (uri, after) = (text("uri", fields)?, after(fields)?);
+        let connection = self.connection(connection_id).await?;
+        let visit = self.visit_as(connection.identity.clone(), uri.parse().ok(), None).await?;
+        let before = visit.as_member()?.last_id;
+        // Register first, read second: what is written in between then comes twice rather than never.
+        self.register_subscription(connection_id, &connection, &visit.uri).await?;
+        let (last_id, missed) = match after {
+            None => (self.last_id(&visit.uri).await?, Some(Vec::new())),
+            // A client that is ahead of the log has seen another one, from before a restore perhaps.
+            Some(after) if after > before => (before, None),
+            Some(after) if before - after > RECOVERABLE_ENTRIES => (before, None),
+            Some(after) => self.missed(&visit, after).await?,
+        };
+        let subscribed = Subscribed {
+            kind: "subscribed",
+            uri: &visit.uri,
+            last_id,
+            recovered: missed.is_some(),
+            entries: missed.unwrap_or_default(),
+        };
+        serde_json::to_string(&subscribed).map_err(Error::internal)
+    }
+
+    /// What a client missed since `after`, if it fits one message, and the id of its last entry.
+    async fn missed(&self, visit: &Visit, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
+        // An entry takes more on the wire than its message does, so this stops no reading too early.
+        let too_much = |entries: &[Entry]| entries.iter().filter_map(|e| e.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES;
+        let entries = self.entries_after(&visit.uri, after, too_much).await?;
+        let last_id = entries.last().map_or(after, |entry| entry.id);
+        let users = self.users(entries.iter().map(|entry| entry.user_id)).await?;
+        let mut bytes = SUBSCRIBED_BYTES;
+        let mut missed = Vec::new();
+        for entry in &entries {
+            let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
+            let notice = serde_json::value::to_raw_value(&entry.notice(&visit.uri, user)).map_err(Error::internal)?;
+            bytes += notice.get().len() + 1;
+            if bytes > MESSAGE_BYTES {
+                return Ok((self.last_id(&visit.uri).await?, None));
+            }
+            missed.push(notice);
+        }
+        Ok((last_id, Some(missed)))
+    }
+
+    async fn last_id(&self, uri: &Uri) -> Result<EntryId> {
+        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
+        Ok(session.ok_or(Error::NotFound)?.last_id)
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without a uri, [`Error::NotFound`] for an impossible one.
+    pub async fn unsubscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let uri: Uri = text("uri", fields)?.parse()?;
+        self.end_subscription(connection_id, &uri).await?;
+        Ok(json!({ "type": "unsubscribed", "uri": uri }).to_string())
+    }
+
+    /// Posts a message, as over HTTP; `key` is the idempotency key.
+    ///
+    /// # Errors
+    /// As [`Confab::post`].
+    pub async fn send_message(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let uri = text("uri", fields)?;
+        let key = fields.get("key").map(|_| text("key", fields)).transpose()?;
+        let idempotency_key = key.map(str::parse::<IdempotencyKey>).transpose()?;
+        let identity = self.connection(connection_id).await?.identity;
+        let visit = self.visit_as(identity, uri.parse().ok(), idempotency_key.as_ref()).await?;
+        visit.as_member()?;
+        let receipt = self.post(&visit, Message::read(fields)?, idempotency_key.as_ref()).await?;
+        let mut sent =
+            json!({ "type": "sent", "uri": visit.uri, "id": receipt.id, "create_date": receipt.create_date });
+        if let Some(key) = key {
+            sent["key"] = key.into();
+        }
+        Ok(sent.to_string())
+    }
+
+    /// Answers what has no function of its own: `ping`, and whatever is no action.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Invalid`] without an action, [`Error::NotFound`] for an unknown one.
+    pub fn other_action(&self, fields: &Fields) -> Result<String> {
+        match text("action", fields)? {
+            "ping" => Ok(json!({ "type": "pong" }).to_string()),
+            _ => Err(Error::NotFound),
+        }
+    }
+}
+
+fn text<'a>(name: &'static str, fields: &'a Fields) -> Result<&'a str> {
+    let problem = match fields.get(name) {
+        Some(Value::String(text)) => return Ok(text),
+        Some(Value::Null) => "This field may not be null.",
+        Some(_) => "Not a valid string.",
+        None => "This field is required.",
+    };
+    Err(Invalid::field(name, problem).into())
+}
+
+fn after(fields: &Fields) -> Result<Option<EntryId>> {
+    match fields.get("after") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64().filter(|id| *id <= LAST_ID) {
+            Some(id) => Ok(Some(id)),
+            None => Err(Invalid::field("after", format!("A whole number from 0 to {LAST_ID} is required.")).into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn opening(name: &'static str, value: &str) -> Opening {
+        let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())]);
+        Opening { connection_id: "c=".into(), headers, uri: None }
+    }
+
+    #[test]
+    fn a_browser_names_its_token_beside_the_protocol() {
+        let token = Token::issue(crate::user::UserId(5)).unwrap();
+        let browser = opening("sec-websocket-protocol", &format!("confab,  token.{}", token.reveal()));
+        assert_eq!((browser.token().unwrap().as_ref(), browser.protocol()), (Some(&token), Some("confab")));
+        let program = opening("authorization", &format!("Token {}", token.reveal()));
+        assert_eq!((program.token().unwrap().as_ref(), program.protocol()), (Some(&token), None));
+        assert!(opening("sec-websocket-protocol", "confab, token.x").token().is_err());
+        assert!(opening("sec-websocket-protocol", "confab").token().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_error_says_what_it_answers() {
+        let said = Said { connection_id: "c=".into(), text: r#"{"action":"send","uri":"u","key":"k"}"#.into() };
+        let frame: Value = serde_json::from_str(&error_frame(&Error::NotFound, &said)).unwrap();
+        let expected =
+            json!({"type": "error", "action": "send", "status": 404, "detail": "Not found.", "uri": "u", "key": "k"});
+        assert_eq!(frame, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_frame_gives_an_answer(text in "[\\[\\]{}\"a0,:\\\\ -]{0,60}") {
+            let said = Said { connection_id: "c=".into(), text };
+            if let Err(error) = said.fields() {
+                prop_assert_eq!(error.status(), 400);
+                error_frame(&error, &said);
+            }
+        }
+    }
+}
