@@ -1,1 +1,45 @@
+//! Confab's Lambda functions: a module per endpoint, and what turns Lambda's events into their arguments.
+//!
+//! `src/bin/` has a binary for each; the laptop cloud finds the same functions by name.
 
+#![deny(clippy::unwrap_used)]
+
+mod runtime;
+
+/// Declares each function: the module that it is, the constant by which its binary names it, and what it is called with.
+macro_rules! functions {
+    ($($name:literal $constant:ident = $kind:ident($module:ident);)*) => {
+        $(
+            pub mod $module;
+
+            #[doc = concat!("The function `", $name, "`.")]
+            pub const $constant: Function = Function::$kind(|confab, input| Box::pin($module::handle(confab, input)));
+        )*
+
+        /// Every function, by the name of its binary.
+        pub const FUNCTIONS: &[(&str, Function)] = &[$(($name, $constant)),*];
+    };
+}
+
+functions! {
+    "register" REGISTER = Http(register);
+    "login" LOGIN = Http(login);
+    "logout" LOGOUT = Http(logout);
+    "me" ME = Http(me);
+    "set-password" SET_PASSWORD = Http(set_password);
+    "create-session" CREATE_SESSION = Http(create_session);
+    "get-session" GET_SESSION = Http(get_session);
+    "join-session" JOIN_SESSION = Http(join_session);
+    "list-messages" LIST_MESSAGES = Http(list_messages);
+    "post-message" POST_MESSAGE = Http(post_message);
+    "fallback" FALLBACK = Http(fallback);
+    "ws-connect" WS_CONNECT = Open(ws_connect);
+    "ws-disconnect" WS_DISCONNECT = Close(ws_disconnect);
+    "ws-subscribe" WS_SUBSCRIBE = Act(ws_subscribe);
+    "ws-unsubscribe" WS_UNSUBSCRIBE = Act(ws_unsubscribe);
+    "ws-send" WS_SEND = Act(ws_send);
+    "ws-default" WS_DEFAULT = Act(ws_default);
+    "fanout" FANOUT = Queue(fanout);
+}
+
+pub use runtime::{Error, Function, confab, run};

@@ -1,1 +1,255 @@
+//! The laptop cloud: reads a SAM template and runs what it describes, in one process, on loopback: DynamoDB, SNS, SQS, an
+//! HTTP API, a WebSocket API with `@connections`, event sources, and the functions themselves.
+//!
+//! It knows nothing of any application. What runs is in the template; what a function does is in the [`Functions`] it is given.
 
+#![deny(clippy::unwrap_used)]
+
+mod description;
+mod http_api;
+mod lambda;
+mod queue_source;
+mod services;
+mod socket_api;
+mod template;
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, IntoFuture},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, State},
+    http::{Request, Response},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use description::{Addresses, Description, Stack};
+use services::Listeners;
+
+pub use lambda::{Functions, Handler};
+pub use template::{Template, TemplateError};
+
+/// How long the parts get to finish what they are at when the cloud stops.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What to run, and how.
+#[derive(Clone)]
+pub struct Options {
+    /// The template.
+    pub template: Template,
+    /// Values for its parameters that differ from their defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// The stack's name, which is part of most resources' names.
+    pub stack_name: String,
+    /// The ports.
+    pub ports: Ports,
+    /// The file that keeps the tables; without one they live in memory.
+    pub data: Option<PathBuf>,
+    /// Where functions run.
+    pub functions: Functions,
+    /// More environment variables for functions in this process; these win over all others.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// The ports to listen on; 0 stands for any that is free.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// The HTTP and the WebSocket API.
+    pub gateway: u16,
+    /// DynamoDB.
+    pub dynamodb: u16,
+    /// SNS.
+    pub sns: u16,
+    /// SQS.
+    pub sqs: u16,
+}
+
+impl Ports {
+    /// A port for the APIs, and the three that follow for the services.
+    pub fn from(gateway: u16) -> Self {
+        Self { gateway, dynamodb: gateway + 1, sns: gateway + 2, sqs: gateway + 3 }
+    }
+}
+
+/// Why the cloud did not start, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The template is wrong.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A port cannot be listened on.
+    #[error("Port {0} cannot be listened on ({1}): another one can be chosen with --port.")]
+    Port(u16, std::io::Error),
+    /// The file with the data cannot be opened.
+    #[error("The data cannot be opened: {0}.")]
+    Data(String),
+    /// A resource cannot be created.
+    #[error("{0} cannot be created: {1}.")]
+    Resource(String, String),
+    /// A function cannot be started.
+    #[error("{0}.")]
+    Function(String),
+}
+
+/// A running cloud. Dropping it stops it at once; [`Cloud::stop`] lets it finish what it is at.
+pub struct Cloud {
+    addresses: Addresses,
+    description: Description,
+    stopped: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What the template describes on these ports, without running it.
+fn describe(options: &Options, addresses: &Addresses) -> Result<Description, StartError> {
+    let stack = Stack { name: &options.stack_name, addresses };
+    Ok(Description::of(options.template.resolve(&options.parameters, &stack)?, &stack)?)
+}
+
+fn addresses(ports: Ports) -> Addresses {
+    Addresses {
+        gateway: format!("127.0.0.1:{}", ports.gateway),
+        dynamodb: format!("http://127.0.0.1:{}", ports.dynamodb),
+        sns: format!("http://127.0.0.1:{}", ports.sns),
+        sqs: format!("http://127.0.0.1:{}", ports.sqs),
+    }
+}
+
+/// The variables that functions outside this process need to work with a cloud on these (fixed) ports.
+///
+/// # Errors
+/// When the template is wrong.
+pub fn function_environment(options: &Options) -> Result<BTreeMap<String, String>, StartError> {
+    let addresses = addresses(options.ports);
+    let mut environment: BTreeMap<_, _> = services::environment(&addresses).into();
+    for function in describe(options, &addresses)?.functions.into_values() {
+        environment.extend(function.environment);
+    }
+    Ok(environment)
+}
+
+impl Cloud {
+    /// Starts what the template describes, and returns once all of it answers.
+    ///
+    /// # Errors
+    /// Says in one sentence what is in the way.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        // Before anything is started, what a mistake in the template would break later.
+        describe(&options, &addresses(options.ports))?;
+        let gateway = listen(options.ports.gateway).await?;
+        let listeners = Listeners {
+            dynamodb: listen(options.ports.dynamodb).await?,
+            sns: listen(options.ports.sns).await?,
+            sqs: listen(options.ports.sqs).await?,
+        };
+        let addresses = addresses(Ports {
+            gateway: port_of(&gateway)?,
+            dynamodb: port_of(&listeners.dynamodb)?,
+            sns: port_of(&listeners.sns)?,
+            sqs: port_of(&listeners.sqs)?,
+        });
+        let description = describe(&options, &addresses)?;
+        let (stopped, is_stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let database = services::serve(listeners, options.data.as_deref(), &is_stopped, &mut tasks)?;
+        services::create(&description, &database, &addresses).await?;
+
+        let mut environment: BTreeMap<_, _> = services::environment(&addresses).into();
+        environment.extend(options.environment);
+        let lambda = lambda::Lambda::start(&description.functions, &options.functions, &environment);
+        let lambda = Arc::new(lambda.map_err(StartError::Function)?);
+        let sqs = services::sqs(&addresses);
+        for source in description.queue_sources.clone() {
+            let name = source.queue_arn.rsplit(':').next().unwrap_or_default();
+            let url = format!("{}/{}/{name}", addresses.sqs, services::account());
+            queue_source::serve(source, url, &sqs, &lambda, &is_stopped, &mut tasks);
+        }
+        let gateways = Gateways {
+            http: Arc::new(http_api::Gateway {
+                api: description.http.clone(),
+                lambda: lambda.clone(),
+                domain: addresses.gateway.clone(),
+            }),
+            sockets: description
+                .sockets
+                .clone()
+                .map(|api| socket_api::Gateway::new(api, lambda, addresses.gateway.clone(), is_stopped.clone())),
+        };
+        let app = Router::new().fallback(answer).with_state(gateways);
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(gateway, app).with_graceful_shutdown(stop(is_stopped)).into_future();
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the gateway stopped");
+            }
+        });
+        Ok(Self { addresses, description, stopped, tasks })
+    }
+
+    /// The address of the HTTP API.
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.addresses.gateway)
+    }
+
+    /// The address of the WebSocket API, where the template has one.
+    pub fn websocket_url(&self) -> Option<String> {
+        let api = self.description.sockets.as_ref()?;
+        Some(format!("ws://{}/{}", self.addresses.gateway, api.stage))
+    }
+
+    /// The template's outputs.
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.description.outputs
+    }
+
+    /// The variables by which AWS's clients find the services.
+    pub fn client_environment(&self) -> BTreeMap<String, String> {
+        services::environment(&self.addresses).into()
+    }
+
+    /// Stops: sockets are closed, requests under way are answered, the data is on disk.
+    pub async fn stop(mut self) {
+        // No receiver is left only if every part has stopped already.
+        let _ = self.stopped.send(true);
+        let finish = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, finish).await;
+    }
+}
+
+#[derive(Clone)]
+struct Gateways {
+    http: Arc<http_api::Gateway>,
+    sockets: Option<Arc<socket_api::Gateway>>,
+}
+
+async fn answer(
+    State(gateways): State<Gateways>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request<Body>,
+) -> Response<Body> {
+    match gateways.sockets.filter(|sockets| sockets.owns(request.uri().path())) {
+        Some(sockets) => sockets.answer(request, peer).await,
+        None => gateways.http.answer(request, peer).await,
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| StartError::Port(port, error))
+}
+
+fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
+    listener.local_addr().map(|address| address.port()).map_err(|error| StartError::Port(0, error))
+}
+
+/// Waits until the cloud stops, or is dropped.
+fn stop(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+}

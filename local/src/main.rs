@@ -1,1 +1,128 @@
-fn main(){}
+//! `cargo run`: Confab on this machine.
+
+#![deny(clippy::unwrap_used)]
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::Parser;
+use confab_functions::{Function, confab};
+use confab_local::{Cloud, Functions, Handler, Options, Ports, StartError, Template};
+use tracing_subscriber::EnvFilter;
+
+/// Confab on this machine: the whole cloud that template.yaml describes, in one process.
+#[derive(Parser)]
+#[command(name = "confab", version)]
+struct Arguments {
+    /// The port of the HTTP and WebSocket API; DynamoDB, SNS and SQS listen on the next three
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65532))]
+    port: u16,
+    /// Keeps the data in this file across restarts; without it, all is gone when this stops
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Invokes functions through this Lambda endpoint, such as `cargo lambda watch`, instead of in this process
+    #[arg(long, value_name = "URL")]
+    lambda: Option<String>,
+    /// The template to run
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// A value for a parameter of the template
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    parameter: Vec<(String, String)>,
+    /// Prints, as lines for a shell, the environment that functions outside this process need, and exits
+    #[arg(long)]
+    env: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must look like NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,confab_local=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(std::io::stdout().is_terminal()).init();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), StartError> {
+    // Started from elsewhere, it still finds the template that it was built with.
+    let template = arguments.template.unwrap_or_else(|| match Path::new("template.yaml") {
+        here if here.exists() => here.to_owned(),
+        _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"),
+    });
+    let options = Options {
+        template: Template::read(&template)?,
+        parameters: arguments.parameter.into_iter().collect(),
+        stack_name: "confab".to_owned(),
+        ports: Ports::from(arguments.port),
+        data: arguments.data.clone(),
+        functions: match &arguments.lambda {
+            Some(endpoint) => Functions::Endpoint(endpoint.clone()),
+            None => Functions::InProcess(Arc::new(start)),
+        },
+        environment: BTreeMap::new(),
+    };
+    if arguments.env {
+        print_exports(&confab_local::function_environment(&options)?, "");
+        return Ok(());
+    }
+    let cloud = Cloud::start(options).await?;
+    welcome(&cloud, arguments.data.as_deref(), arguments.lambda.as_deref());
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::error!(%error, "ctrl-c cannot be listened for");
+    }
+    println!("\nStopping.");
+    cloud.stop().await;
+    Ok(())
+}
+
+/// Makes one of Confab's functions, as its binary would in Lambda.
+fn start(name: &str, environment: &BTreeMap<String, String>) -> Result<Handler, String> {
+    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
+    let confab = Arc::new(confab(environment.clone()).map_err(|error| format!("{name} does not start: {error}"))?);
+    Ok(Arc::new(move |event| {
+        let confab = confab.clone();
+        Box::pin(async move { function.invoke(&confab, event).await })
+    }))
+}
+
+fn welcome(cloud: &Cloud, data: Option<&Path>, lambda: Option<&str>) {
+    println!("Confab is running. Press ctrl-c to stop it.\n");
+    println!("  HTTP API   {}", cloud.http_url());
+    if let Some(url) = cloud.websocket_url() {
+        println!("  WebSocket  {url}");
+    }
+    match data {
+        Some(path) => println!("  Data       in {}", path.display()),
+        None => println!("  Data       in memory (keep it with --data FILE)"),
+    }
+    if let Some(endpoint) = lambda {
+        println!("  Functions  at {endpoint}");
+    }
+    for (name, value) in cloud.outputs() {
+        println!("  {name:<10} {value}");
+    }
+    println!("\nTo work with its DynamoDB, SNS and SQS from another shell, with the AWS CLI or any SDK:\n");
+    print_exports(&cloud.client_environment(), "  ");
+    println!();
+}
+
+fn print_exports(environment: &BTreeMap<String, String>, indent: &str) {
+    for (name, value) in environment {
+        println!("{indent}export {name}='{value}'");
+    }
+}

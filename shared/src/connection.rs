@@ -98,8 +98,7 @@ impl Confab {
         let uri = match uri {
             Some(uri) => {
                 let visit = self.visit(token, uri.parse().ok(), None).await?;
-                visit.as_member()?;
-                Some(visit.uri)
+                Some(visit.as_member()?.uri.clone())
             }
             None => self.authenticate(token).await.map(|_| None)?,
         };

@@ -44,7 +44,7 @@ impl Confab {
     /// As [`Visit::as_member`].
     pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
         let session = visit.as_member()?;
-        let uri = &visit.uri;
+        let uri = &session.uri;
         let (entries, more) = self.messages(uri, page).await?;
         let mut users: HashMap<UserId, User> = [(visit.caller.user.id, visit.caller.user.clone())].into();
         let strangers: Vec<UserId> =

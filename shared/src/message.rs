@@ -106,7 +106,7 @@ impl Confab {
     /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message.
     pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
         let session = visit.as_member()?;
-        let (uri, user_id) = (&visit.uri, visit.caller.user.id);
+        let (uri, user_id) = (&session.uri, visit.caller.user.id);
         let entry = match &visit.posted {
             Some(posted) => posted.entry(user_id, &message)?,
             None => self.append_message(uri, session.last_id, user_id, &message, key).await?,

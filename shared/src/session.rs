@@ -60,6 +60,8 @@ impl fmt::Display for Uri {
 /// A chat session as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Session {
+    /// The uri.
+    pub uri: Uri,
     /// The integer id that the wire format shows.
     pub id: u64,
     /// Who started it.
@@ -162,7 +164,7 @@ impl Confab {
     pub async fn start_chat(&self, caller: &Caller) -> Result<Uri> {
         let id = self.next_id(Counter::Chat).await?;
         let (uri, now, owner_id) = (Uri::random(), Date::now(), caller.user.id);
-        let session = Session { id, owner_id, last_id: 0, create_date: now, update_date: now };
+        let session = Session { uri: uri.clone(), id, owner_id, last_id: 0, create_date: now, update_date: now };
         let mut writes = vec![Write::put(Session::key(&uri), &session)?.if_absent()];
         writes.extend(Member::come_in(&uri, owner_id, Role::Owner, 0, now)?);
         match self.table().transact(writes).await? {
@@ -177,11 +179,11 @@ impl Confab {
     /// As [`Visit::as_member`].
     pub async fn show_chat(&self, visit: &Visit) -> Result<Shown> {
         let session = visit.as_member()?;
-        let ids = self.member_ids(&visit.uri).await?;
+        let ids = self.member_ids(&session.uri).await?;
         let users = self.users(ids.iter().copied()).await?;
         Ok(Shown {
             id: session.id,
-            uri: visit.uri.clone(),
+            uri: session.uri.clone(),
             owner: users.get(&session.owner_id).cloned(),
             members: in_order(&ids, &users),
             last_id: session.last_id,
@@ -202,10 +204,10 @@ impl Confab {
             visit.as_member()?;
         }
         let guests = self.guests(&invitation, &visit.caller.user).await?;
-        let (member_ids, entries) = self.come_in(&visit.uri, session.last_id, &guests).await?;
+        let (member_ids, entries) = self.come_in(session, &guests).await?;
         let mut users = self.users(member_ids.iter().copied()).await?;
         users.extend(guests.iter().map(|user| (user.id, user.clone())));
-        self.publish_entries(&visit.uri, &entries, &users).await;
+        self.publish_entries(&session.uri, &entries, &users).await;
         let names: Vec<&str> = guests.iter().map(|user| user.username.as_str()).collect();
         Ok(Joined {
             status: "SUCCESS",
@@ -217,7 +219,8 @@ impl Confab {
     }
 
     /// Writes down that the guests come in, unless they are in, and says who is in now and what was written.
-    async fn come_in(&self, uri: &Uri, last_id: EntryId, guests: &[User]) -> Result<(Vec<UserId>, Vec<Entry>)> {
+    async fn come_in(&self, session: &Session, guests: &[User]) -> Result<(Vec<UserId>, Vec<Entry>)> {
+        let uri = &session.uri;
         // Whoever loses a race against another invitation of the same guest finds them in at the next look.
         for _ in 0..8 {
             let mut ids = self.member_ids(uri).await?;
@@ -236,7 +239,7 @@ impl Confab {
                 }
                 Ok(writes)
             };
-            if let Appended::Written(entries) = self.append(uri, last_id, &newcomers, changes).await? {
+            if let Appended::Written(entries) = self.append(uri, session.last_id, &newcomers, changes).await? {
                 ids.extend(newcomers.iter().map(|newcomer| newcomer.user_id));
                 return Ok((ids, entries));
             }

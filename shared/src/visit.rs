@@ -41,8 +41,6 @@ impl From<&Token> for Identity {
 pub struct Visit {
     /// Who is calling.
     pub caller: Caller,
-    /// The chat session's uri.
-    pub uri: Uri,
     session: Option<Session>,
     is_member: bool,
     /// What was posted with the idempotency key that they gave.
@@ -65,11 +63,6 @@ impl Visit {
     pub fn as_member(&self) -> Result<&Session> {
         let session = self.session()?;
         if self.is_member { Ok(session) } else { Err(Error::Forbidden("You are not a member of this chat.")) }
-    }
-
-    /// Whether the caller is in the chat session.
-    pub fn is_member(&self) -> bool {
-        self.is_member
     }
 }
 
@@ -98,8 +91,7 @@ impl Confab {
     /// Finds out who is calling and what they may see of a chat session. A uri that cannot be one is as good as unknown.
     ///
     /// # Errors
-    /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`], before anything else; [`Error::NotFound`] for an
-    /// impossible uri.
+    /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`].
     pub async fn visit(&self, token: Option<&Token>, uri: Option<Uri>, key: Option<&IdempotencyKey>) -> Result<Visit> {
         let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
         self.visit_as(identity, uri, key).await
@@ -119,18 +111,18 @@ impl Confab {
         }
         let found = self.table().get_many(keys).await?;
         let caller = caller(&found, identity)?;
-        let uri = uri.ok_or(Error::NotFound)?;
         let posted = match &posted_key {
             Some(key) => found.read(key)?,
             None => None,
         };
-        Ok(Visit {
-            session: found.read(&Session::key(&uri))?,
-            is_member: found.read::<Member>(&Member::key(&uri, user_id))?.is_some(),
-            caller,
-            uri,
-            posted,
-        })
+        let (session, is_member) = match &uri {
+            Some(uri) => {
+                let member: Option<Member> = found.read(&Member::key(uri, user_id))?;
+                (found.read(&Session::key(uri))?, member.is_some())
+            }
+            None => (None, false),
+        };
+        Ok(Visit { caller, session, is_member, posted })
     }
 }
 

@@ -13,7 +13,6 @@ use crate::{
     message::{IdempotencyKey, Message},
     session::{Session, Uri},
     token::Token,
-    visit::Visit,
 };
 
 /// The subprotocol that browsers name, and that the server selects.
@@ -115,24 +114,24 @@ impl Confab {
     /// Subscribes a connection to a chat: from now on, or with `after` from behind that entry.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names missing and wrong fields; else as [`Visit::as_member`].
+    /// [`Error::Invalid`] names missing and wrong fields; else as [`crate::visit::Visit::as_member`].
     pub async fn subscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let (uri, after) = (text("uri", fields)?, after(fields)?);
         let connection = self.connection(connection_id).await?;
         let visit = self.visit_as(connection.identity.clone(), uri.parse().ok(), None).await?;
-        let before = visit.as_member()?.last_id;
+        let Session { uri, last_id: before, .. } = visit.as_member()?.clone();
         // Register first, read second: what is written in between then comes twice rather than never.
-        self.register_subscription(connection_id, &connection, &visit.uri).await?;
+        self.register_subscription(connection_id, &connection, &uri).await?;
         let (last_id, missed) = match after {
-            None => (self.last_id(&visit.uri).await?, Some(Vec::new())),
+            None => (self.last_id(&uri).await?, Some(Vec::new())),
             // A client that is ahead of the log has seen another one, from before a restore perhaps.
             Some(after) if after > before => (before, None),
             Some(after) if before - after > RECOVERABLE_ENTRIES => (before, None),
-            Some(after) => self.missed(&visit, after).await?,
+            Some(after) => self.missed(&uri, after).await?,
         };
         let subscribed = Subscribed {
             kind: "subscribed",
-            uri: &visit.uri,
+            uri: &uri,
             last_id,
             recovered: missed.is_some(),
             entries: missed.unwrap_or_default(),
@@ -141,20 +140,20 @@ impl Confab {
     }
 
     /// What a client missed since `after`, if it fits one message, and the id of its last entry.
-    async fn missed(&self, visit: &Visit, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
+    async fn missed(&self, uri: &Uri, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
         // An entry takes more on the wire than its message does, so this stops no reading too early.
         let too_much = |entries: &[Entry]| entries.iter().filter_map(|e| e.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES;
-        let entries = self.entries_after(&visit.uri, after, too_much).await?;
+        let entries = self.entries_after(uri, after, too_much).await?;
         let last_id = entries.last().map_or(after, |entry| entry.id);
         let users = self.users(entries.iter().map(|entry| entry.user_id)).await?;
         let mut bytes = SUBSCRIBED_BYTES;
         let mut missed = Vec::new();
         for entry in &entries {
             let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
-            let notice = serde_json::value::to_raw_value(&entry.notice(&visit.uri, user)).map_err(Error::internal)?;
+            let notice = serde_json::value::to_raw_value(&entry.notice(uri, user)).map_err(Error::internal)?;
             bytes += notice.get().len() + 1;
             if bytes > MESSAGE_BYTES {
-                return Ok((self.last_id(&visit.uri).await?, None));
+                return Ok((self.last_id(uri).await?, None));
             }
             missed.push(notice);
         }
@@ -186,10 +185,10 @@ impl Confab {
         let idempotency_key = key.map(str::parse::<IdempotencyKey>).transpose()?;
         let identity = self.connection(connection_id).await?.identity;
         let visit = self.visit_as(identity, uri.parse().ok(), idempotency_key.as_ref()).await?;
-        visit.as_member()?;
+        let uri = &visit.as_member()?.uri;
         let receipt = self.post(&visit, Message::read(fields)?, idempotency_key.as_ref()).await?;
         let mut sent =
-            json!({ "type": "sent", "uri": visit.uri, "id": receipt.id, "create_date": receipt.create_date });
+            json!({ "type": "sent", "uri": uri, "id": receipt.id, "create_date": receipt.create_date });
         if let Some(key) = key {
             sent["key"] = key.into();
         }

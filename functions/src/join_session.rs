@@ -1,0 +1,15 @@
+//! `PATCH /api/chats/{uri}/`: joins a chat session, or invites others into it.
+
+use confab_shared::{
+    Confab, Result,
+    http::{Answer, Request},
+};
+
+/// Answers one request.
+///
+/// # Errors
+/// What the caller is to be told.
+pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+    let visit = confab.visit(request.token()?.as_ref(), request.uri(), None).await?;
+    Answer::ok(&confab.join(&visit, &request.fields().await?).await?)
+}

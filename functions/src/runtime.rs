@@ -1,0 +1,182 @@
+//! Between Lambda and the endpoints: events in, answers out. The laptop cloud calls [`Function::invoke`] with the very
+//! events that Lambda would.
+
+use std::time::Instant;
+
+use aws_lambda_events::{
+    apigw::ApiGatewayWebsocketProxyRequest,
+    sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent},
+};
+use bytes::Bytes;
+use confab_shared::{
+    Confab, Result,
+    environment::Environment,
+    fanout::Record,
+    http::{Answer, Request},
+    websocket::{Opening, Said, error_frame},
+};
+use http::{HeaderName, HeaderValue};
+use lambda_http::{Adapter, Body, RequestExt, request::{LambdaRequest, RequestContext}};
+use lambda_runtime::{BoxFuture, LambdaEvent, service_fn};
+use serde_json::{Value, json, value::RawValue};
+use tower::Service;
+
+/// What an invocation fails with.
+pub type Error = lambda_runtime::Error;
+
+/// A function, by what it is called with.
+#[derive(Clone, Copy, Debug)]
+pub enum Function {
+    /// A request to the HTTP API.
+    Http(for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>),
+    /// A socket that wants to open; it may be given a subprotocol.
+    Open(for<'a> fn(&'a Confab, &'a Opening) -> BoxFuture<'a, Result<Option<&'static str>>>),
+    /// A socket that has closed.
+    Close(for<'a> fn(&'a Confab, &'a str) -> BoxFuture<'a, Result<()>>),
+    /// A frame from an open socket, answered by another.
+    Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<String>>),
+    /// A batch from a queue, of which some messages may have to be tried again.
+    Queue(for<'a> fn(&'a Confab, Vec<Record>) -> BoxFuture<'a, Vec<String>>),
+}
+
+/// Runs a function until Lambda ends its sandbox.
+///
+/// # Errors
+/// When the environment lacks something or the Runtime API fails.
+pub fn run(function: Function) -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let confab = Confab::new(&Environment::of_process())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(lambda_runtime::run(service_fn(async |event| function.invoke(&confab, event).await)))
+}
+
+/// What a function works with, made of environment variables.
+///
+/// # Errors
+/// When a variable that every function needs is missing.
+pub fn confab(variables: impl IntoIterator<Item = (String, String)>) -> Result<Confab> {
+    Confab::new(&variables.into_iter().collect::<Environment>())
+}
+
+impl Function {
+    /// The function of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        crate::FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+    }
+
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// When the event is not of the function's kind. Whatever else goes wrong becomes an answer.
+    pub async fn invoke(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+        let text = event.payload.get();
+        match self {
+            Self::Http(handle) => {
+                let request: LambdaRequest = serde_json::from_str(text)?;
+                let service = service_fn(|request| answer(confab, handle, request));
+                let response = Adapter::from(service).call(LambdaEvent::new(request, event.context)).await?;
+                Ok(serde_json::to_value(response)?)
+            }
+            Self::Open(handle) => {
+                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
+                let opening = Opening {
+                    connection_id: event.request_context.connection_id.unwrap_or_default(),
+                    headers: event.headers,
+                    uri: event.query_string_parameters.first("uri").map(str::to_owned),
+                };
+                Ok(match handle(confab, &opening).await {
+                    Ok(None) => json!({ "statusCode": 200 }),
+                    Ok(Some(protocol)) => json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } }),
+                    Err(error) => {
+                        let answer = Answer::from(error);
+                        json!({ "statusCode": answer.status.as_u16(), "body": answer.body })
+                    }
+                })
+            }
+            Self::Close(handle) => {
+                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
+                let connection_id = event.request_context.connection_id.unwrap_or_default();
+                let status = match handle(confab, &connection_id).await {
+                    Ok(()) => 200,
+                    Err(error) => Answer::from(error).status.as_u16(),
+                };
+                Ok(json!({ "statusCode": status }))
+            }
+            Self::Act(handle) => {
+                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
+                let said = Said {
+                    connection_id: event.request_context.connection_id.unwrap_or_default(),
+                    text: event.body.unwrap_or_default(),
+                };
+                let frame = handle(confab, &said).await.unwrap_or_else(|error| error_frame(&error, &said));
+                Ok(json!({ "statusCode": 200, "body": frame }))
+            }
+            Self::Queue(handle) => {
+                let event: SqsEvent = serde_json::from_str(text)?;
+                let records = event.records.into_iter().map(|message| Record {
+                    message_id: message.message_id.unwrap_or_default(),
+                    group: message.attributes.get("MessageGroupId").cloned().unwrap_or_default(),
+                    body: message.body.unwrap_or_default(),
+                });
+                let mut response = SqsBatchResponse::default();
+                for message_id in handle(confab, records.collect()).await {
+                    let mut failure = BatchItemFailure::default();
+                    failure.item_identifier = message_id;
+                    response.batch_item_failures.push(failure);
+                }
+                Ok(serde_json::to_value(response)?)
+            }
+        }
+    }
+}
+
+async fn answer(
+    confab: &Confab,
+    handle: for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>,
+    event: lambda_http::Request,
+) -> Result<http::Response<Body>, Error> {
+    let started = Instant::now();
+    let request_id = request_id(&event);
+    let request = request(event);
+    let answer = handle(confab, &request).await.unwrap_or_else(Answer::from);
+    tracing::info!(
+        request_id,
+        method = %request.method,
+        path = request.url.path(),
+        status = answer.status.as_u16(),
+        milliseconds = started.elapsed().as_millis() as u64,
+        "answered"
+    );
+    let answer = match HeaderValue::from_str(&request_id) {
+        Ok(id) => answer.with(HeaderName::from_static("x-request-id"), id),
+        Err(_) => answer,
+    };
+    let mut response = http::Response::new(Body::from(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    Ok(response)
+}
+
+fn request_id(event: &lambda_http::Request) -> String {
+    let gateways = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    gateways.unwrap_or_else(|| event.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default())
+}
+
+fn request(event: lambda_http::Request) -> Request {
+    let parameters = event.path_parameters().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let (parts, body) = event.into_parts();
+    Request {
+        method: parts.method,
+        url: parts.uri,
+        parameters,
+        headers: parts.headers,
+        body: match body {
+            Body::Text(text) => text.into(),
+            Body::Binary(bytes) => bytes.into(),
+            _ => Bytes::new(),
+        },
+    }
+}

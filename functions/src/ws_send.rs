@@ -1,0 +1,11 @@
+//! `send`: posts a message.
+
+use confab_shared::{Confab, Result, websocket::Said};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
+    confab.send_message(&said.connection_id, &said.fields()?).await
+}

@@ -1,0 +1,11 @@
+//! `subscribe`: subscribes the socket to a chat, and catches up with what it missed.
+
+use confab_shared::{Confab, Result, websocket::Said};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
+    confab.subscribe(&said.connection_id, &said.fields()?).await
+}

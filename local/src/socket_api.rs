@@ -1,0 +1,379 @@
+//! API Gateway's WebSocket API, with its `@connections`: what AWS SAM has no way of running locally.
+//!
+//! As documented at <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api.html>: `$connect` is
+//! answered before the socket opens and refuses it with a 4xx; frames find their route by the selection expression; what the
+//! function returns goes back where the route has a route response; `$disconnect` follows the end.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{
+        FromRequestParts,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE};
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Map, Value, json};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    description::{SocketApi, SocketRoute},
+    http_api::{self, message, request_id},
+    lambda::Lambda,
+};
+
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+const FRAME_BYTES: usize = 32 * 1024;
+const MESSAGE_BYTES: usize = 128 * 1024;
+const IDLE: Duration = Duration::from_secs(10 * 60);
+const LIFETIME: Duration = Duration::from_secs(2 * 3600);
+
+/// So many messages may wait for a socket whose client does not read; a sender that finds them waiting this long gives up.
+const WAITING: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+const TOO_LARGE: u16 = 1009;
+
+/// The gateway.
+pub(crate) struct Gateway {
+    api: SocketApi,
+    lambda: Arc<Lambda>,
+    domain: String,
+    connections: Mutex<HashMap<String, Connection>>,
+    stopped: watch::Receiver<bool>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    outgoing: mpsc::Sender<Outgoing>,
+    about: Arc<About>,
+    last_active: Arc<Mutex<DateTime<Utc>>>,
+}
+
+/// What is known of a connection from its start.
+struct About {
+    id: String,
+    connected_at: DateTime<Utc>,
+    source_ip: String,
+    user_agent: Value,
+}
+
+enum Outgoing {
+    Text(String),
+    Close(u16, &'static str),
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        api: SocketApi,
+        lambda: Arc<Lambda>,
+        domain: String,
+        stopped: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        Arc::new(Self { api, lambda, domain, connections: Mutex::default(), stopped })
+    }
+
+    /// Whether a path belongs to this API: its stage, and `@connections` below that.
+    pub(crate) fn owns(&self, path: &str) -> bool {
+        let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(self.api.stage.as_str()));
+        rest.is_some_and(|rest| rest.is_empty() || rest == "/" || rest.starts_with("/@connections"))
+    }
+
+    /// Answers a request: a socket that wants to open, or a call of `@connections`.
+    pub(crate) async fn answer(self: &Arc<Self>, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+        let connections = format!("/{}/@connections/", self.api.stage);
+        if let Some(id) = request.uri().path().strip_prefix(&connections) {
+            let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
+            return self.manage(&id, request).await;
+        }
+        let (mut parts, _) = request.into_parts();
+        match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => self.open(upgrade, parts, peer).await,
+            // What AWS answers to a plain request is not documented; this says what is missing.
+            Err(_) => message(StatusCode::UPGRADE_REQUIRED, "This is a WebSocket API: connect to it with a WebSocket client"),
+        }
+    }
+
+    async fn open(self: &Arc<Self>, mut upgrade: WebSocketUpgrade, parts: Parts, peer: SocketAddr) -> Response<Body> {
+        let started = Instant::now();
+        let about = Arc::new(About {
+            id: connection_id(),
+            connected_at: Utc::now(),
+            source_ip: peer.ip().to_string(),
+            user_agent: parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).into(),
+        });
+        let mut status = StatusCode::OK;
+        if let Some(route) = self.api.routes.get("$connect") {
+            let event = self.connect_event(&about, &parts);
+            match self.lambda.invoke(&route.function, &event).await {
+                Ok(answer) => {
+                    let code = answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok());
+                    status = code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
+                    if let Some(protocol) = selected_protocol(&answer) {
+                        upgrade.set_selected_protocol(protocol);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(function = self.lambda.name(&route.function), %error, "an invocation failed");
+                    status = StatusCode::BAD_GATEWAY;
+                }
+            }
+            tracing::info!(
+                "$connect {} → {} {} ({} ms)",
+                about.id,
+                self.lambda.name(&route.function),
+                status.as_u16(),
+                started.elapsed().as_millis()
+            );
+        }
+        if !status.is_success() {
+            return message(status, status.canonical_reason().unwrap_or("Refused"));
+        }
+        let gateway = self.clone();
+        upgrade
+            .max_frame_size(FRAME_BYTES)
+            .max_message_size(MESSAGE_BYTES)
+            .on_upgrade(move |socket| async move { gateway.run(socket, about).await })
+    }
+
+    /// Runs a socket from its opening to its end.
+    async fn run(self: Arc<Self>, socket: WebSocket, about: Arc<About>) {
+        let (outgoing, mut waiting) = mpsc::channel(WAITING);
+        let last_active = Arc::new(Mutex::new(Utc::now()));
+        let connection = Connection { outgoing: outgoing.clone(), about: about.clone(), last_active: last_active.clone() };
+        self.lock().insert(about.id.clone(), connection);
+        let (mut sink, mut stream) = socket.split();
+        let mut actions = JoinSet::new();
+        let mut stop = std::pin::pin!(crate::stop(self.stopped.clone()));
+        let end = tokio::time::Instant::now() + LIFETIME;
+        let mut idle_since = tokio::time::Instant::now();
+        let (code, reason) = loop {
+            tokio::select! {
+                () = &mut stop => break (GOING_AWAY, "the laptop cloud stops"),
+                () = tokio::time::sleep_until(end) => break (GOING_AWAY, "the connection is two hours old"),
+                () = tokio::time::sleep_until(idle_since + IDLE) => break (GOING_AWAY, "the connection was idle for ten minutes"),
+                Some(out) = waiting.recv() => match out {
+                    Outgoing::Text(text) => {
+                        if sink.send(Message::text(text)).await.is_err() {
+                            break (1006, "");
+                        }
+                        idle_since = tokio::time::Instant::now();
+                    }
+                    Outgoing::Close(code, reason) => break (code, reason),
+                },
+                Some(_) = actions.join_next() => {}
+                received = stream.next() => {
+                    let text = match received {
+                        Some(Ok(Message::Text(text))) => text.to_string(),
+                        Some(Ok(Message::Binary(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+                        // Control frames are answered by the library, and do not count as traffic.
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Ok(Message::Close(frame))) => break (frame.map_or(1005, |frame| frame.code), ""),
+                        Some(Err(error)) if is_too_large(&error) => break (TOO_LARGE, "the message is too large"),
+                        Some(Err(_)) | None => break (1006, ""),
+                    };
+                    idle_since = tokio::time::Instant::now();
+                    *last_active.lock().unwrap_or_else(PoisonError::into_inner) = Utc::now();
+                    // As on AWS, the frames of a socket are handled at the same time, and answered in any order.
+                    let (gateway, about, outgoing) = (self.clone(), about.clone(), outgoing.clone());
+                    actions.spawn(async move { gateway.act(&about, &text, &outgoing).await });
+                }
+            }
+        };
+        self.lock().remove(&about.id);
+        // 1005 and 1006 stand for a close without a code and for none at all; they never travel.
+        if !(1005..=1006).contains(&code) {
+            let frame = CloseFrame { code, reason: reason.into() };
+            let _ = sink.send(Message::Close(Some(frame))).await;
+        }
+        drop(sink);
+        self.disconnect(&about, code, reason).await;
+        while actions.join_next().await.is_some() {}
+    }
+
+    /// Hands a frame to the function of its route, and what that returns back to the client.
+    async fn act(&self, about: &About, text: &str, outgoing: &mpsc::Sender<Outgoing>) {
+        let started = Instant::now();
+        let key = self.route_key(text);
+        let id = request_id();
+        let Some(route) = self.api.routes.get(key) else {
+            let answer = json!({ "message": "Forbidden", "connectionId": about.id, "requestId": id });
+            let _ = outgoing.send(Outgoing::Text(answer.to_string())).await;
+            return;
+        };
+        let mut event = json!({ "requestContext": self.context(about, key, "MESSAGE"), "isBase64Encoded": false });
+        event["body"] = json!(text);
+        event["requestContext"]["messageId"] = json!(request_id());
+        event["requestContext"]["requestId"] = json!(id);
+        let answer = match self.lambda.invoke(&route.function, &event).await {
+            Ok(answer) if route.responds => answer["body"].as_str().map(str::to_owned),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(function = self.lambda.name(&route.function), %error, "an invocation failed");
+                let answer = json!({ "message": "Internal server error", "connectionId": about.id, "requestId": id });
+                Some(answer.to_string())
+            }
+        };
+        let milliseconds = started.elapsed().as_millis();
+        tracing::info!("{key} {} → {} ({milliseconds} ms)", about.id, self.lambda.name(&route.function));
+        if let Some(answer) = answer.filter(|answer| answer.len() <= MESSAGE_BYTES) {
+            // A socket that has closed meanwhile takes no answer.
+            let _ = outgoing.send(Outgoing::Text(answer)).await;
+        }
+    }
+
+    async fn disconnect(&self, about: &About, code: u16, reason: &str) {
+        let Some(SocketRoute { function, .. }) = self.api.routes.get("$disconnect") else { return };
+        let mut context = self.context(about, "$disconnect", "DISCONNECT");
+        context["disconnectStatusCode"] = json!(code);
+        context["disconnectReason"] = json!(reason);
+        let headers = json!({ "Host": self.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" });
+        let event = json!({ "headers": headers, "requestContext": context, "isBase64Encoded": false });
+        match self.lambda.invoke(function, &event).await {
+            Ok(_) => tracing::info!("$disconnect {} ({code}) → {}", about.id, self.lambda.name(function)),
+            Err(error) => tracing::error!(function = self.lambda.name(function), %error, "an invocation failed"),
+        }
+    }
+
+    /// Follows the selection expression through a frame; whatever it does not lead to a route of is `$default`'s.
+    fn route_key<'a>(&'a self, text: &str) -> &'a str {
+        let frame: Value = serde_json::from_str(text).unwrap_or_default();
+        let named = self.api.selection.iter().fold(&frame, |value, member| &value[member]);
+        let known = named.as_str().and_then(|key| self.api.routes.get_key_value(key));
+        known.map(|(key, _)| key.as_str()).filter(|key| !key.starts_with('$')).unwrap_or("$default")
+    }
+
+    fn context(&self, about: &About, route_key: &str, event_type: &str) -> Value {
+        let now = Utc::now();
+        json!({
+            "routeKey": route_key,
+            "eventType": event_type,
+            "messageDirection": "IN",
+            "connectionId": about.id,
+            "connectedAt": about.connected_at.timestamp_millis(),
+            "requestId": request_id(),
+            "extendedRequestId": request_id(),
+            "requestTime": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+            "requestTimeEpoch": now.timestamp_millis(),
+            "apiId": "local",
+            "domainName": self.domain,
+            "stage": self.api.stage,
+            "identity": { "sourceIp": about.source_ip, "userAgent": about.user_agent },
+        })
+    }
+
+    fn connect_event(&self, about: &About, parts: &Parts) -> Value {
+        let mut event = json!({
+            "headers": http_api::headers(&parts.headers),
+            "requestContext": self.context(about, "$connect", "CONNECT"),
+            "isBase64Encoded": false,
+        });
+        let mut multiple: Map<String, Value> = Map::new();
+        for (name, value) in &parts.headers {
+            let values = multiple.entry(name.as_str()).or_insert_with(|| json!([]));
+            if let Value::Array(values) = values {
+                values.push(json!(String::from_utf8_lossy(value.as_bytes())));
+            }
+        }
+        event["multiValueHeaders"] = multiple.into();
+        if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+            let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            event["queryStringParameters"] = pairs.iter().cloned().map(|(name, value)| (name, json!(value))).collect();
+            let mut multiple: Map<String, Value> = Map::new();
+            for (name, value) in pairs {
+                if let Value::Array(values) = multiple.entry(name).or_insert_with(|| json!([])) {
+                    values.push(json!(value));
+                }
+            }
+            event["multiValueQueryStringParameters"] = multiple.into();
+        }
+        event
+    }
+
+    /// `@connections`: sends to a socket, closes it, or tells of it
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>).
+    async fn manage(&self, id: &str, request: Request<Body>) -> Response<Body> {
+        let Some(connection) = self.lock().get(id).cloned() else { return gone() };
+        let out = match *request.method() {
+            Method::GET => return connection.tell(),
+            Method::DELETE => Outgoing::Close(NORMAL, "Connection Closed Normally"),
+            Method::POST => match to_bytes(request.into_body(), MESSAGE_BYTES).await {
+                Ok(bytes) => Outgoing::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(_) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Message too long"),
+            },
+            _ => return message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
+        };
+        let status = match out {
+            Outgoing::Close(..) => StatusCode::NO_CONTENT,
+            Outgoing::Text(_) => StatusCode::OK,
+        };
+        match tokio::time::timeout(PATIENCE, connection.outgoing.send(out)).await {
+            Ok(Ok(())) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = status;
+                response
+            }
+            Ok(Err(_)) => gone(),
+            Err(_) => exception(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "The client reads too slowly"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn tell(&self) -> Response<Body> {
+        let date = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let last_active = *self.last_active.lock().unwrap_or_else(PoisonError::into_inner);
+        let about = json!({
+            "connectedAt": date(self.about.connected_at),
+            "identity": { "sourceIp": self.about.source_ip, "userAgent": self.about.user_agent },
+            "lastActiveAt": date(last_active),
+        });
+        let mut response = Response::new(Body::from(about.to_string()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// Connection ids look like AWS's: eleven random bytes in base64, so that they end in `=`.
+fn connection_id() -> String {
+    URL_SAFE.encode(&uuid::Uuid::new_v4().as_bytes()[..11])
+}
+
+fn selected_protocol(answer: &Value) -> Option<HeaderValue> {
+    let mut headers = answer["headers"].as_object()?.iter();
+    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))?;
+    HeaderValue::from_str(value.as_str()?).ok()
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.to_string().contains("too long") || source.to_string().contains("too large"))
+}
+
+fn gone() -> Response<Body> {
+    exception(StatusCode::GONE, "GoneException", "Gone")
+}
+
+fn exception(status: StatusCode, kind: &'static str, text: &str) -> Response<Body> {
+    let mut response = message(status, text);
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
+    response
+}
