@@ -1,1 +1,1 @@
-
+//! The end-to-end tests; see `it/`.

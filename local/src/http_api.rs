@@ -81,7 +81,8 @@ impl Gateway {
                 return Some(((4, 0), route, Map::new()));
             }
             let any = route.method == "ANY";
-            if !any && route.method != method {
+            // What AWS makes of `post` is not documented; a method in small letters is taken for what it means.
+            if !any && !route.method.eq_ignore_ascii_case(method) {
                 return None;
             }
             let (rank, parameters) = match_path(&route.path, path)?;

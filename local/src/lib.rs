@@ -164,7 +164,7 @@ impl Cloud {
         environment.extend(options.environment);
         let lambda = lambda::Lambda::start(&description.functions, &options.functions, &environment);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
-        let sqs = services::sqs(&addresses);
+        let sqs = aws_sdk_sqs::Client::new(&services::client(&addresses.sqs));
         for source in description.queue_sources.clone() {
             let name = source.queue_arn.rsplit(':').next().unwrap_or_default();
             let url = format!("{}/{}/{name}", addresses.sqs, services::account());

@@ -4,6 +4,9 @@
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_sqs::config::BehaviorVersion;
+use aws_types::{SdkConfig, region::Region};
 use dynoxide::{Database, errors::DynoxideError};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -29,31 +32,15 @@ use crate::{
 /// How often items past their time are swept away. On AWS it takes up to days; nothing may depend on either.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What any AWS client may use here as credentials.
-pub(crate) fn credentials() -> aws_credential_types::Credentials {
-    aws_credential_types::Credentials::new("local", "local", None, None, "laptop cloud")
-}
-
-pub(crate) fn sns(addresses: &Addresses) -> aws_sdk_sns::Client {
-    aws_sdk_sns::Client::from_conf(
-        aws_sdk_sns::Config::builder()
-            .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
-            .region(aws_sdk_sns::config::Region::new(REGION))
-            .credentials_provider(credentials())
-            .endpoint_url(&addresses.sns)
-            .build(),
-    )
-}
-
-pub(crate) fn sqs(addresses: &Addresses) -> aws_sdk_sqs::Client {
-    aws_sdk_sqs::Client::from_conf(
-        aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .region(aws_sdk_sqs::config::Region::new(REGION))
-            .credentials_provider(credentials())
-            .endpoint_url(&addresses.sqs)
-            .build(),
-    )
+/// What an AWS client of the service at this endpoint is made of.
+pub(crate) fn client(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "laptop cloud");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
 }
 
 /// The listeners of the three services.
@@ -184,7 +171,8 @@ pub(crate) async fn create(
     for table in &description.tables {
         create_table(database, table).map_err(|problem| StartError::Resource(table.name.clone(), problem))?;
     }
-    let (sns, sqs) = (sns(addresses), sqs(addresses));
+    let sns = aws_sdk_sns::Client::new(&client(&addresses.sns));
+    let sqs = aws_sdk_sqs::Client::new(&client(&addresses.sqs));
     // A queue's dead-letter queue must be there before it.
     let mut queues: Vec<_> = description.queues.iter().collect();
     queues.sort_by_key(|queue| queue.attributes.contains_key("RedrivePolicy"));

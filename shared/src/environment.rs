@@ -5,8 +5,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::{SdkConfig, region::Region};
 
 use crate::{Error, Result};
 
@@ -33,7 +35,24 @@ impl Environment {
         self.get(name).ok_or_else(|| Error::internal(format!("the environment variable {name} is not set")))
     }
 
-    pub(crate) fn credentials(&self) -> Credentials {
+    /// What an SDK client of `service` (`DYNAMODB`, `SNS`, `SQS`) is made of.
+    pub(crate) fn client(&self, service: &str) -> SdkConfig {
+        self.client_at(self.endpoint(service))
+    }
+
+    /// The same with the endpoint given, or AWS's own.
+    pub(crate) fn client_at(&self, endpoint: Option<&str>) -> SdkConfig {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region()))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials()))
+            .timeout_config(timeouts())
+            .retry_config(retries());
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        config.build()
+    }
+
+    fn credentials(&self) -> Credentials {
         Credentials::new(
             self.get("AWS_ACCESS_KEY_ID").unwrap_or_default(),
             self.get("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
@@ -43,13 +62,13 @@ impl Environment {
         )
     }
 
-    pub(crate) fn region(&self) -> String {
+    fn region(&self) -> String {
         self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")).unwrap_or("us-east-1").to_owned()
     }
 
     /// The endpoint of `service` (`DYNAMODB`, `SNS`, `SQS`) where it is not AWS's own.
     /// The variables are those of AWS's SDKs: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>.
-    pub(crate) fn endpoint(&self, service: &str) -> Option<&str> {
+    fn endpoint(&self, service: &str) -> Option<&str> {
         self.get(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| self.get("AWS_ENDPOINT_URL"))
     }
 }
@@ -62,7 +81,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 
 /// How long a call out may take, and how often it is tried: three attempts of two seconds within five, so that a
 /// function with ten seconds to run always has time left to answer.
-pub(crate) fn timeouts() -> TimeoutConfig {
+fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
@@ -70,26 +89,9 @@ pub(crate) fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-pub(crate) fn retries() -> RetryConfig {
+fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(500))
 }
-
-/// Builds one SDK client's configuration. A macro, because each service has a configuration type of its own.
-macro_rules! client {
-    ($service:ident, $environment:expr, $endpoint:expr) => {{
-        let environment: &$crate::environment::Environment = $environment;
-        let endpoint: Option<&str> = $endpoint;
-        let mut config = $service::Config::builder()
-            .behavior_version($service::config::BehaviorVersion::latest())
-            .region($service::config::Region::new(environment.region()))
-            .credentials_provider(environment.credentials())
-            .timeout_config($crate::environment::timeouts())
-            .retry_config($crate::environment::retries());
-        config.set_endpoint_url(endpoint.map(str::to_owned));
-        $service::Client::from_conf(config.build())
-    }};
-}
-pub(crate) use client;

@@ -7,7 +7,7 @@ use aws_sdk_sns::types::PublishBatchRequestEntry;
 
 use crate::{
     Confab, Error, Result,
-    environment::{Environment, client},
+    environment::Environment,
     log::Entry,
     session::Uri,
     user::{User, UserId},
@@ -26,7 +26,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let topic_arn = environment.get("TOPIC_ARN")?.to_owned();
-        Some(Self { client: client!(aws_sdk_sns, environment, environment.endpoint("SNS")), topic_arn })
+        Some(Self { client: aws_sdk_sns::Client::new(&environment.client("SNS")), topic_arn })
     }
 
     /// Publishes log entries of one chat, in order. The message group is the uri; the deduplication id, uri and entry id,
@@ -94,7 +94,7 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let queue_url = environment.get("DEAD_LETTER_QUEUE_URL")?.to_owned();
-        Some(Self { client: client!(aws_sdk_sqs, environment, environment.endpoint("SQS")), queue_url })
+        Some(Self { client: aws_sdk_sqs::Client::new(&environment.client("SQS")), queue_url })
     }
 
     /// Puts a message away, once however often that is repeated.

@@ -5,10 +5,7 @@ use aws_sdk_apigatewaymanagement::{
     primitives::Blob,
 };
 
-use crate::{
-    Result,
-    environment::{Environment, client},
-};
+use crate::{Result, environment::Environment};
 
 /// The connections of a WebSocket API.
 #[derive(Clone, Debug)]
@@ -27,7 +24,7 @@ pub(crate) enum Sent {
 impl Sockets {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let endpoint = environment.get("WEBSOCKET_ENDPOINT")?;
-        Some(Self { client: client!(aws_sdk_apigatewaymanagement, environment, Some(endpoint)) })
+        Some(Self { client: Client::new(&environment.client_at(Some(endpoint))) })
     }
 
     /// Sends one frame.

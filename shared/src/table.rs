@@ -27,7 +27,7 @@ use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value, to_item};
 use crate::{
     Error, Result,
     date::Date,
-    environment::{Environment, client},
+    environment::Environment,
 };
 
 /// An item as DynamoDB gives it.
@@ -233,7 +233,7 @@ impl Table {
     /// When the variable is missing.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
-            client: client!(aws_sdk_dynamodb, environment, environment.endpoint("DYNAMODB")),
+            client: Client::new(&environment.client("DYNAMODB")),
             name: environment.require("TABLE_NAME")?.to_owned(),
         })
     }

@@ -1,1 +1,18 @@
+//! Confab end to end, over real sockets: through a laptop cloud that each test starts on free ports, or against a deployment
+//! (see `world`).
 
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod accounts;
+mod calls;
+mod chats;
+mod convergence;
+mod delivery;
+mod events;
+mod exchange;
+mod gateway;
+mod golden;
+mod messages;
+mod proxy;
+mod sockets;
+mod world;

@@ -1,0 +1,351 @@
+//! What the tests talk to: a deployment of Confab, its users, and their sockets.
+//!
+//! Without further ado each test starts a laptop cloud of its own. With `CONFAB_URL` set, all tests but those that need a cloud of
+//! their own (their module says so) run against that deployment; `CONFAB_WEBSOCKET_URL`, `TOPIC_ARN`, `TABLE_NAME`,
+//! `FANOUT_QUEUE_URL`, `DEAD_LETTERS_URL` and the AWS variables must then be set too.
+
+use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_types::{SdkConfig, region::Region};
+use confab_functions::Function;
+use confab_local::{Cloud, Functions, Handler, Options, Ports, Template};
+use futures_util::{SinkExt, StreamExt};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest, error::Error as SocketError, handshake::client::Request},
+};
+
+/// Nothing takes this long unless it is broken.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A deployment.
+pub struct World {
+    pub http_url: String,
+    pub websocket_url: String,
+    /// AWS's variables, and the outputs of the template.
+    pub environment: BTreeMap<String, String>,
+    pub client: reqwest::Client,
+    pub cloud: Option<Cloud>,
+}
+
+/// The options of a laptop cloud for tests: free ports, everything in this process.
+pub fn options() -> Options {
+    Options {
+        template: template(),
+        parameters: BTreeMap::new(),
+        stack_name: "confab".to_owned(),
+        ports: Ports::default(),
+        data: None,
+        functions: Functions::InProcess(Arc::new(start_function)),
+        environment: BTreeMap::new(),
+    }
+}
+
+pub fn template() -> Template {
+    Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap()
+}
+
+pub fn start_function(name: &str, environment: &BTreeMap<String, String>) -> Result<Handler, String> {
+    let function = Function::named(name).ok_or_else(|| format!("there is no function {name}"))?;
+    let confab = Arc::new(confab_functions::confab(environment.clone()).map_err(|error| error.to_string())?);
+    Ok(Arc::new(move |event| {
+        let confab = confab.clone();
+        Box::pin(async move { function.invoke(&confab, event).await })
+    }))
+}
+
+impl World {
+    /// The deployment that the environment names, or else a laptop cloud.
+    pub async fn any() -> Self {
+        match env::var("CONFAB_URL") {
+            Ok(http_url) => Self {
+                http_url: http_url.trim_end_matches('/').to_owned(),
+                websocket_url: env::var("CONFAB_WEBSOCKET_URL").expect("CONFAB_WEBSOCKET_URL goes with CONFAB_URL"),
+                environment: env::vars().collect(),
+                client: reqwest::Client::new(),
+                cloud: None,
+            },
+            Err(_) => Self::own(options()).await,
+        }
+    }
+
+    /// A laptop cloud, whatever the environment says.
+    pub async fn own(options: Options) -> Self {
+        let cloud = Cloud::start(options).await.unwrap();
+        let mut environment = cloud.client_environment();
+        let outputs = [
+            ("TableName", "TABLE_NAME"),
+            ("TopicArn", "TOPIC_ARN"),
+            ("FanoutQueueUrl", "FANOUT_QUEUE_URL"),
+            ("DeadLettersUrl", "DEAD_LETTERS_URL"),
+        ];
+        for (output, variable) in outputs {
+            environment.insert(variable.to_owned(), cloud.outputs()[output].clone());
+        }
+        Self {
+            http_url: cloud.http_url(),
+            websocket_url: cloud.websocket_url().unwrap(),
+            environment,
+            client: reqwest::Client::new(),
+            cloud: Some(cloud),
+        }
+    }
+
+    pub fn variable(&self, name: &str) -> &str {
+        self.environment.get(name).unwrap_or_else(|| panic!("{name} is not set"))
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.http_url)).timeout(DEADLINE)
+    }
+
+    /// Registers and logs in somebody whose name starts like this and is not taken.
+    pub async fn user(&self, name: &str) -> User<'_> {
+        let username = unique(name);
+        let form = json!({ "username": username, "password": PASSWORD });
+        let registered = answer(self.request(Method::POST, "/auth/users/create/").json(&form)).await;
+        assert_eq!(registered.0, StatusCode::CREATED, "{}", registered.1);
+        let id = registered.1["id"].as_u64().unwrap();
+        let token = self.log_in(&username).await;
+        User { world: self, username, id, token }
+    }
+
+    pub async fn log_in(&self, username: &str) -> String {
+        let form = json!({ "username": username, "password": PASSWORD });
+        let (status, body) = answer(self.request(Method::POST, "/auth/token/create/").json(&form)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["auth_token"].as_str().unwrap().to_owned()
+    }
+
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.aws("DYNAMODB"))
+    }
+
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.aws("SNS"))
+    }
+
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.aws("SQS"))
+    }
+
+    fn aws(&self, service: &str) -> SdkConfig {
+        let session = self.environment.get("AWS_SESSION_TOKEN").cloned();
+        let (id, secret) = (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY"));
+        let mut config = SdkConfig::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(Region::new(self.variable("AWS_REGION").to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(id, secret, session, None, "tests")));
+        let endpoint = self.environment.get(&format!("AWS_ENDPOINT_URL_{service}"));
+        config.set_endpoint_url(endpoint.or_else(|| self.environment.get("AWS_ENDPOINT_URL")).cloned());
+        config.build()
+    }
+
+    /// Publishes to the exchange as a program that has never heard of Confab would.
+    pub async fn publish(&self, uri: &str, body: &str) {
+        let publish = self.sns().publish().topic_arn(self.variable("TOPIC_ARN")).message_group_id(uri);
+        publish.message_deduplication_id(unique("published")).message(body).send().await.unwrap();
+    }
+
+    /// Tries to open a socket.
+    pub async fn open(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        let mut request: Request = format!("{}{query}", self.websocket_url).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        match connect_async(request).await {
+            Ok((stream, response)) => {
+                let protocol = response.headers().get("sec-websocket-protocol");
+                let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
+                Ok(Socket { stream, lines: Vec::new(), frames: 0, protocol })
+            }
+            Err(SocketError::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub const PASSWORD: &str = "Str0ng-pass-phrase";
+
+/// A name that nobody else has.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..12])
+}
+
+/// The status and the JSON of an answer.
+pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    let json = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")) };
+    (status, json)
+}
+
+/// Somebody who is logged in.
+pub struct User<'a> {
+    pub world: &'a World,
+    pub username: String,
+    pub id: u64,
+    pub token: String,
+}
+
+impl User<'_> {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.world.request(method, path).header("Authorization", format!("Token {}", self.token))
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(method, path).json(&body)).await
+    }
+
+    pub async fn start_chat(&self) -> String {
+        let (status, body) = answer(self.request(Method::POST, "/api/chats/")).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["uri"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn join(&self, uri: &str) {
+        let (status, body) =
+            self.call(Method::PATCH, &format!("/api/chats/{uri}/"), json!({ "username": self.username })).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+
+    /// Posts a message and gives its id.
+    pub async fn post(&self, uri: &str, message: &str) -> u64 {
+        let (status, body) =
+            self.call(Method::POST, &format!("/api/chats/{uri}/messages/"), json!({ "message": message })).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["id"].as_u64().unwrap()
+    }
+
+    /// The whole history, page after page.
+    pub async fn history(&self, uri: &str) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let mut path = Some(format!("/api/chats/{uri}/messages/?after=0"));
+        while let Some(next) = path {
+            let (status, body) = self.get(&next).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            messages.extend(body["messages"].as_array().unwrap().clone());
+            path = body["next"].as_str().map(|url| url[url.find("/api/").unwrap()..].to_owned());
+        }
+        messages
+    }
+
+    pub async fn socket(&self) -> Socket {
+        self.world.open("", &[("authorization", &format!("Token {}", self.token))]).await.unwrap()
+    }
+
+    /// A socket that is subscribed to a chat.
+    pub async fn subscribed(&self, uri: &str) -> Socket {
+        let mut socket = self.socket().await;
+        socket.send(&json!({ "action": "subscribe", "uri": uri })).await;
+        let subscribed = socket.next().await;
+        assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+        socket
+    }
+}
+
+/// An open socket.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    lines: Vec<Value>,
+    /// How many frames have come.
+    pub frames: usize,
+    /// The subprotocol that the server selected.
+    pub protocol: Option<String>,
+}
+
+impl Socket {
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(&frame.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Sends, and waits for the answer.
+    pub async fn ask(&mut self, frame: &Value) -> Value {
+        self.send(frame).await;
+        self.next().await
+    }
+
+    /// The next object.
+    pub async fn next(&mut self) -> Value {
+        match tokio::time::timeout(DEADLINE, self.receive()).await {
+            Ok(Ok(object)) => object,
+            Ok(Err(code)) => panic!("the socket was closed with {code}"),
+            Err(_) => panic!("nothing came"),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Value, u16> {
+        while self.lines.is_empty() {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    self.frames += 1;
+                    self.lines = text.split('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+                }
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+        Ok(self.lines.remove(0))
+    }
+
+    /// The next object of this type; others are passed over.
+    pub async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let object = self.next().await;
+            if object["type"] == kind {
+                return object;
+            }
+        }
+    }
+
+    /// Everything up to and including the message with this text.
+    pub async fn until(&mut self, message: &str) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            all.push(self.next().await);
+            if all.last().unwrap()["message"] == message {
+                return all;
+            }
+        }
+    }
+
+    /// Waits for the server to close the socket, and gives the code.
+    pub async fn closed(mut self) -> u16 {
+        let closed = async {
+            loop {
+                if let Err(code) = self.receive().await {
+                    return code;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, closed).await.expect("the socket stayed open")
+    }
+
+    pub async fn close(mut self) {
+        self.stream.close(None).await.unwrap();
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
+    let asked = async {
+        while !check().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+}
