@@ -23,6 +23,10 @@ pub type EntryId = u64;
 /// The highest id that JSON numbers carry exactly in every client.
 pub const LAST_ID: EntryId = (1 << 53) - 1;
 
+/// An append that others keep coming before gives up after waiting so long in all, and the caller gets a 503 well before
+/// API Gateway's 30 seconds.
+const APPENDING: Duration = Duration::from_secs(8);
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,12 +132,14 @@ impl Confab {
     ) -> Result<Appended> {
         let mut last_id = last_id;
         let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(4))
+            .with_min_delay(Duration::from_millis(8))
             .with_max_delay(Duration::from_millis(400))
             .with_factor(1.5)
-            .with_max_times(24)
+            .without_max_times()
+            .with_total_delay(Some(APPENDING))
             .with_jitter()
             .build();
+        let mut rested = true;
         loop {
             let create_date = Date::now();
             let entries: Vec<Entry> = (last_id + 1..)
@@ -161,13 +167,27 @@ impl Confab {
                     return Ok(Appended::Refused(index, item.clone()));
                 }
             }
-            match log.first() {
-                Some(Reason::Condition(Some(session))) => last_id = read::<Session>(session)?.last_id,
+            // The refusal tells how far the log is now, which is good for one more try at once. After that a pause, or a crowd
+            // would go on refusing each other; and since the log grows meanwhile, a look at where it is.
+            rested = match log.first() {
                 Some(Reason::Condition(None)) => return Err(Error::NotFound),
-                _ => {}
-            }
-            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+                Some(Reason::Condition(Some(session))) if rested => {
+                    last_id = read::<Session>(session)?.last_id;
+                    false
+                }
+                _ => {
+                    tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+                    last_id = self.last_id(uri).await?;
+                    true
+                }
+            };
         }
+    }
+
+    /// The id of the last entry.
+    pub(crate) async fn last_id(&self, uri: &Uri) -> Result<EntryId> {
+        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
+        Ok(session.ok_or(Error::NotFound)?.last_id)
     }
 
     /// The entries after `after`, in order, until there are no more or `enough` says so of what there is.

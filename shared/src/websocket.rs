@@ -160,11 +160,6 @@ impl Confab {
         Ok((last_id, Some(missed)))
     }
 
-    async fn last_id(&self, uri: &Uri) -> Result<EntryId> {
-        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
-        Ok(session.ok_or(Error::NotFound)?.last_id)
-    }
-
     /// Ends a subscription.
     ///
     /// # Errors

@@ -1,1 +1,163 @@
-//! wip
+//! Registering, logging in and out, one's profile, one's password.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::world::{PASSWORD, User, World, answer, eventually, unique};
+
+async fn log_in(world: &World, username: &str, password: &str) -> (StatusCode, serde_json::Value) {
+    let form = [("username", username), ("password", password)];
+    answer(world.request(Method::POST, "/auth/token/login").form(&form)).await
+}
+
+/// Changes an item of a user by hand.
+async fn set(user: &User<'_>, sk: &str, expression: &str, value: AttributeValue) {
+    let update = user.world.dynamodb().update_item().table_name(user.world.variable("TABLE_NAME"));
+    let update = update.key("pk", AttributeValue::S(format!("USER#{}", user.id)));
+    let update = update.key("sk", AttributeValue::S(sk.to_owned())).update_expression(expression);
+    update.expression_attribute_values(":value", value).send().await.unwrap();
+}
+
+async fn stored(user: &User<'_>, prefix: &str) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    let query = user.world.dynamodb().query().table_name(user.world.variable("TABLE_NAME"));
+    let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("USER#{}", user.id)));
+    let query = query.expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()));
+    query.consistent_read(true).send().await.unwrap().items.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_shown_and_changed() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let (status, profile) = user.get("/auth/me/").await;
+    assert_eq!(status, 200);
+    let expected =
+        json!({"id": user.id, "username": user.username, "email": "", "first_name": "", "last_name": ""});
+    assert_eq!(profile, expected);
+
+    let change = json!({"email": "Anna@EXAMPLE.com", "first_name": " Anna ", "id": 7, "username": "other"});
+    for (method, path) in [(Method::PATCH, "/auth/users/me/"), (Method::PUT, "/auth/me")] {
+        let (status, profile) = user.call(method, path, change.clone()).await;
+        assert_eq!(status, 200);
+        let expected = json!({"id": user.id, "username": user.username, "email": "Anna@example.com", "first_name": "Anna", "last_name": ""});
+        assert_eq!(profile, expected);
+    }
+    assert_eq!(user.get("/auth/me/").await.1["first_name"], "Anna");
+
+    let (status, wrong) = user.call(Method::PATCH, "/auth/me/", json!({"email": "x", "last_name": "y".repeat(151)})).await;
+    assert_eq!(status, 400);
+    assert_eq!(wrong["email"], json!(["Enter a valid email address."]));
+    assert_eq!(wrong["last_name"], json!(["Ensure this field has no more than 150 characters."]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_profile_shows_everywhere() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.post(&uri, "before").await;
+    assert_eq!(user.call(Method::PATCH, "/auth/me/", json!({"first_name": "Anna"})).await.0, 200);
+    assert_eq!(user.history(&uri).await[0]["user"]["first_name"], "Anna");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_kills_the_token_and_its_sockets_only() {
+    let world = World::any().await;
+    let phone = world.user("anna").await;
+    let laptop = User { world: &world, username: phone.username.clone(), id: phone.id, token: world.log_in(&phone.username).await };
+    let (phones, mut laptops) = (phone.socket().await, laptop.socket().await);
+    let (status, body) = phone.call(Method::POST, "/auth/token/destroy/", json!({})).await;
+    assert_eq!((status, body), (StatusCode::NO_CONTENT, json!(null)));
+    phones.closed().await;
+    assert_eq!(phone.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
+    assert_eq!(world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(), Some(401));
+    assert_eq!(laptop.get("/auth/me/").await.0, 200);
+    assert_eq!(laptops.ask(&json!({"action": "ping"})).await["type"], "pong");
+    eventually("the connection is forgotten", async || stored(&phone, "CONNECTION#").await.len() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_kills_every_other_token() {
+    let world = World::any().await;
+    let here = world.user("anna").await;
+    let there = User { world: &world, username: here.username.clone(), id: here.id, token: world.log_in(&here.username).await };
+    let (mut heres, theres) = (here.socket().await, there.socket().await);
+    let change = |current: &str, new: &str| json!({"current_password": current, "new_password": new});
+    let path = "/auth/users/set_password/";
+    for (form, complaint) in [
+        (change("wrong", "An0ther-pass-phrase"), json!({"current_password": ["Invalid password."]})),
+        (change(PASSWORD, "12345"), json!({"new_password": [
+            "This password is too short. It must contain at least 8 characters.",
+            "This password is too common.",
+            "This password is entirely numeric.",
+        ]})),
+        (json!({}), json!({"current_password": ["This field is required."], "new_password": ["This field is required."]})),
+    ] {
+        assert_eq!(here.call(Method::POST, path, form).await, (StatusCode::BAD_REQUEST, complaint));
+    }
+    assert_eq!(there.get("/auth/me/").await.0, 200);
+    assert_eq!(here.call(Method::POST, path, change(PASSWORD, "An0ther-pass-phrase")).await.0, 204);
+    theres.closed().await;
+    assert_eq!(there.get("/auth/me/").await.0, 401);
+    assert_eq!(here.get("/auth/me/").await.0, 200);
+    assert_eq!(heres.ask(&json!({"action": "ping"})).await["type"], "pong");
+    assert_eq!(log_in(&world, &here.username, PASSWORD).await.0, 400);
+    assert_eq!(log_in(&world, &here.username, "An0ther-pass-phrase").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_an_unknown_user_sound_the_same() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let expected = json!({"non_field_errors": ["Unable to login with provided credentials."]});
+    for (username, password) in [(user.username.as_str(), "wrong"), (&unique("nobody"), PASSWORD), (&"x".repeat(3000), "x")] {
+        assert_eq!(log_in(&world, username, password).await, (StatusCode::BAD_REQUEST, expected.clone()));
+    }
+}
+
+/// The hash is Django's own, for the password `mypassword` (Python's `hashlib.pbkdf2_hmac`).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let django = "pbkdf2_sha256$2000$salty$mE3JT6mIeJIZ0/zTog7Na/wlpzS4HUkmHMokLQRBahg=";
+    set(&user, "PROFILE", "SET password_hash = :value", AttributeValue::S(django.to_owned())).await;
+    assert_eq!(log_in(&world, &user.username, "wrong").await.0, 400);
+    assert_eq!(log_in(&world, &user.username, "mypassword").await.0, 200);
+    let hash = stored(&user, "PROFILE").await[0]["password_hash"].as_s().unwrap().clone();
+    assert!(hash.starts_with("$argon2id$"), "{hash}");
+    assert_eq!(log_in(&world, &user.username, "mypassword").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_is_no_good_though_it_is_still_there() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    for token in stored(&user, "TOKEN#").await {
+        let past = AttributeValue::N("1500000000".to_owned());
+        set(&user, token["sk"].as_s().unwrap(), "SET expires_at = :value", past).await;
+    }
+    assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
+    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), Some(401));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_stored() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let items = format!("{:?}", stored(&user, "").await);
+    assert!(!items.contains(&user.token) && !items.contains(&user.token[16..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_username_is_one_user_however_many_ask_at_once() {
+    let world = World::any().await;
+    let form = json!({"username": unique("anna"), "password": PASSWORD});
+    let answers = join_all((0..6).map(|_| answer(world.request(Method::POST, "/auth/users/").json(&form)))).await;
+    let created = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).count();
+    assert_eq!(created, 1, "{answers:?}");
+    assert!(answers.iter().all(|(status, _)| [StatusCode::CREATED, StatusCode::BAD_REQUEST].contains(status)), "{answers:?}");
+}

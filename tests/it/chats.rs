@@ -1,1 +1,131 @@
-//! wip
+//! Starting, showing and joining chats, and who may do what.
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{World, unique};
+
+fn names(members: &Value) -> Vec<&str> {
+    members.as_array().unwrap().iter().map(|member| member["username"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_is_shown_with_its_owner_first() {
+    let world = World::any().await;
+    let (guest, owner) = (world.user("guest").await, world.user("owner").await);
+    let uri = owner.start_chat().await;
+    guest.join(&uri).await;
+    let (status, chat) = guest.get(&format!("/api/chats/{uri}/")).await;
+    assert_eq!(status, 200);
+    assert_eq!((&chat["uri"], &chat["owner"]["id"], &chat["last_id"]), (&json!(uri), &json!(owner.id), &json!(1)));
+    assert_eq!(names(&chat["members"]), [&owner.username, &guest.username]);
+    assert!(chat["create_date"].as_str().unwrap() < chat["update_date"].as_str().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_are_invited_at_once_all_or_none() {
+    let world = World::any().await;
+    let owner = world.user("owner").await;
+    let guests = join_all(["a", "b", "c"].map(|name| world.user(name))).await;
+    let uri = owner.start_chat().await;
+    let path = format!("/api/chats/{uri}/");
+    let (ghost, spectre) = (unique("ghost"), unique("spectre"));
+    let (status, body) =
+        owner.call(Method::PATCH, &path, json!({"usernames": [guests[0].username, ghost, spectre]})).await;
+    let complaints = [&ghost, &spectre].map(|name| format!("There is no user \"{name}\"."));
+    assert_eq!((status, body), (StatusCode::BAD_REQUEST, json!({"usernames": complaints})));
+    assert_eq!(names(&owner.get(&path).await.1["members"]), [&owner.username]);
+
+    let mut socket = owner.subscribed(&uri).await;
+    let usernames: Vec<&String> = guests.iter().map(|guest| &guest.username).chain([&owner.username, &guests[0].username]).collect();
+    let (status, body) = owner.call(Method::PATCH, &path, json!({ "usernames": usernames })).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(names(&body["members"]), [&owner.username, &guests[0].username, &guests[1].username, &guests[2].username]);
+    assert_eq!(names(&body["users"]), [&guests[0].username, &guests[1].username, &guests[2].username, &owner.username]);
+    for (id, guest) in (1..).zip(&guests) {
+        let joined = socket.next().await;
+        let expected = (json!("joined"), json!(id), json!(guest.id), json!(uri));
+        assert_eq!((joined["type"].clone(), joined["id"].clone(), joined["user"]["id"].clone(), joined["uri"].clone()), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invitations_that_make_no_sense() {
+    let world = World::any().await;
+    let owner = world.user("owner").await;
+    let uri = owner.start_chat().await;
+    for (body, field) in [
+        (json!({"usernames": []}), "usernames"),
+        (json!({"usernames": ["a", 5, null]}), "usernames"),
+        (json!({"usernames": vec!["x"; 31]}), "usernames"),
+        (json!({}), "username"),
+    ] {
+        let (status, answer) = owner.call(Method::PATCH, &format!("/api/chats/{uri}/"), body).await;
+        assert_eq!(status, 400);
+        assert!(answer[field].is_array(), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_many_times_at_once_makes_one_member_and_one_entry() {
+    let world = World::any().await;
+    let (owner, guest) = (world.user("owner").await, world.user("guest").await);
+    let uri = owner.start_chat().await;
+    join_all((0..8).map(|_| guest.join(&uri))).await;
+    let (_, chat) = owner.get(&format!("/api/chats/{uri}/")).await;
+    assert_eq!(names(&chat["members"]), [&owner.username, &guest.username]);
+    assert_eq!(chat["last_id"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_kept_out_of_everything_but_joining() {
+    let world = World::any().await;
+    let (owner, stranger) = (world.user("owner").await, world.user("stranger").await);
+    let uri = owner.start_chat().await;
+    owner.post(&uri, "secret").await;
+    let message = json!({"message": "hello"});
+    let calls = [
+        (Method::GET, format!("/api/chats/{uri}/"), Value::Null),
+        (Method::GET, format!("/api/chats/{uri}/messages/"), Value::Null),
+        (Method::POST, format!("/api/chats/{uri}/messages/"), message.clone()),
+        (Method::PATCH, format!("/api/chats/{uri}/"), json!({"username": owner.username})),
+        (Method::PATCH, format!("/api/chats/{uri}/"), json!({"usernames": [stranger.username, owner.username]})),
+    ];
+    for (method, path, body) in calls {
+        let (status, answer) = stranger.call(method, &path, body).await;
+        assert_eq!((status, answer), (StatusCode::FORBIDDEN, json!({"detail": "You are not a member of this chat."})), "{path}");
+    }
+    let mut socket = stranger.socket().await;
+    for frame in [json!({"action": "subscribe", "uri": uri, "after": 0}), json!({"action": "send", "uri": uri, "message": "x"})] {
+        let answer = socket.ask(&frame).await;
+        assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(403)), "{answer}");
+    }
+    let token = format!("Token {}", stranger.token);
+    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), Some(403));
+
+    let mut members = owner.subscribed(&uri).await;
+    stranger.join(&uri).await;
+    assert_eq!(members.next_of("joined").await["user"]["id"], stranger.id);
+    assert_eq!(stranger.call(Method::POST, &format!("/api/chats/{uri}/messages/"), message).await.0, 200);
+    assert_eq!(owner.history(&uri).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_not_found() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    for uri in ["0123456789abcde", "nope", "0123456789ABCDE", "0123456789abcdef", "%23", "..%2f"] {
+        for (method, path) in [
+            (Method::GET, format!("/api/chats/{uri}/")),
+            (Method::PATCH, format!("/api/chats/{uri}/")),
+            (Method::GET, format!("/api/chats/{uri}/messages/")),
+            (Method::POST, format!("/api/chats/{uri}/messages/")),
+        ] {
+            let body = json!({"username": user.username, "message": "x"});
+            let (status, answer) = user.call(method, &path, body).await;
+            assert_eq!((status, answer), (StatusCode::NOT_FOUND, json!({"detail": "Not found."})), "{path}");
+        }
+    }
+    assert_eq!(user.get("/api/nothing/").await.1, json!({"detail": "Not found."}));
+}

@@ -1,1 +1,158 @@
-//! wip
+//! The property that all else is for: a client that folds what it gets (`subscribed` and live entries) ends with what history
+//! says, however its sockets come and go.
+
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+
+use crate::world::{Socket, User, World};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Somebody posts over HTTP.
+    Post,
+    /// The client sends over its socket, if it has one.
+    Send,
+    /// Several post at once.
+    Burst(usize),
+    /// Somebody new joins.
+    Join,
+    /// The client's connection is lost.
+    Drop,
+    /// The client connects and subscribes from where it was.
+    Connect,
+    /// The client subscribes again, though it is subscribed.
+    Again,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Post),
+        2 => Just(Step::Send),
+        2 => (2..6_usize).prop_map(Step::Burst),
+        1 => Just(Step::Join),
+        2 => Just(Step::Drop),
+        3 => Just(Step::Connect),
+        1 => Just(Step::Again),
+    ];
+    proptest::collection::vec(step, 1..14)
+}
+
+/// A client as design section 5 wants it: it keeps the last id, drops what it has, and subscribes again over a hole.
+struct Client<'a> {
+    user: &'a User<'a>,
+    uri: String,
+    socket: Option<Socket>,
+    last_id: u64,
+    messages: Vec<(u64, Value)>,
+}
+
+impl Client<'_> {
+    fn fold(&mut self, entry: &Value) -> bool {
+        match entry["id"].as_u64().unwrap() {
+            id if id <= self.last_id => true,
+            id if id == self.last_id + 1 => {
+                self.last_id = id;
+                if entry["type"] == "message" {
+                    self.messages.push((id, entry["message"].clone()));
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn subscribe(&mut self) {
+        let frame = json!({"action": "subscribe", "uri": self.uri, "after": self.last_id});
+        self.socket.as_mut().unwrap().send(&frame).await;
+    }
+
+    async fn connect(&mut self) {
+        if self.socket.is_none() {
+            self.socket = Some(self.user.socket().await);
+            self.subscribe().await;
+        }
+    }
+
+    /// Takes one object from the socket.
+    async fn take(&mut self) {
+        let object = self.socket.as_mut().unwrap().next().await;
+        match object["type"].as_str().unwrap() {
+            "subscribed" => {
+                assert_eq!(object["recovered"], true, "{object}");
+                for entry in object["entries"].as_array().unwrap() {
+                    assert!(self.fold(entry), "a hole in {object}");
+                }
+            }
+            "message" | "joined" => {
+                // Over a hole, such as before the answer to its subscription, it asks again.
+                if !self.fold(&object) {
+                    self.subscribe().await;
+                }
+            }
+            "sent" => {}
+            other => panic!("{other}"),
+        }
+    }
+}
+
+async fn run(world: &World, steps: Vec<Step>) {
+    let (watcher, speaker) = (world.user("watcher").await, world.user("speaker").await);
+    let uri = speaker.start_chat().await;
+    watcher.join(&uri).await;
+    let mut client = Client { user: &watcher, uri: uri.clone(), socket: None, last_id: 0, messages: Vec::new() };
+    for (n, step) in steps.into_iter().enumerate() {
+        match step {
+            Step::Post => drop(speaker.post(&uri, &format!("post {n}")).await),
+            Step::Send => {
+                if let Some(socket) = &mut client.socket {
+                    socket.send(&json!({"action": "send", "uri": uri, "message": format!("send {n}")})).await;
+                }
+            }
+            Step::Burst(size) => {
+                let texts: Vec<String> = (0..size).map(|i| format!("burst {n} {i}")).collect();
+                futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
+            }
+            Step::Join => world.user("guest").await.join(&uri).await,
+            Step::Drop => client.socket = None,
+            Step::Connect => client.connect().await,
+            Step::Again => {
+                if client.socket.is_some() {
+                    client.subscribe().await;
+                }
+            }
+        }
+    }
+    client.connect().await;
+    speaker.post(&uri, "the end").await;
+    while client.messages.last().is_none_or(|(_, message)| *message != "the end") {
+        client.take().await;
+    }
+    // A frame sent just before may come behind the end.
+    let last_id = watcher.get(&format!("/api/chats/{uri}/")).await.1["last_id"].as_u64().unwrap();
+    while client.last_id < last_id {
+        client.take().await;
+    }
+    let history = watcher.get(&format!("/api/chats/{uri}/messages/")).await.1["messages"].as_array().unwrap().clone();
+    let history: Vec<(u64, Value)> = history
+        .iter()
+        .map(|message| (message["id"].as_u64().unwrap(), message["message"].clone()))
+        .filter(|(id, _)| *id <= client.last_id)
+        .collect();
+    assert_eq!(client.messages, history);
+}
+
+#[test]
+fn state_plus_events_equals_a_fresh_read() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::any());
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 8, ..Config::default() };
+    let result = TestRunner::new(config).run(&steps(), |steps| {
+        runtime.block_on(run(&world, steps));
+        Ok(())
+    });
+    result.unwrap();
+}

@@ -1,1 +1,226 @@
-//! wip
+//! From a post to every socket: in the log's order, without holes, whatever happens on the way.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    proxy::Proxy,
+    world::{World, eventually, start_function, unique},
+};
+
+fn ids(entries: &[Value]) -> Vec<u64> {
+    entries.iter().map(|entry| entry["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_posts_at_once_reach_three_sockets_in_the_logs_order() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let sockets = [anna.subscribed(&uri).await, anna.subscribed(&uri).await, ben.subscribed(&uri).await];
+    let posts = (0..40).map(|n| {
+        let (user, text) = (if n % 2 == 0 { &anna } else { &ben }, n.to_string());
+        let uri = &uri;
+        async move { user.post(uri, &text).await }
+    });
+    let mut acknowledged = join_all(posts).await;
+    acknowledged.sort_unstable();
+    assert_eq!(acknowledged, (2..=41).collect::<Vec<_>>());
+    let history = anna.history(&uri).await;
+    for mut socket in sockets {
+        let mut seen = Vec::new();
+        // The `joined` entry may still have been under way when the sockets subscribed.
+        while seen.len() < 40 {
+            let entry = socket.next().await;
+            if entry["type"] == "message" {
+                seen.push(entry);
+            }
+        }
+        assert_eq!(ids(&seen), acknowledged);
+        let texts = |entries: &[Value]| entries.iter().map(|entry| entry["message"].clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&seen), texts(&history));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_missed_thirty_messages_recovers_them() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    user.post(&uri, "seen").await;
+    let last = socket.until("seen").await.last().unwrap()["id"].as_u64().unwrap();
+    socket.close().await;
+    for n in 0..30 {
+        user.post(&uri, &n.to_string()).await;
+    }
+    let mut socket = user.socket().await;
+    let subscribed = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": last})).await;
+    assert_eq!((&subscribed["recovered"], &subscribed["last_id"]), (&json!(true), &json!(31)));
+    let entries = subscribed["entries"].as_array().unwrap();
+    assert_eq!(ids(entries), (2..=31).collect::<Vec<_>>());
+    let expected: Vec<Value> = user.history(&uri).await[1..].iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
+    let recovered: Vec<Value> = entries.iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
+    assert_eq!(recovered, expected);
+    user.post(&uri, "live").await;
+    assert_eq!(socket.next_of("message").await["id"], 32);
+    let none = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 32})).await;
+    assert_eq!((&none["recovered"], &none["entries"], &none["last_id"]), (&json!(true), &json!([]), &json!(32)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    // 24 × 6,000 bytes are more than one message holds.
+    for _ in 0..24 {
+        user.post(&uri, &"か".repeat(2000)).await;
+    }
+    let mut socket = user.socket().await;
+    let subscribed = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
+    let expected = json!({"type": "subscribed", "uri": uri, "last_id": 24, "recovered": false, "entries": []});
+    assert_eq!(subscribed, expected);
+    let subscribed = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 10})).await;
+    assert_eq!((&subscribed["recovered"], subscribed["entries"].as_array().unwrap().len()), (&json!(true), 14));
+    let ahead = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 99})).await;
+    assert_eq!((&ahead["recovered"], &ahead["last_id"]), (&json!(false), &json!(24)));
+    user.post(&uri, "live").await;
+    assert_eq!(socket.next_of("message").await["id"], 25, "a failed recovery is a subscription all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_connection_is_cleaned_away() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    // A connection that ended without API Gateway's telling of it.
+    let (id, date, later) = (unique("stale="), "2020-01-01T00:00:00.000000Z", AttributeValue::N("9999999999".to_owned()));
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let number = AttributeValue::N(user.id.to_string());
+    let items = [
+        vec![
+            ("pk", text(&format!("SUBSCRIBERS#{uri}"))), ("sk", text(&id)), ("connection_id", text(&id)),
+            ("connect_date", text(date)), ("user_id", number.clone()), ("expires_at", later.clone()),
+        ],
+        vec![
+            ("pk", text(&format!("CONNECTION#{id}"))), ("sk", text("CONNECTION")), ("user_id", number.clone()),
+            ("token", text("gone")), ("connect_date", text(date)), ("expires_at", later.clone()),
+            ("uris", AttributeValue::Ss(vec![uri.clone()])),
+        ],
+        vec![
+            ("pk", text(&format!("USER#{}", user.id))), ("sk", text(&format!("CONNECTION#{id}"))),
+            ("connection_id", text(&id)), ("token", text("gone")), ("expires_at", later),
+        ],
+    ];
+    let keys: Vec<HashMap<String, AttributeValue>> =
+        items.iter().map(|item| item[..2].iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()).collect();
+    for item in items {
+        let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        world.dynamodb().put_item().table_name(world.variable("TABLE_NAME")).set_item(Some(item)).send().await.unwrap();
+    }
+    user.post(&uri, "hello").await;
+    assert_eq!(socket.next().await["message"], "hello", "a stale connection holds up nobody");
+    for key in keys {
+        eventually("the item is gone", async || {
+            let get = world.dynamodb().get_item().table_name(world.variable("TABLE_NAME")).set_key(Some(key.clone()));
+            get.consistent_read(true).send().await.unwrap().item.is_none()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_is_put_away_and_the_room_flows_on() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    let (nonsense, homeless) = (unique("nonsense"), json!({"type": "weather", "at": unique("nowhere")}).to_string());
+    world.publish(&uri, &nonsense).await;
+    world.publish(&uri, &homeless).await;
+    user.post(&uri, "flows on").await;
+    assert_eq!(socket.next().await["message"], "flows on");
+    let mut wanted = vec![nonsense, homeless];
+    while !wanted.is_empty() {
+        let receive = world.sqs().receive_message().queue_url(world.variable("DEAD_LETTERS_URL")).wait_time_seconds(10);
+        for message in receive.send().await.unwrap().messages.unwrap_or_default() {
+            wanted.retain(|body| Some(body) != message.body.as_ref());
+            let delete = world.sqs().delete_message().queue_url(world.variable("DEAD_LETTERS_URL"));
+            delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        }
+    }
+}
+
+/// Calls the fan-out with a batch of its own, behind a proxy that lets one room fail. Needs a cloud of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let (good, bad) = (user.start_chat().await, user.start_chat().await);
+    let (mut goods, mut bads) = (user.subscribed(&good).await, user.subscribed(&bad).await);
+    let mut environment = world.environment.clone();
+    environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.url().to_owned());
+    environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
+    environment.insert("DEAD_LETTER_QUEUE_URL".to_owned(), world.variable("DEAD_LETTERS_URL").to_owned());
+    let fanout = start_function("fanout", &environment).unwrap();
+
+    let record = |id: &str, group: &str, body: String| {
+        json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"})
+    };
+    let say = |uri: &str, n: u64| json!({"uri": uri, "n": n}).to_string();
+    // A hint about a log entry makes the fan-out read the room's cursor, and that is refused for one room.
+    let hint = |uri: &str| json!({"uri": uri, "id": 1, "n": "hint"}).to_string();
+    let cursor = format!("CURSOR#{bad}");
+    dynamodb.refuse(move |call| call.body.contains(&cursor));
+    let event = json!({"Records": [
+        record("1", &good, say(&good, 1)),
+        record("2", &bad, say(&bad, 1)),
+        record("3", &bad, "poison".to_owned()),
+        record("4", &bad, hint(&bad)),
+        record("5", &good, say(&good, 2)),
+        record("6", &bad, say(&bad, 2)),
+    ]});
+    let call = async || {
+        let payload: Box<RawValue> = serde_json::value::to_raw_value(&event).unwrap();
+        let answer = fanout(lambda_runtime::LambdaEvent::new(payload, lambda_runtime::Context::default())).await.unwrap();
+        let failures = answer["batchItemFailures"].as_array().unwrap().clone();
+        failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(call().await, ["4", "6"]);
+    for n in 1..=2 {
+        assert_eq!(goods.next().await["n"], n);
+    }
+    assert_eq!(bads.next().await["n"], 1);
+    dynamodb.refuse(|_| false);
+    assert!(call().await.is_empty());
+    // At least once: what went before the failure comes again with it.
+    assert_eq!([bads.next().await["n"].clone(), bads.next().await["n"].clone(), bads.next().await["n"].clone()], [json!(1), json!("hint"), json!(2)]);
+}
+
+/// The fan-out heals what a lost notification left out. Needs a cloud of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_notification_heals_with_the_next() {
+    let (world, _, sns) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    user.post(&uri, "one").await;
+    socket.until("one").await;
+    sns.refuse(|call| call.operation == "Publish");
+    let path = format!("/api/chats/{uri}/messages/");
+    let (status, body) = user.call(Method::POST, &path, json!({"message": "lost on the way"})).await;
+    assert_eq!((status.as_u16(), &body["id"]), (200, &json!(2)), "what is stored is not lost, and so no error");
+    sns.refuse(|_| false);
+    user.post(&uri, "three").await;
+    let seen = socket.until("three").await;
+    assert_eq!(ids(&seen), [2, 3]);
+    assert_eq!(seen[0]["message"], "lost on the way");
+    assert_eq!(seen[0]["user"]["id"], user.id);
+}

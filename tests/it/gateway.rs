@@ -1,1 +1,177 @@
-//! wip
+//! The laptop cloud itself: faithful where it matters, and clear where something is wrong. Needs clouds of its own.
+
+use std::{collections::BTreeMap, fs};
+
+use confab_local::{Cloud, Template};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{PASSWORD, World, answer, options};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_told_of_written_to_and_closed() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let mut socket = user.socket().await;
+    let query = world.dynamodb().query().table_name(world.variable("TABLE_NAME"));
+    let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
+    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+    let query = query.expression_attribute_values(":pk", text(format!("USER#{}", user.id)));
+    let found = query.expression_attribute_values(":prefix", text("CONNECTION#".to_owned())).send().await.unwrap();
+    let id = found.items()[0]["connection_id"].as_s().unwrap().clone();
+    assert!(id.ends_with('='), "{id}");
+
+    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
+    let (status, about) = answer(world.request(Method::GET, &path)).await;
+    assert_eq!((status, &about["identity"]["sourceIp"]), (StatusCode::OK, &json!("127.0.0.1")));
+    assert!(world.request(Method::POST, &path).body(r#"{"hello": 1}"#).send().await.unwrap().status().is_success());
+    assert_eq!(socket.next().await, json!({"hello": 1}));
+    let large = "x".repeat(128 * 1024 + 1);
+    assert_eq!(world.request(Method::POST, &path).body(large).send().await.unwrap().status(), 413);
+    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(socket.closed().await, 1000);
+    let gone = world.request(Method::POST, &path).body("{}").send().await.unwrap();
+    assert_eq!((gone.status().as_u16(), gone.headers()["x-amzn-errortype"].to_str().unwrap()), (410, "GoneException"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_beyond_the_limit_end_the_socket() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let mut socket = user.socket().await;
+    socket.send_text(&json!({"action": "ping", "x": "y".repeat(30_000)}).to_string()).await;
+    assert_eq!(socket.next().await["type"], "pong");
+    socket.send_text(&"y".repeat(32 * 1024 + 1)).await;
+    assert_eq!(socket.closed().await, 1009);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_of_other_origins_are_answered_as_the_template_says() {
+    let mut options = options();
+    options.parameters = BTreeMap::from([("AllowedOrigin".to_owned(), "https://chat.example".to_owned())]);
+    let world = World::own(options).await;
+    let preflight = |origin: &'static str| {
+        let request = world.request(Method::OPTIONS, "/api/chats/").header("Origin", origin);
+        request.header("Access-Control-Request-Method", "POST").send()
+    };
+    let allowed = preflight("https://chat.example").await.unwrap();
+    assert_eq!(allowed.status(), 204);
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "https://chat.example");
+    assert!(allowed.headers()["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
+    assert!(!preflight("https://evil.example").await.unwrap().headers().contains_key("access-control-allow-origin"));
+    let answered = world.request(Method::GET, "/auth/me/").header("Origin", "https://chat.example").send().await.unwrap();
+    assert_eq!(answered.headers()["access-control-allow-origin"], "https://chat.example");
+    assert_eq!(answered.status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_match_with_and_without_their_slash() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    for path in ["/auth/me", "/auth/me/"] {
+        assert_eq!(user.get(path).await.0, 200);
+    }
+    let refused = user.request(Method::DELETE, "/auth/me/").send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "GET, PATCH, PUT"));
+    assert_eq!(answer(world.request(Method::DELETE, "/auth/me/")).await.0, 401, "who asks comes before what they ask");
+    assert!(refused.headers().contains_key("x-request-id"));
+    let plain = world.request(Method::GET, "/ws").send().await.unwrap();
+    assert_eq!(plain.status(), 426);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.data = Some(folder.path().join("confab.db"));
+    let world = World::own(options.clone()).await;
+    let form = json!({"username": "anna", "password": PASSWORD});
+    assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.0, 201);
+    let token = world.log_in("anna").await;
+    let chat = world.request(Method::POST, "/api/chats/").header("Authorization", format!("Token {token}"));
+    let uri = answer(chat).await.1["uri"].as_str().unwrap().to_owned();
+    let path = format!("/api/chats/{uri}/messages/");
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "keep me"}))).await.0, 200);
+    world.cloud.unwrap().stop().await;
+
+    let world = World::own(options).await;
+    let read = world.request(Method::GET, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(read).await.1["messages"][0]["message"], "keep me");
+    let open = world.open(&format!("?uri={uri}"), &[("authorization", &format!("Token {token}"))]).await;
+    let mut socket = open.unwrap();
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "live"}))).await.0, 200);
+    assert_eq!(socket.until("live").await.last().unwrap()["id"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut port = options();
+    port.ports.gateway = taken.local_addr().unwrap().port();
+    let problem = Cloud::start(port.clone()).await.err().unwrap().to_string();
+    assert!(problem.starts_with(&format!("Port {} cannot be listened on", port.ports.gateway)), "{problem}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let start = async |text: &str| {
+        fs::write(&path, text).unwrap();
+        let mut options = options();
+        match Template::read(&path) {
+            Ok(template) => options.template = template,
+            Err(problem) => return problem.to_string(),
+        }
+        Cloud::start(options).await.err().unwrap().to_string()
+    };
+    let function = |name: &str| {
+        format!("Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata: {{ BuildProperties: {{ Binary: {name} }} }}\n    Properties: {{}}\n")
+    };
+    assert!(start("Resources: [").await.contains("is not YAML"));
+    assert_eq!(start(&function("no-such-function")).await, "there is no function no-such-function.");
+    let dangling = format!("{}  S:\n    Type: AWS::SNS::Subscription\n    Properties: {{ TopicArn: !Ref Nothing }}\n", function("me"));
+    assert_eq!(start(&dangling).await, "The template is wrong: S: it refers to Nothing, which does not exist.");
+    let missing = Template::read(&folder.path().join("none.yaml")).err().unwrap().to_string();
+    assert!(missing.contains("none.yaml cannot be read"), "{missing}");
+}
+
+/// The cloud is a tool of its own: a template that has nothing to do with chat runs too.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_template_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let template = r#"
+Resources:
+  Echo:
+    Type: AWS::Serverless::Function
+    Properties:
+      Environment: { Variables: { GREETING: !Sub "hello from ${AWS::Region}" } }
+      Events:
+        Any: { Type: HttpApi, Properties: { Method: ANY, Path: "/echo/{rest+}" } }
+"#;
+    fs::write(&path, template).unwrap();
+    let mut options = options();
+    options.template = Template::read(&path).unwrap();
+    options.functions = confab_local::Functions::InProcess(std::sync::Arc::new(|name, environment| {
+        assert_eq!(name, "Echo");
+        let greeting = environment["GREETING"].clone();
+        Ok(std::sync::Arc::new(move |event| {
+            let event: Value = serde_json::from_str(event.payload.get()).unwrap();
+            let answer = json!({"greeting": greeting, "event": event});
+            Box::pin(async move { Ok(answer) })
+        }))
+    }));
+    let cloud = Cloud::start(options).await.unwrap();
+    let url = format!("{}/echo/a%20b/c?x=1&x=2&y=%C3%A9", cloud.http_url());
+    let sent = reqwest::Client::new().delete(url).header("cookie", "a=1; b=2").body(vec![0xff]).send().await.unwrap();
+    let answer: Value = sent.json().await.unwrap();
+    assert_eq!(answer["greeting"], "hello from us-east-1");
+    let event = &answer["event"];
+    assert_eq!((&event["version"], &event["routeKey"]), (&json!("2.0"), &json!("ANY /echo/{rest+}")));
+    assert_eq!((&event["rawPath"], &event["rawQueryString"]), (&json!("/echo/a%20b/c"), &json!("x=1&x=2&y=%C3%A9")));
+    assert_eq!(event["pathParameters"], json!({"rest": "a b/c"}));
+    assert_eq!(event["queryStringParameters"], json!({"x": "1,2", "y": "é"}));
+    assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
+    assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("/w=="), &json!(true)));
+    assert_eq!(event["requestContext"]["http"]["method"], "DELETE");
+}

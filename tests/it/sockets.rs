@@ -1,1 +1,136 @@
-//! wip
+//! Connecting over WebSocket, and what can be said there.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_and_browsers_get_in() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let token = format!("tOkEn  {}", user.token);
+    let mut program = world.open("", &[("authorization", &token)]).await.unwrap();
+    assert_eq!(program.protocol, None);
+    assert_eq!(program.ask(&json!({"action": "ping"})).await, json!({"type": "pong"}));
+    let protocols = format!("confab, token.{}", user.token);
+    let mut browser = world.open("", &[("sec-websocket-protocol", &protocols)]).await.unwrap();
+    assert_eq!(browser.protocol.as_deref(), Some("confab"));
+    assert_eq!(browser.ask(&json!({"action": "ping"})).await, json!({"type": "pong"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_does() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let (good, other) = (format!("Token {}", user.token), "0".repeat(64));
+    let bad = format!("Token {other}");
+    let query = format!("?token={}", user.token);
+    let cases: [(&str, &[(&'static str, &str)], u16); 8] = [
+        ("", &[], 401),
+        ("", &[("authorization", &bad)], 401),
+        ("", &[("authorization", "Token")], 401),
+        ("", &[("authorization", "Bearer x")], 401),
+        ("", &[("sec-websocket-protocol", "confab, token.x")], 401),
+        (&query, &[], 401),
+        ("?uri=nope", &[("authorization", &good)], 404),
+        ("?uri=0123456789abcde", &[("authorization", &good)], 404),
+    ];
+    for (query, headers, status) in cases {
+        assert_eq!(world.open(query, headers).await.err(), Some(status), "{query} {headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_named_on_connecting_is_heard_at_once() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let token = format!("Token {}", user.token);
+    let mut socket = world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.unwrap();
+    user.post(&uri, "hello").await;
+    let message = socket.next().await;
+    let expected = json!({
+        "type": "message", "uri": uri, "id": 1, "message": "hello", "create_date": message["create_date"],
+        "user": {"id": user.id, "username": user.username, "email": "", "first_name": "", "last_name": ""},
+    });
+    assert_eq!(message, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_is_posting() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    let sent = socket.ask(&json!({"action": "send", "uri": uri, "message": "hello"})).await;
+    assert_eq!((&sent["type"], &sent["id"], sent.get("key")), (&json!("sent"), &json!(1), None));
+    let history = user.history(&uri).await;
+    assert_eq!((&history[0]["message"], &history[0]["create_date"]), (&json!("hello"), &sent["create_date"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_is_answered_with_an_error() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    let cases: Vec<(String, Value, u16)> = vec![
+        ("nonsense".into(), Value::Null, 400),
+        ("[]".into(), Value::Null, 400),
+        ("{}".into(), Value::Null, 400),
+        (r#"{"action": 5}"#.into(), Value::Null, 400),
+        (r#"{"action": "fly"}"#.into(), json!("fly"), 404),
+        (r#"{"action": "$connect"}"#.into(), json!("$connect"), 404),
+        (r#"{"action": "subscribe"}"#.into(), json!("subscribe"), 400),
+        (r#"{"action": "subscribe", "uri": 5}"#.into(), json!("subscribe"), 400),
+        (r#"{"action": "subscribe", "uri": "nope"}"#.into(), json!("subscribe"), 404),
+        (r#"{"action": "subscribe", "uri": "0123456789abcde"}"#.into(), json!("subscribe"), 404),
+        (json!({"action": "subscribe", "uri": uri, "after": -1}).to_string(), json!("subscribe"), 400),
+        (json!({"action": "subscribe", "uri": uri, "after": "1"}).to_string(), json!("subscribe"), 400),
+        (r#"{"action": "unsubscribe", "uri": "nope"}"#.into(), json!("unsubscribe"), 404),
+        (json!({"action": "send", "uri": uri}).to_string(), json!("send"), 400),
+        (json!({"action": "send", "uri": uri, "message": ""}).to_string(), json!("send"), 400),
+        (json!({"action": "send", "uri": uri, "message": "x", "key": ""}).to_string(), json!("send"), 400),
+        (json!({"action": "send", "uri": uri, "message": "x", "key": 1}).to_string(), json!("send"), 400),
+    ];
+    for (frame, action, status) in cases {
+        socket.send_text(&frame).await;
+        let error = socket.next().await;
+        assert_eq!((&error["type"], &error["action"], &error["status"]), (&json!("error"), &action, &json!(status)), "{frame}: {error}");
+        assert!(error["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{error}");
+    }
+    assert!(user.history(&uri).await.is_empty());
+    let error = socket.ask(&json!({"action": "send", "uri": uri, "message": "", "key": "k"})).await;
+    assert_eq!((&error["uri"], &error["key"]), (&json!(uri), &json!("k")), "which of its sends failed, a client is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_ends_when_told_to() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let (one, two) = (user.start_chat().await, user.start_chat().await);
+    let mut socket = user.subscribed(&one).await;
+    socket.ask(&json!({"action": "subscribe", "uri": two})).await;
+    let answer = socket.ask(&json!({"action": "unsubscribe", "uri": one})).await;
+    assert_eq!(answer, json!({"type": "unsubscribed", "uri": one}));
+    assert_eq!(socket.ask(&json!({"action": "unsubscribe", "uri": one})).await["type"], "unsubscribed");
+    let mut witness = user.subscribed(&one).await;
+    user.post(&one, "unheard").await;
+    witness.until("unheard").await;
+    user.post(&two, "heard").await;
+    assert_eq!(socket.next().await["message"], "heard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_socket_is_forgotten() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.subscribed(&uri).await.close().await;
+    eventually("nobody is subscribed", async || {
+        let query = world.dynamodb().query().table_name(world.variable("TABLE_NAME")).key_condition_expression("pk = :pk");
+        let pk = aws_sdk_dynamodb::types::AttributeValue::S(format!("SUBSCRIBERS#{uri}"));
+        query.expression_attribute_values(":pk", pk).consistent_read(true).send().await.unwrap().count == 0
+    })
+    .await;
+}
