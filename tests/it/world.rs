@@ -19,6 +19,8 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, error::Error as SocketError, handshake::client::Request},
 };
 
+use tracing_subscriber::EnvFilter;
+
 /// Nothing takes this long unless it is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -75,6 +77,9 @@ impl World {
 
     /// A laptop cloud, whatever the environment says.
     pub async fn own(options: Options) -> Self {
+        // What goes wrong inside is worth seeing beside a test that fails; RUST_LOG shows more.
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
         let cloud = Cloud::start(options).await.unwrap();
         let mut environment = cloud.client_environment();
         let outputs = [
@@ -276,6 +281,12 @@ impl Socket {
     pub async fn ask(&mut self, frame: &Value) -> Value {
         self.send(frame).await;
         self.next().await
+    }
+
+    /// Subscribes from behind an entry. Live entries may come before the answer; they are passed over.
+    pub async fn subscribe(&mut self, uri: &str, after: u64) -> Value {
+        self.send(&json!({ "action": "subscribe", "uri": uri, "after": after })).await;
+        self.next_of("subscribed").await
     }
 
     /// The next object.
