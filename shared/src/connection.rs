@@ -201,6 +201,6 @@ impl Confab {
     }
 
     pub(crate) async fn subscribers(&self, uri: &Uri) -> Result<Vec<Subscriber>> {
-        self.table().pages_under(format!("SUBSCRIBERS#{uri}"), "").all().await
+        self.table().pages(format!("SUBSCRIBERS#{uri}")).all().await
     }
 }

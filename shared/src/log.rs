@@ -211,7 +211,7 @@ impl Confab {
     }
 
     pub(crate) fn log_pages(&self, uri: &Uri, first: EntryId, last: EntryId) -> Pages<'_> {
-        self.table().pages(partition(uri), sort_key(first), sort_key(last))
+        self.table().pages(partition(uri)).between(sort_key(first), sort_key(last))
     }
 }
 

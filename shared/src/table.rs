@@ -288,13 +288,12 @@ impl Table {
         }
     }
 
-    /// Pages through a partition, from `first` to `last`, both included.
-    pub fn pages(&self, pk: impl Into<String>, first: impl Into<String>, last: impl Into<String>) -> Pages<'_> {
+    /// Pages through a whole partition.
+    pub fn pages(&self, pk: impl Into<String>) -> Pages<'_> {
         Pages {
             table: self,
             pk: pk.into(),
-            first: first.into(),
-            last: last.into(),
+            range: None,
             backward: false,
             limit: None,
             next: Next::Start,
@@ -304,7 +303,7 @@ impl Table {
     /// Pages through what a partition holds under a prefix such as `MEMBER#`.
     pub fn pages_under(&self, pk: impl Into<String>, prefix: &str) -> Pages<'_> {
         // U+10FFFF is the last of all in UTF-8's byte order, by which DynamoDB sorts strings.
-        self.pages(pk, prefix, format!("{prefix}\u{10FFFF}"))
+        self.pages(pk).between(prefix, format!("{prefix}\u{10FFFF}"))
     }
 
     /// Applies one write by itself.
@@ -474,8 +473,7 @@ fn is_fresh(item: &Item) -> bool {
 pub struct Pages<'a> {
     table: &'a Table,
     pk: String,
-    first: String,
-    last: String,
+    range: Option<(String, String)>,
     backward: bool,
     limit: Option<i32>,
     next: Next,
@@ -489,6 +487,12 @@ enum Next {
 }
 
 impl Pages<'_> {
+    /// Only from `first` to `last`, both included. Neither may be empty: DynamoDB takes no empty text for a key.
+    pub fn between(mut self, first: impl Into<String>, last: impl Into<String>) -> Self {
+        self.range = Some((first.into(), last.into()));
+        self
+    }
+
     /// From the last to the first.
     pub fn backward(mut self) -> Self {
         self.backward = true;
@@ -511,8 +515,15 @@ impl Pages<'_> {
             Next::After(key) => Some(key),
             Next::End => return Ok(None),
         };
-        if self.first > self.last {
-            return Ok(None);
+        let mut condition = "pk = :pk".to_owned();
+        let mut values = HashMap::from([(":pk".to_owned(), AttributeValue::S(self.pk.clone()))]);
+        if let Some((first, last)) = &self.range {
+            if first > last {
+                return Ok(None);
+            }
+            condition.push_str(" AND sk BETWEEN :first AND :last");
+            values.insert(":first".to_owned(), AttributeValue::S(first.clone()));
+            values.insert(":last".to_owned(), AttributeValue::S(last.clone()));
         }
         let answer = self
             .table
@@ -520,10 +531,8 @@ impl Pages<'_> {
             .query()
             .table_name(&self.table.name)
             .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-            .expression_attribute_values(":pk", AttributeValue::S(self.pk.clone()))
-            .expression_attribute_values(":first", AttributeValue::S(self.first.clone()))
-            .expression_attribute_values(":last", AttributeValue::S(self.last.clone()))
+            .key_condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
             .scan_index_forward(!self.backward)
             .set_limit(self.limit)
             .set_exclusive_start_key(start)
