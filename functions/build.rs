@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (_, event) in members(get(get(resource, "Properties"), "Events")) {
             let properties = get(event, "Properties");
             let text = |name| get(properties, name).and_then(Yaml::as_str);
-            if let (Some("HttpApi"), Some(method), Some(path)) = (get(event, "Type").and_then(Yaml::as_str), text("Method"), text("Path")) {
+            if let (Some("HttpApi"), Some(method), Some(path)) =
+                (get(event, "Type").and_then(Yaml::as_str), text("Method"), text("Path"))
+            {
                 let open = binary.is_some_and(|binary| OPEN.contains(&binary));
                 writeln!(routes, "    Route {{ method: {:?}, path: {path:?}, open: {open} }},", method.to_uppercase())?;
             }

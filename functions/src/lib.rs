@@ -42,4 +42,4 @@ functions! {
     "fanout" FANOUT = Queue(fanout);
 }
 
-pub use runtime::{Error, Function, confab, run};
+pub use runtime::{Error, Function, Handler, handler, run};

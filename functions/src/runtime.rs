@@ -1,7 +1,7 @@
 //! Between Lambda and the endpoints: events in, answers out. The laptop cloud calls [`Function::invoke`] with the very
 //! events that Lambda would.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use aws_lambda_events::{
     apigw::ApiGatewayWebsocketProxyRequest,
@@ -16,7 +16,10 @@ use confab_shared::{
     websocket::{Opening, Said, error_frame},
 };
 use http::{HeaderName, HeaderValue};
-use lambda_http::{Adapter, Body, RequestExt, request::{LambdaRequest, RequestContext}};
+use lambda_http::{
+    Adapter, Body, RequestExt,
+    request::{LambdaRequest, RequestContext},
+};
 use lambda_runtime::{BoxFuture, LambdaEvent, service_fn};
 use serde_json::{Value, json, value::RawValue};
 use tower::Service;
@@ -50,12 +53,21 @@ pub fn run(function: Function) -> Result<(), Error> {
     runtime.block_on(lambda_runtime::run(service_fn(async |event| function.invoke(&confab, event).await)))
 }
 
-/// What a function works with, made of environment variables.
+/// A function ready to run in this process, as its binary would in Lambda.
+pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+/// Makes the function of that name ready, in this environment.
 ///
 /// # Errors
-/// When a variable that every function needs is missing.
-pub fn confab(variables: impl IntoIterator<Item = (String, String)>) -> Result<Confab> {
-    Confab::new(&variables.into_iter().collect::<Environment>())
+/// When there is no such function, or its environment lacks something.
+pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
+    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
+    let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
+    let confab = Arc::new(confab.map_err(|error| format!("The function {name} does not start: {error}"))?);
+    Ok(Arc::new(move |event| {
+        let confab = confab.clone();
+        Box::pin(async move { function.invoke(&confab, event).await })
+    }))
 }
 
 impl Function {
@@ -86,7 +98,9 @@ impl Function {
                 };
                 Ok(match handle(confab, &opening).await {
                     Ok(None) => json!({ "statusCode": 200 }),
-                    Ok(Some(protocol)) => json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } }),
+                    Ok(Some(protocol)) => {
+                        json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
+                    }
                     Err(error) => {
                         let answer = Answer::from(error);
                         json!({ "statusCode": answer.status.as_u16(), "body": answer.body })

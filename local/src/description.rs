@@ -344,7 +344,8 @@ impl Description {
                 Ok(())
             }
             "AWS::SNS::Topic" => {
-                let attributes = attributes(properties, &["FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope"]);
+                let attributes =
+                    attributes(properties, &["FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope"]);
                 self.topics.push(Named { name, attributes });
                 Ok(())
             }
@@ -385,7 +386,8 @@ impl Description {
         let properties: FunctionProperties = read(&resource["Properties"])?;
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
         let variables = properties.environment.variables.into_iter();
-        let environment = variables.map(|(name, value)| (name, value.as_str().map_or(value.to_string(), str::to_owned)));
+        let environment =
+            variables.map(|(name, value)| (name, value.as_str().map_or(value.to_string(), str::to_owned)));
         let function = Function {
             name: binary.unwrap_or(logical_id).to_owned(),
             timeout: Duration::from_secs(properties.timeout),
@@ -412,7 +414,10 @@ impl Description {
                     queue_arn: event.queue,
                     function: function.to_owned(),
                     batch_size: event.batch_size,
-                    reports_failures: event.function_response_types.iter().any(|kind| kind == "ReportBatchItemFailures"),
+                    reports_failures: event
+                        .function_response_types
+                        .iter()
+                        .any(|kind| kind == "ReportBatchItemFailures"),
                     concurrency: event.scaling_config.maximum_concurrency,
                 });
             }

@@ -14,15 +14,17 @@ use serde_json::{Value, value::RawValue};
 use crate::description::{Function, REGION};
 
 /// A function that runs in this process, called with an event as Lambda would call it.
-pub type Handler = Arc<
-    dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, lambda_runtime::Error>> + Send + Sync,
->;
+pub type Handler =
+    Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, lambda_runtime::Error>> + Send + Sync>;
+
+/// Makes a handler of a function's name and environment, or says why it cannot.
+pub type Starter = Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Handler, String> + Send + Sync>;
 
 /// Where functions run.
 #[derive(Clone)]
 pub enum Functions {
-    /// In this process: what makes a handler of a function's name and environment, or knows no such function.
-    InProcess(Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Handler, String> + Send + Sync>),
+    /// In this process.
+    InProcess(Starter),
     /// Behind an endpoint that speaks Lambda's Invoke API.
     Endpoint(String),
 }
@@ -109,7 +111,11 @@ impl Lambda {
                 let is_error = answer.headers().contains_key("x-amz-function-error") || !answer.status().is_success();
                 let status = answer.status();
                 let text = answer.text().await.map_err(|error| failed(&error))?;
-                if is_error { Err(failed(&format!("{status}: {text}"))) } else { serde_json::from_str(&text).map_err(|error| failed(&error)) }
+                if is_error {
+                    Err(failed(&format!("{status}: {text}")))
+                } else {
+                    serde_json::from_str(&text).map_err(|error| failed(&error))
+                }
             }
         }
     }

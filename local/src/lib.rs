@@ -15,7 +15,7 @@ mod template;
 
 use std::{
     collections::BTreeMap,
-    future::{Future, IntoFuture},
+    future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -33,7 +33,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use description::{Addresses, Description, Stack};
 use services::Listeners;
 
-pub use lambda::{Functions, Handler};
+pub use lambda::{Functions, Handler, Starter};
 pub use template::{Template, TemplateError};
 
 /// How long the parts get to finish what they are at when the cloud stops.
@@ -248,8 +248,6 @@ fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
 }
 
 /// Waits until the cloud stops, or is dropped.
-fn stop(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    }
+async fn stop(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }

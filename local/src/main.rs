@@ -11,8 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use confab_functions::{Function, confab};
-use confab_local::{Cloud, Functions, Handler, Options, Ports, StartError, Template};
+use confab_local::{Cloud, Functions, Options, Ports, StartError, Template};
 use tracing_subscriber::EnvFilter;
 
 /// Confab on this machine: the whole cloud that template.yaml describes, in one process.
@@ -48,7 +47,11 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,confab_local=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(std::io::stdout().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,7 +75,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         data: arguments.data.clone(),
         functions: match &arguments.lambda {
             Some(endpoint) => Functions::Endpoint(endpoint.clone()),
-            None => Functions::InProcess(Arc::new(start)),
+            None => Functions::InProcess(Arc::new(confab_functions::handler)),
         },
         environment: BTreeMap::new(),
     };
@@ -88,16 +91,6 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     println!("\nStopping.");
     cloud.stop().await;
     Ok(())
-}
-
-/// Makes one of Confab's functions, as its binary would in Lambda.
-fn start(name: &str, environment: &BTreeMap<String, String>) -> Result<Handler, String> {
-    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
-    let confab = Arc::new(confab(environment.clone()).map_err(|error| format!("{name} does not start: {error}"))?);
-    Ok(Arc::new(move |event| {
-        let confab = confab.clone();
-        Box::pin(async move { function.invoke(&confab, event).await })
-    }))
 }
 
 fn welcome(cloud: &Cloud, data: Option<&Path>, lambda: Option<&str>) {

@@ -104,7 +104,9 @@ impl Gateway {
         match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => self.open(upgrade, parts, peer).await,
             // What AWS answers to a plain request is not documented; this says what is missing.
-            Err(_) => message(StatusCode::UPGRADE_REQUIRED, "This is a WebSocket API: connect to it with a WebSocket client"),
+            Err(_) => {
+                message(StatusCode::UPGRADE_REQUIRED, "This is a WebSocket API: connect to it with a WebSocket client")
+            }
         }
     }
 
@@ -154,7 +156,8 @@ impl Gateway {
     async fn run(self: Arc<Self>, socket: WebSocket, about: Arc<About>) {
         let (outgoing, mut waiting) = mpsc::channel(WAITING);
         let last_active = Arc::new(Mutex::new(Utc::now()));
-        let connection = Connection { outgoing: outgoing.clone(), about: about.clone(), last_active: last_active.clone() };
+        let connection =
+            Connection { outgoing: outgoing.clone(), about: about.clone(), last_active: last_active.clone() };
         self.lock().insert(about.id.clone(), connection);
         let (mut sink, mut stream) = socket.split();
         let mut actions = JoinSet::new();

@@ -62,8 +62,8 @@ impl Template {
     /// # Errors
     /// When it cannot be read, or is not YAML.
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|problem| TemplateError::NotYaml { path: path.to_owned(), problem })
     }
 
@@ -250,9 +250,7 @@ impl Resolver<'_> {
                 _ => Err(TemplateError::wrong(format!("Fn::Join of {argument} makes no sense"))),
             },
             ("Fn::If", Value::Array(parts)) => match parts.as_slice() {
-                [Value::String(condition), yes, no] => {
-                    self.resolve(if self.condition(condition)? { yes } else { no })
-                }
+                [Value::String(condition), yes, no] => self.resolve(if self.condition(condition)? { yes } else { no }),
                 _ => Err(TemplateError::wrong(format!("Fn::If of {argument} makes no sense"))),
             },
             ("Fn::Equals", Value::Array(sides)) if sides.len() == 2 => {
@@ -407,10 +405,7 @@ Resources:
     #[test]
     fn mistakes_are_named() {
         let wrong = |text: &str, parameters| resolve(text, parameters).unwrap_err();
-        assert_eq!(
-            wrong(TEMPLATE, &[]),
-            "The template is wrong: Function: it refers to X, which does not exist."
-        );
+        assert_eq!(wrong(TEMPLATE, &[]), "The template is wrong: Function: it refers to X, which does not exist.");
         assert_eq!(wrong(TEMPLATE, &[("Y", "1")]), "The template is wrong: it has no parameter Y.");
         assert_eq!(wrong("a: 1", &[]), "The template is wrong: it has no Resources.");
         assert!(wrong("a: [", &[]).contains("line"));

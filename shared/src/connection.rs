@@ -168,7 +168,8 @@ impl Confab {
     pub(crate) async fn end_subscription(&self, connection_id: &str, uri: &Uri) -> Result<()> {
         let uris = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![uri.to_string()]);
         self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await?;
-        let forget = Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present();
+        let forget =
+            Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present();
         self.table().apply(forget).await?;
         Ok(())
     }
@@ -184,8 +185,7 @@ impl Confab {
         };
         let Subscriptions { identity, uris } = read(&item)?;
         let keys = uris.iter().map(|uri| Subscriber::key(uri, connection_id));
-        let writes: Vec<Write> =
-            keys.chain([Owned::key(identity.user_id, connection_id)]).map(Write::delete).collect();
+        let writes: Vec<Write> = keys.chain([Owned::key(identity.user_id, connection_id)]).map(Write::delete).collect();
         stream::iter(writes)
             .map(|write| self.table().apply(write))
             .buffer_unordered(10)

@@ -129,7 +129,9 @@ impl Confab {
     async fn fan_out_run(&self, first: Told, records: &[Record]) -> Result<usize> {
         let uri = first.hint.uri.clone();
         let mut run = vec![first];
-        run.extend(records[1..].iter().map_while(|record| Told::read(&record.body).filter(|told| told.hint.uri == uri)));
+        run.extend(
+            records[1..].iter().map_while(|record| Told::read(&record.body).filter(|told| told.hint.uri == uri)),
+        );
         self.deliver(&uri, &run).await.map(|()| run.len())
     }
 
@@ -259,8 +261,16 @@ mod tests {
     fn poison_is_not_understood() {
         let too_large = json!({"uri": URI, "x": "y".repeat(MESSAGE_BYTES)}).to_string();
         for body in [
-            "", "nonsense", "[]", "7", "{}", r#"{"uri": "x"}"#, r#"{"uri": 5}"#, &too_large,
-            r#"{"uri": "0123456789abcde", "id": 0}"#, r#"{"uri": "0123456789abcde", "id": "7"}"#,
+            "",
+            "nonsense",
+            "[]",
+            "7",
+            "{}",
+            r#"{"uri": "x"}"#,
+            r#"{"uri": 5}"#,
+            &too_large,
+            r#"{"uri": "0123456789abcde", "id": 0}"#,
+            r#"{"uri": "0123456789abcde", "id": "7"}"#,
             r#"{"Type": "Notification", "Message": "nonsense"}"#,
         ] {
             assert!(Told::read(body).is_none(), "{body:.60}");

@@ -32,7 +32,8 @@ impl Fields {
     }
 
     fn from_json(body: &[u8]) -> Result<Self> {
-        let value = serde_json::from_slice(body).map_err(|error| Error::Malformed(format!("JSON parse error - {error}")))?;
+        let value =
+            serde_json::from_slice(body).map_err(|error| Error::Malformed(format!("JSON parse error - {error}")))?;
         Self::from_value(value)
     }
 

@@ -59,7 +59,8 @@ impl Confab {
                 (more.then(|| newer(last)), (after > 0).then(|| older(first)))
             }
             (None, before) => {
-                let next = before.filter(|before| *before <= session.last_id).map(|before| newer(last.unwrap_or(before - 1)));
+                let next =
+                    before.filter(|before| *before <= session.last_id).map(|before| newer(last.unwrap_or(before - 1)));
                 (next, first.filter(|_| more).map(older))
             }
         };

@@ -9,9 +9,7 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::{
-    Error, Result, fields::Fields, message::IdempotencyKey, page::Page, session::Uri, token::Token,
-};
+use crate::{Error, Result, fields::Fields, message::IdempotencyKey, page::Page, session::Uri, token::Token};
 
 /// A request, free of any gateway's format.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::{
     date::Date,
     error::Invalid,
     fields::Fields,
-    log::{Appended, EntryId, EntryType, Entry, Happening},
+    log::{Appended, Entry, EntryId, EntryType, Happening},
     session::{Member, Uri},
     table::{Key, Write, read},
     user::{User, UserId},
@@ -185,7 +185,9 @@ mod tests {
     #[test]
     fn bounds_are_characters() {
         assert!(read(json!("é".repeat(2000))).is_ok());
-        for wrong in [json!("é".repeat(2001)), json!(""), json!("a\0b"), json!(5), json!(null), json!(["a"]), json!(true)] {
+        for wrong in
+            [json!("é".repeat(2001)), json!(""), json!("a\0b"), json!(5), json!(null), json!(["a"]), json!(true)]
+        {
             assert!(matches!(read(wrong.clone()), Err(Error::Invalid(_))), "{wrong}");
         }
         assert!(read(json!("  ")).is_ok(), "the original keeps white space");

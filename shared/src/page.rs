@@ -63,12 +63,7 @@ impl Page {
     }
 }
 
-fn number(
-    name: &'static str,
-    value: &str,
-    range: std::ops::RangeInclusive<u64>,
-    invalid: &mut Invalid,
-) -> Option<u64> {
+fn number(name: &'static str, value: &str, range: std::ops::RangeInclusive<u64>, invalid: &mut Invalid) -> Option<u64> {
     match value.parse().ok().filter(|number| range.contains(number)) {
         Some(number) => Some(number),
         None => {

@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
-use argon2::{
-    Argon2, PasswordHasher, PasswordVerifier,
-    password_hash::phc::PasswordHash,
-};
+use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -35,7 +32,10 @@ pub enum Verdict {
 /// When the thread or the hashing fails.
 pub async fn hash(password: String) -> Result<String> {
     off_thread(move || {
-        argon2id().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|e| Error::internal(e.to_string()))
+        argon2id()
+            .hash_password(password.as_bytes())
+            .map(|hash| hash.to_string())
+            .map_err(|e| Error::internal(e.to_string()))
     })
     .await?
 }
@@ -62,7 +62,11 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 
 fn verify_now(password: &str, stored: &str) -> Verdict {
     if let Some(parts) = stored.strip_prefix("pbkdf2_sha256$") {
-        return if verify_django(password, parts).unwrap_or(false) { Verdict::RightAndOutdated } else { Verdict::Wrong };
+        return if verify_django(password, parts).unwrap_or(false) {
+            Verdict::RightAndOutdated
+        } else {
+            Verdict::Wrong
+        };
     }
     match PasswordHash::new(stored) {
         Ok(hash) if argon2id().verify_password(password.as_bytes(), &hash).is_ok() => Verdict::Right,

@@ -4,8 +4,7 @@ use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Confab, Error, Result,
-    connection,
+    Confab, Error, Result, connection,
     date::Date,
     error::Invalid,
     fields::{Fields, Text},
@@ -61,7 +60,9 @@ impl Confab {
             invalid.add("username", "A user with that username already exists.");
         }
         let (Some(username), Some(password)) = (form.username, form.password) else {
-            return invalid.unless_empty(()).and(Err(Error::internal("a required field is missing without a complaint")));
+            return invalid
+                .unless_empty(())
+                .and(Err(Error::internal("a required field is missing without a complaint")));
         };
         invalid.unless_empty(())?;
         let user = User {
@@ -75,8 +76,7 @@ impl Confab {
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(Counter::User).await?);
         let user = User { id, ..user };
-        let profile =
-            Profile { user: user.clone(), password_hash, is_active: true, create_date: Date::now() };
+        let profile = Profile { user: user.clone(), password_hash, is_active: true, create_date: Date::now() };
         let writes = vec![
             Write::put(Username::key(&user.username), &Username { user_id: id })?.if_absent(),
             Write::put(Profile::key(id), &profile)?.if_absent(),
@@ -168,7 +168,8 @@ impl Confab {
     }
 
     async fn connections_of(&self, user_id: UserId) -> Result<Vec<(String, TokenHash)>> {
-        let owned: Vec<connection::Owned> = self.table().pages_under(format!("USER#{user_id}"), "CONNECTION#").all().await?;
+        let owned: Vec<connection::Owned> =
+            self.table().pages_under(format!("USER#{user_id}"), "CONNECTION#").all().await?;
         Ok(owned.into_iter().map(|owned| (owned.connection_id, owned.token)).collect())
     }
 }

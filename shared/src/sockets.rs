@@ -32,7 +32,9 @@ impl Sockets {
         let frame = Blob::new(frame.as_bytes());
         match self.client.post_to_connection().connection_id(connection_id).data(frame).send().await {
             Ok(_) => Ok(Sent::Yes),
-            Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => Ok(Sent::Gone),
+            Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => {
+                Ok(Sent::Gone)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -16,19 +16,15 @@ use aws_sdk_dynamodb::{
         update_item::UpdateItemError,
     },
     types::{
-        AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem, Update,
+        AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     },
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value, to_item};
 
-use crate::{
-    Error, Result,
-    date::Date,
-    environment::Environment,
-};
+use crate::{Error, Result, date::Date, environment::Environment};
 
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -269,11 +265,8 @@ impl Table {
 
     async fn get_batch(&self, keys: &[Key], found: &mut Found) -> Result<()> {
         let mut wanted: Vec<Item> = keys.iter().map(Key::attributes).collect();
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(20))
-            .with_max_times(4)
-            .with_jitter()
-            .build();
+        let mut pauses =
+            ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(4).with_jitter().build();
         loop {
             let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build()?;
             let answer = self.client.batch_get_item().request_items(&self.name, request).send().await?;
@@ -290,14 +283,7 @@ impl Table {
 
     /// Pages through a whole partition.
     pub fn pages(&self, pk: impl Into<String>) -> Pages<'_> {
-        Pages {
-            table: self,
-            pk: pk.into(),
-            range: None,
-            backward: false,
-            limit: None,
-            next: Next::Start,
-        }
+        Pages { table: self, pk: pk.into(), range: None, backward: false, limit: None, next: Next::Start }
     }
 
     /// Pages through what a partition holds under a prefix such as `MEMBER#`.

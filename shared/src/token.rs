@@ -71,9 +71,7 @@ impl Token {
         if !words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"token")) {
             return Ok(None);
         }
-        let token = words
-            .next()
-            .ok_or(Error::BadCredentials("Invalid token header. No credentials provided."))?;
+        let token = words.next().ok_or(Error::BadCredentials("Invalid token header. No credentials provided."))?;
         if words.next().is_some() {
             return Err(Error::BadCredentials("Invalid token header. Token string should not contain spaces."));
         }

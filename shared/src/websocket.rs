@@ -142,7 +142,9 @@ impl Confab {
     /// What a client missed since `after`, if it fits one message, and the id of its last entry.
     async fn missed(&self, uri: &Uri, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
         // An entry takes more on the wire than its message does, so this stops no reading too early.
-        let too_much = |entries: &[Entry]| entries.iter().filter_map(|e| e.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES;
+        let too_much = |entries: &[Entry]| {
+            entries.iter().filter_map(|e| e.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES
+        };
         let entries = self.entries_after(uri, after, too_much).await?;
         let last_id = entries.last().map_or(after, |entry| entry.id);
         let users = self.users(entries.iter().map(|entry| entry.user_id)).await?;
@@ -182,8 +184,7 @@ impl Confab {
         let visit = self.visit_as(identity, uri.parse().ok(), idempotency_key.as_ref()).await?;
         let uri = &visit.as_member()?.uri;
         let receipt = self.post(&visit, Message::read(fields)?, idempotency_key.as_ref()).await?;
-        let mut sent =
-            json!({ "type": "sent", "uri": uri, "id": receipt.id, "create_date": receipt.create_date });
+        let mut sent = json!({ "type": "sent", "uri": uri, "id": receipt.id, "create_date": receipt.create_date });
         if let Some(key) = key {
             sent["key"] = key.into();
         }

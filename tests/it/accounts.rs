@@ -34,8 +34,7 @@ async fn a_profile_is_shown_and_changed() {
     let user = world.user("anna").await;
     let (status, profile) = user.get("/auth/me/").await;
     assert_eq!(status, 200);
-    let expected =
-        json!({"id": user.id, "username": user.username, "email": "", "first_name": "", "last_name": ""});
+    let expected = json!({"id": user.id, "username": user.username, "email": "", "first_name": "", "last_name": ""});
     assert_eq!(profile, expected);
 
     let change = json!({"email": "Anna@EXAMPLE.com", "first_name": " Anna ", "id": 7, "username": "other"});
@@ -47,7 +46,8 @@ async fn a_profile_is_shown_and_changed() {
     }
     assert_eq!(user.get("/auth/me/").await.1["first_name"], "Anna");
 
-    let (status, wrong) = user.call(Method::PATCH, "/auth/me/", json!({"email": "x", "last_name": "y".repeat(151)})).await;
+    let (status, wrong) =
+        user.call(Method::PATCH, "/auth/me/", json!({"email": "x", "last_name": "y".repeat(151)})).await;
     assert_eq!(status, 400);
     assert_eq!(wrong["email"], json!(["Enter a valid email address."]));
     assert_eq!(wrong["last_name"], json!(["Ensure this field has no more than 150 characters."]));
@@ -67,7 +67,12 @@ async fn a_changed_profile_shows_everywhere() {
 async fn logging_out_kills_the_token_and_its_sockets_only() {
     let world = World::any().await;
     let phone = world.user("anna").await;
-    let laptop = User { world: &world, username: phone.username.clone(), id: phone.id, token: world.log_in(&phone.username).await };
+    let laptop = User {
+        world: &world,
+        username: phone.username.clone(),
+        id: phone.id,
+        token: world.log_in(&phone.username).await,
+    };
     let (phones, mut laptops) = (phone.socket().await, laptop.socket().await);
     let (status, body) = phone.call(Method::POST, "/auth/token/destroy/", json!({})).await;
     assert_eq!((status, body), (StatusCode::NO_CONTENT, json!(null)));
@@ -83,18 +88,25 @@ async fn logging_out_kills_the_token_and_its_sockets_only() {
 async fn a_new_password_kills_every_other_token() {
     let world = World::any().await;
     let here = world.user("anna").await;
-    let there = User { world: &world, username: here.username.clone(), id: here.id, token: world.log_in(&here.username).await };
+    let there =
+        User { world: &world, username: here.username.clone(), id: here.id, token: world.log_in(&here.username).await };
     let (mut heres, theres) = (here.socket().await, there.socket().await);
     let change = |current: &str, new: &str| json!({"current_password": current, "new_password": new});
     let path = "/auth/users/set_password/";
     for (form, complaint) in [
         (change("wrong", "An0ther-pass-phrase"), json!({"current_password": ["Invalid password."]})),
-        (change(PASSWORD, "12345"), json!({"new_password": [
-            "This password is too short. It must contain at least 8 characters.",
-            "This password is too common.",
-            "This password is entirely numeric.",
-        ]})),
-        (json!({}), json!({"current_password": ["This field is required."], "new_password": ["This field is required."]})),
+        (
+            change(PASSWORD, "12345"),
+            json!({"new_password": [
+                "This password is too short. It must contain at least 8 characters.",
+                "This password is too common.",
+                "This password is entirely numeric.",
+            ]}),
+        ),
+        (
+            json!({}),
+            json!({"current_password": ["This field is required."], "new_password": ["This field is required."]}),
+        ),
     ] {
         assert_eq!(here.call(Method::POST, path, form).await, (StatusCode::BAD_REQUEST, complaint));
     }
@@ -113,7 +125,9 @@ async fn a_wrong_password_and_an_unknown_user_sound_the_same() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let expected = json!({"non_field_errors": ["Unable to login with provided credentials."]});
-    for (username, password) in [(user.username.as_str(), "wrong"), (&unique("nobody"), PASSWORD), (&"x".repeat(3000), "x")] {
+    for (username, password) in
+        [(user.username.as_str(), "wrong"), (&unique("nobody"), PASSWORD), (&"x".repeat(3000), "x")]
+    {
         assert_eq!(log_in(&world, username, password).await, (StatusCode::BAD_REQUEST, expected.clone()));
     }
 }
@@ -159,5 +173,8 @@ async fn one_username_is_one_user_however_many_ask_at_once() {
     let answers = join_all((0..6).map(|_| answer(world.request(Method::POST, "/auth/users/").json(&form)))).await;
     let created = answers.iter().filter(|(status, _)| *status == StatusCode::CREATED).count();
     assert_eq!(created, 1, "{answers:?}");
-    assert!(answers.iter().all(|(status, _)| [StatusCode::CREATED, StatusCode::BAD_REQUEST].contains(status)), "{answers:?}");
+    assert!(
+        answers.iter().all(|(status, _)| [StatusCode::CREATED, StatusCode::BAD_REQUEST].contains(status)),
+        "{answers:?}"
+    );
 }

@@ -33,7 +33,8 @@ async fn posting_is_one_read_one_transaction_one_publication() {
     let (world, dynamodb, sns) = Proxy::world().await;
     let mut room = room(&world).await;
     for with_key in [false, true] {
-        (dynamodb.calls(), sns.calls());
+        dynamodb.calls();
+        sns.calls();
         let request = room.owner.request(reqwest::Method::POST, &format!("/api/chats/{}/messages/", room.uri));
         let request = if with_key { request.header("Idempotency-Key", "k") } else { request };
         let message = format!("{with_key}");

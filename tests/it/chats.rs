@@ -38,15 +38,22 @@ async fn many_are_invited_at_once_all_or_none() {
     assert_eq!(names(&owner.get(&path).await.1["members"]), [&owner.username]);
 
     let mut socket = owner.subscribed(&uri).await;
-    let usernames: Vec<&String> = guests.iter().map(|guest| &guest.username).chain([&owner.username, &guests[0].username]).collect();
+    let usernames: Vec<&String> =
+        guests.iter().map(|guest| &guest.username).chain([&owner.username, &guests[0].username]).collect();
     let (status, body) = owner.call(Method::PATCH, &path, json!({ "usernames": usernames })).await;
     assert_eq!(status, 200, "{body}");
-    assert_eq!(names(&body["members"]), [&owner.username, &guests[0].username, &guests[1].username, &guests[2].username]);
+    assert_eq!(
+        names(&body["members"]),
+        [&owner.username, &guests[0].username, &guests[1].username, &guests[2].username]
+    );
     assert_eq!(names(&body["users"]), [&guests[0].username, &guests[1].username, &guests[2].username, &owner.username]);
     for (id, guest) in (1..).zip(&guests) {
         let joined = socket.next().await;
         let expected = (json!("joined"), json!(id), json!(guest.id), json!(uri));
-        assert_eq!((joined["type"].clone(), joined["id"].clone(), joined["user"]["id"].clone(), joined["uri"].clone()), expected);
+        assert_eq!(
+            (joined["type"].clone(), joined["id"].clone(), joined["user"]["id"].clone(), joined["uri"].clone()),
+            expected
+        );
     }
 }
 
@@ -94,10 +101,16 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
     ];
     for (method, path, body) in calls {
         let (status, answer) = stranger.call(method, &path, body).await;
-        assert_eq!((status, answer), (StatusCode::FORBIDDEN, json!({"detail": "You are not a member of this chat."})), "{path}");
+        assert_eq!(
+            (status, answer),
+            (StatusCode::FORBIDDEN, json!({"detail": "You are not a member of this chat."})),
+            "{path}"
+        );
     }
     let mut socket = stranger.socket().await;
-    for frame in [json!({"action": "subscribe", "uri": uri, "after": 0}), json!({"action": "send", "uri": uri, "message": "x"})] {
+    for frame in
+        [json!({"action": "subscribe", "uri": uri, "after": 0}), json!({"action": "send", "uri": uri, "message": "x"})]
+    {
         let answer = socket.ask(&frame).await;
         assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(403)), "{answer}");
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     proxy::Proxy,
-    world::{World, eventually, start_function, unique},
+    world::{World, eventually, unique},
 };
 
 fn ids(entries: &[Value]) -> Vec<u64> {
@@ -64,7 +64,8 @@ async fn a_socket_that_missed_thirty_messages_recovers_them() {
     assert_eq!((&subscribed["recovered"], &subscribed["last_id"]), (&json!(true), &json!(31)));
     let entries = subscribed["entries"].as_array().unwrap();
     assert_eq!(ids(entries), (2..=31).collect::<Vec<_>>());
-    let expected: Vec<Value> = user.history(&uri).await[1..].iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
+    let expected: Vec<Value> =
+        user.history(&uri).await[1..].iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
     let recovered: Vec<Value> = entries.iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
     assert_eq!(recovered, expected);
     user.post(&uri, "live").await;
@@ -92,7 +93,11 @@ async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
     let ahead = socket.subscribe(&uri, 99).await;
     assert_eq!((&ahead["recovered"], &ahead["last_id"]), (&json!(false), &json!(24)));
     user.post(&uri, "live").await;
-    assert_eq!(socket.until("live").await.last().unwrap()["id"], 25, "a failed recovery is a subscription all the same");
+    assert_eq!(
+        socket.until("live").await.last().unwrap()["id"],
+        25,
+        "a failed recovery is a subscription all the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,26 +107,40 @@ async fn a_stale_connection_is_cleaned_away() {
     let uri = user.start_chat().await;
     let mut socket = user.subscribed(&uri).await;
     // A connection that ended without API Gateway's telling of it.
-    let (id, date, later) = (unique("stale="), "2020-01-01T00:00:00.000000Z", AttributeValue::N("9999999999".to_owned()));
+    let (id, date, later) =
+        (unique("stale="), "2020-01-01T00:00:00.000000Z", AttributeValue::N("9999999999".to_owned()));
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let number = AttributeValue::N(user.id.to_string());
     let items = [
         vec![
-            ("pk", text(&format!("SUBSCRIBERS#{uri}"))), ("sk", text(&id)), ("connection_id", text(&id)),
-            ("connect_date", text(date)), ("user_id", number.clone()), ("expires_at", later.clone()),
+            ("pk", text(&format!("SUBSCRIBERS#{uri}"))),
+            ("sk", text(&id)),
+            ("connection_id", text(&id)),
+            ("connect_date", text(date)),
+            ("user_id", number.clone()),
+            ("expires_at", later.clone()),
         ],
         vec![
-            ("pk", text(&format!("CONNECTION#{id}"))), ("sk", text("CONNECTION")), ("user_id", number.clone()),
-            ("token", text("gone")), ("connect_date", text(date)), ("expires_at", later.clone()),
+            ("pk", text(&format!("CONNECTION#{id}"))),
+            ("sk", text("CONNECTION")),
+            ("user_id", number.clone()),
+            ("token", text("gone")),
+            ("connect_date", text(date)),
+            ("expires_at", later.clone()),
             ("uris", AttributeValue::Ss(vec![uri.clone()])),
         ],
         vec![
-            ("pk", text(&format!("USER#{}", user.id))), ("sk", text(&format!("CONNECTION#{id}"))),
-            ("connection_id", text(&id)), ("token", text("gone")), ("expires_at", later),
+            ("pk", text(&format!("USER#{}", user.id))),
+            ("sk", text(&format!("CONNECTION#{id}"))),
+            ("connection_id", text(&id)),
+            ("token", text("gone")),
+            ("expires_at", later),
         ],
     ];
-    let keys: Vec<HashMap<String, AttributeValue>> =
-        items.iter().map(|item| item[..2].iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()).collect();
+    let keys: Vec<HashMap<String, AttributeValue>> = items
+        .iter()
+        .map(|item| item[..2].iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+        .collect();
     for item in items {
         let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         world.dynamodb().put_item().table_name(world.variable("TABLE_NAME")).set_item(Some(item)).send().await.unwrap();
@@ -170,11 +189,9 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.url().to_owned());
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
     environment.insert("DEAD_LETTER_QUEUE_URL".to_owned(), world.variable("DEAD_LETTERS_URL").to_owned());
-    let fanout = start_function("fanout", &environment).unwrap();
+    let fanout = confab_functions::handler("fanout", &environment).unwrap();
 
-    let record = |id: &str, group: &str, body: String| {
-        json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"})
-    };
+    let record = |id: &str, group: &str, body: String| json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"});
     let say = |uri: &str, n: u64| json!({"uri": uri, "n": n}).to_string();
     // A hint about a log entry makes the fan-out read the room's cursor, and that is refused for one room.
     let hint = |uri: &str| json!({"uri": uri, "id": 1, "n": "hint"}).to_string();
@@ -190,7 +207,8 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     ]});
     let call = async || {
         let payload: Box<RawValue> = serde_json::value::to_raw_value(&event).unwrap();
-        let answer = fanout(lambda_runtime::LambdaEvent::new(payload, lambda_runtime::Context::default())).await.unwrap();
+        let answer =
+            fanout(lambda_runtime::LambdaEvent::new(payload, lambda_runtime::Context::default())).await.unwrap();
         let failures = answer["batchItemFailures"].as_array().unwrap().clone();
         failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -202,7 +220,10 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     dynamodb.refuse(|_| false);
     assert!(call().await.is_empty());
     // At least once: what went before the failure comes again with it.
-    assert_eq!([bads.next().await["n"].clone(), bads.next().await["n"].clone(), bads.next().await["n"].clone()], [json!(1), json!("hint"), json!(2)]);
+    assert_eq!(
+        [bads.next().await["n"].clone(), bads.next().await["n"].clone(), bads.next().await["n"].clone()],
+        [json!(1), json!("hint"), json!(2)]
+    );
 }
 
 /// The fan-out heals what a lost notification left out. Needs a cloud of its own.

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, value::RawValue};
 
-use crate::world::{World, options, start_function};
+use crate::world::{World, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_function_answers_its_sample_event() {
@@ -16,7 +16,7 @@ async fn each_function_answers_its_sample_event() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../events/{name}.json"));
         let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {}", path.display()));
         let payload: Box<RawValue> = serde_json::from_str(&text).unwrap();
-        let function = start_function(name, &environment).unwrap();
+        let function = confab_functions::handler(name, &environment).unwrap();
         let event = lambda_runtime::LambdaEvent::new(payload, lambda_runtime::Context::default());
         let answer: Value = function(event).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let status = answer["statusCode"].as_u64().unwrap_or(200);

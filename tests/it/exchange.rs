@@ -39,7 +39,8 @@ async fn a_queue_of_ones_own_hears_one_room_only() {
     let (uri, other) = (user.start_chat().await, user.start_chat().await);
     let (sqs, sns) = (world.sqs(), world.sns());
     let name = format!("{}.fifo", unique("listener"));
-    let created = sqs.create_queue().queue_name(&name).attributes(QueueAttributeName::FifoQueue, "true").send().await.unwrap();
+    let created =
+        sqs.create_queue().queue_name(&name).attributes(QueueAttributeName::FifoQueue, "true").send().await.unwrap();
     let queue_url = created.queue_url.unwrap();
     let attributes = sqs.get_queue_attributes().queue_url(&queue_url).attribute_names(QueueAttributeName::QueueArn);
     let arn = attributes.send().await.unwrap().attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
@@ -57,7 +58,10 @@ async fn a_queue_of_ones_own_hears_one_room_only() {
         let received = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(10).send().await.unwrap();
         for message in received.messages.unwrap_or_default() {
             let body: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
-            assert_eq!((&body["uri"], &body["type"], &body["user"]["id"]), (&json!(uri), &json!("message"), &json!(user.id)));
+            assert_eq!(
+                (&body["uri"], &body["type"], &body["user"]["id"]),
+                (&json!(uri), &json!("message"), &json!(user.id))
+            );
             heard.push(body["message"].as_str().unwrap().to_owned());
             let receipt = message.receipt_handle.unwrap();
             sqs.delete_message().queue_url(&queue_url).receipt_handle(receipt).send().await.unwrap();

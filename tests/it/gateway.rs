@@ -59,7 +59,8 @@ async fn browsers_of_other_origins_are_answered_as_the_template_says() {
     assert_eq!(allowed.headers()["access-control-allow-origin"], "https://chat.example");
     assert!(allowed.headers()["access-control-allow-headers"].to_str().unwrap().contains("idempotency-key"));
     assert!(!preflight("https://evil.example").await.unwrap().headers().contains_key("access-control-allow-origin"));
-    let answered = world.request(Method::GET, "/auth/me/").header("Origin", "https://chat.example").send().await.unwrap();
+    let answered =
+        world.request(Method::GET, "/auth/me/").header("Origin", "https://chat.example").send().await.unwrap();
     assert_eq!(answered.headers()["access-control-allow-origin"], "https://chat.example");
     assert_eq!(answered.status(), 401);
 }
@@ -125,11 +126,16 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
         Cloud::start(options).await.err().unwrap().to_string()
     };
     let function = |name: &str| {
-        format!("Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata: {{ BuildProperties: {{ Binary: {name} }} }}\n    Properties: {{}}\n")
+        format!(
+            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Metadata: {{ BuildProperties: {{ Binary: {name} }} }}\n    Properties: {{}}\n"
+        )
     };
     assert!(start("Resources: [").await.contains("is not YAML"));
-    assert_eq!(start(&function("no-such-function")).await, "there is no function no-such-function.");
-    let dangling = format!("{}  S:\n    Type: AWS::SNS::Subscription\n    Properties: {{ TopicArn: !Ref Nothing }}\n", function("me"));
+    assert_eq!(start(&function("no-such-function")).await, "There is no function no-such-function.");
+    let dangling = format!(
+        "{}  S:\n    Type: AWS::SNS::Subscription\n    Properties: {{ TopicArn: !Ref Nothing }}\n",
+        function("me")
+    );
     assert_eq!(start(&dangling).await, "The template is wrong: S: it refers to Nothing, which does not exist.");
     let missing = Template::read(&folder.path().join("none.yaml")).err().unwrap().to_string();
     assert!(missing.contains("none.yaml cannot be read"), "{missing}");

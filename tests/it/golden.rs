@@ -73,7 +73,8 @@ fn has(answer: &Value, expected: &Value, captured: &Captured) -> bool {
         (_, Value::String(text)) if text == "{{*}}" => true,
         (Value::String(answer), Value::String(expected)) => {
             let expected = filled(expected, captured);
-            *answer == expected || answer.starts_with("JSON parse error - ") && expected.starts_with("JSON parse error - ")
+            *answer == expected
+                || answer.starts_with("JSON parse error - ") && expected.starts_with("JSON parse error - ")
         }
         (Value::Object(answer), Value::Object(expected)) => {
             expected.iter().all(|(name, value)| answer.get(name).is_some_and(|found| has(found, value, captured)))

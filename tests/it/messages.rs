@@ -32,7 +32,8 @@ async fn a_repeated_key_posts_once_and_answers_the_same() {
     let mut socket = anna.socket().await;
     let frame = json!({"action": "send", "uri": uri, "message": "hello", "key": "a key"});
     let sent = socket.ask(&frame).await;
-    let expected = json!({"type": "sent", "uri": uri, "id": first.1["id"], "key": "a key", "create_date": first.1["create_date"]});
+    let expected =
+        json!({"type": "sent", "uri": uri, "id": first.1["id"], "key": "a key", "create_date": first.1["create_date"]});
     assert_eq!(sent, expected);
     assert_eq!(anna.history(&uri).await.len(), 2);
 }
@@ -62,7 +63,8 @@ async fn keys_and_messages_have_their_bounds() {
         assert_eq!(status, 400, "{key}: {body}");
     }
     let path = format!("/api/chats/{uri}/messages/");
-    for message in [json!(""), json!("é".repeat(2001)), json!("a\u{0}"), json!(7), json!(null), json!(["a"]), json!({})] {
+    for message in [json!(""), json!("é".repeat(2001)), json!("a\u{0}"), json!(7), json!(null), json!(["a"]), json!({})]
+    {
         let (status, body) = anna.call(Method::POST, &path, json!({ "message": message })).await;
         assert_eq!(status, 400);
         assert!(body["message"].is_array(), "{body}");

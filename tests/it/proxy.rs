@@ -90,7 +90,8 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     let refused = proxy.0.refuses.lock().unwrap()(&call);
     proxy.0.calls.lock().unwrap().push(call);
     if refused {
-        let mut response = Response::new(Body::from(r#"{"__type":"InternalServerError","message":"refused by the test"}"#));
+        let mut response =
+            Response::new(Body::from(r#"{"__type":"InternalServerError","message":"refused by the test"}"#));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         return response;
     }

@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::{SdkConfig, region::Region};
-use confab_functions::Function;
-use confab_local::{Cloud, Functions, Handler, Options, Ports, Template};
+use confab_local::{Cloud, Functions, Options, Ports, Template};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -42,22 +41,13 @@ pub fn options() -> Options {
         stack_name: "confab".to_owned(),
         ports: Ports::default(),
         data: None,
-        functions: Functions::InProcess(Arc::new(start_function)),
+        functions: Functions::InProcess(Arc::new(confab_functions::handler)),
         environment: BTreeMap::new(),
     }
 }
 
 pub fn template() -> Template {
     Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap()
-}
-
-pub fn start_function(name: &str, environment: &BTreeMap<String, String>) -> Result<Handler, String> {
-    let function = Function::named(name).ok_or_else(|| format!("there is no function {name}"))?;
-    let confab = Arc::new(confab_functions::confab(environment.clone()).map_err(|error| error.to_string())?);
-    Ok(Arc::new(move |event| {
-        let confab = confab.clone();
-        Box::pin(async move { function.invoke(&confab, event).await })
-    }))
 }
 
 impl World {
@@ -186,7 +176,8 @@ pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
-    let json = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")) };
+    let json =
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")) };
     (status, json)
 }
 
