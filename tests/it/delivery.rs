@@ -169,10 +169,11 @@ async fn poison_is_put_away_and_the_room_flows_on() {
     assert_eq!(socket.next().await["message"], "flows on");
     let mut wanted = vec![nonsense, homeless];
     while !wanted.is_empty() {
-        let receive = world.sqs().receive_message().queue_url(world.variable("DEAD_LETTERS_URL")).wait_time_seconds(10);
+        let receive =
+            world.sqs().receive_message().queue_url(world.variable("DEAD_LETTER_QUEUE_URL")).wait_time_seconds(10);
         for message in receive.send().await.unwrap().messages.unwrap_or_default() {
             wanted.retain(|body| Some(body) != message.body.as_ref());
-            let delete = world.sqs().delete_message().queue_url(world.variable("DEAD_LETTERS_URL"));
+            let delete = world.sqs().delete_message().queue_url(world.variable("DEAD_LETTER_QUEUE_URL"));
             delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
         }
     }
@@ -188,7 +189,6 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     let mut environment = world.environment.clone();
     environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.url().to_owned());
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
-    environment.insert("DEAD_LETTER_QUEUE_URL".to_owned(), world.variable("DEAD_LETTERS_URL").to_owned());
     let fanout = confab_functions::handler("fanout", &environment).unwrap();
 
     let record = |id: &str, group: &str, body: String| json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"});

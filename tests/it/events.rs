@@ -11,7 +11,6 @@ async fn each_function_answers_its_sample_event() {
     let world = World::own(options()).await;
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
-    environment.insert("DEAD_LETTER_QUEUE_URL".to_owned(), world.variable("DEAD_LETTERS_URL").to_owned());
     for (name, _) in confab_functions::FUNCTIONS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../events/{name}.json"));
         let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {}", path.display()));

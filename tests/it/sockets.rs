@@ -27,13 +27,13 @@ async fn nobody_else_does() {
     let query = format!("?token={}", user.token);
     for (query, headers, status) in [
         ("", vec![], 401),
-        ("", vec![("authorization", &bad)], 401),
+        ("", vec![("authorization", bad.as_str())], 401),
         ("", vec![("authorization", "Token")], 401),
         ("", vec![("authorization", "Bearer x")], 401),
         ("", vec![("sec-websocket-protocol", "confab, token.x")], 401),
         (&query, vec![], 401),
-        ("?uri=nope", vec![("authorization", &good)], 404),
-        ("?uri=0123456789abcde", vec![("authorization", &good)], 404),
+        ("?uri=nope", vec![("authorization", good.as_str())], 404),
+        ("?uri=0123456789abcde", vec![("authorization", good.as_str())], 404),
     ] {
         assert_eq!(world.open(query, &headers).await.err(), Some(status), "{query} {headers:?}");
     }

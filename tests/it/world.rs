@@ -2,7 +2,7 @@
 //!
 //! Without further ado each test starts a laptop cloud of its own. With `CONFAB_URL` set, all tests but those that need a cloud of
 //! their own (their module says so) run against that deployment; `CONFAB_WEBSOCKET_URL`, `TOPIC_ARN`, `TABLE_NAME`,
-//! `FANOUT_QUEUE_URL`, `DEAD_LETTERS_URL` and the AWS variables must then be set too.
+//! `FANOUT_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL` and the AWS variables must then be set too.
 
 use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
 
@@ -76,7 +76,7 @@ impl World {
             ("TableName", "TABLE_NAME"),
             ("TopicArn", "TOPIC_ARN"),
             ("FanoutQueueUrl", "FANOUT_QUEUE_URL"),
-            ("DeadLettersUrl", "DEAD_LETTERS_URL"),
+            ("DeadLettersUrl", "DEAD_LETTER_QUEUE_URL"),
         ];
         for (output, variable) in outputs {
             environment.insert(variable.to_owned(), cloud.outputs()[output].clone());

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs the end-to-end suite with the functions as separate binaries behind `cargo lambda watch`, and invokes each function with
+# its sample event. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+port=8100
+lambda=http://127.0.0.1:9100
+logs=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT
+
+wait_for() { # a port
+    for _ in $(seq 600); do
+        if (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+    echo "Nothing listens on port $1; the logs are in $logs." >&2
+    return 1
+}
+
+cargo build --workspace --bins --locked
+exports=$(target/debug/confab --port $port --env)
+eval "$exports"
+target/debug/confab --port $port --lambda "$lambda" >"$logs/confab.log" 2>&1 &
+cargo lambda watch --invoke-port 9100 >"$logs/watch.log" 2>&1 &
+wait_for $port
+wait_for 9100
+
+for event in events/*.json; do
+    function=$(basename "$event" .json)
+    answer=$(cargo lambda invoke --invoke-port 9100 "$function" --data-file "$event")
+    echo "$function: $answer"
+done
+
+export CONFAB_URL="http://127.0.0.1:$port" CONFAB_WEBSOCKET_URL="ws://127.0.0.1:$port/ws"
+export FANOUT_QUEUE_URL="$AWS_ENDPOINT_URL_SQS/000000000000/confab-fanout.fifo"
+cargo test --locked -p confab-tests || { echo "The logs are in $logs." >&2; exit 1; }
