@@ -12,6 +12,7 @@ mod events;
 mod exchange;
 mod gateway;
 mod golden;
+mod layers;
 mod messages;
 mod proxy;
 mod sockets;
