@@ -15,14 +15,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let template = documents.first().ok_or("template.yaml is empty")?;
     let mut routes = String::from("const ROUTES: &[Route] = &[\n");
     for (_, resource) in members(get(template, "Resources")) {
-        let binary = get(get(get(resource, "Metadata"), "BuildProperties"), "Binary").and_then(Yaml::as_str);
+        let name = get(get(resource, "Properties"), "Handler").and_then(Yaml::as_str);
         for (_, event) in members(get(get(resource, "Properties"), "Events")) {
             let properties = get(event, "Properties");
             let text = |name| get(properties, name).and_then(Yaml::as_str);
             if let (Some("HttpApi"), Some(method), Some(path)) =
                 (get(event, "Type").and_then(Yaml::as_str), text("Method"), text("Path"))
             {
-                let open = binary.is_some_and(|binary| OPEN.contains(&binary));
+                let open = name.is_some_and(|name| OPEN.contains(&name));
                 writeln!(routes, "    Route {{ method: {:?}, path: {path:?}, open: {open} }},", method.to_uppercase())?;
             }
         }

@@ -118,7 +118,7 @@ impl Names for Stack<'_> {
 /// A Lambda function.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
-    /// The name of its binary, or else its logical id.
+    /// The name of its handler or its binary, or else its logical id.
     pub(crate) name: String,
     pub(crate) timeout: Duration,
     pub(crate) environment: BTreeMap<String, String>,
@@ -384,12 +384,15 @@ impl Description {
 
     fn add_function(&mut self, logical_id: &str, resource: &Value) -> Result<(), String> {
         let properties: FunctionProperties = read(&resource["Properties"])?;
+        // Where one program serves several functions, its handler tells which; otherwise a Rust function's handler is
+        // `bootstrap` by convention, and its binary has the name.
+        let handler = resource["Properties"]["Handler"].as_str().filter(|handler| *handler != "bootstrap");
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str();
         let variables = properties.environment.variables.into_iter();
         let environment =
             variables.map(|(name, value)| (name, value.as_str().map_or(value.to_string(), str::to_owned)));
         let function = Function {
-            name: binary.unwrap_or(logical_id).to_owned(),
+            name: handler.or(binary).unwrap_or(logical_id).to_owned(),
             timeout: Duration::from_secs(properties.timeout),
             environment: environment.collect(),
         };
