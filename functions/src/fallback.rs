@@ -39,7 +39,9 @@ pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     }
     if methods.contains(&request.method.as_str()) {
         let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("{bare}{query}")) };
+        // Relative to the path, since a custom domain may have put a prefix before it that is not seen here.
+        let last = bare.rsplit('/').next().unwrap_or_default();
+        return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("../{last}{query}")) };
     }
     Err(Error::MethodNotAllowed { method: request.method.to_string(), allow: methods.join(", ") })
 }

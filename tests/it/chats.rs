@@ -115,7 +115,7 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
         assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(403)), "{answer}");
     }
     let token = format!("Token {}", stranger.token);
-    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), Some(403));
+    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), world.refusal(403));
 
     let mut members = owner.subscribed(&uri).await;
     stranger.join(&uri).await;
@@ -128,7 +128,7 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
 async fn what_is_not_there_is_not_found() {
     let world = World::any().await;
     let user = world.user("anna").await;
-    for uri in ["0123456789abcde", "nope", "0123456789ABCDE", "0123456789abcdef", "%23", "..%2f"] {
+    for uri in ["0123456789abcde", "nope", "0123456789ABCDE", "0123456789abcdef", "..%2f"] {
         for (method, path) in [
             (Method::GET, format!("/api/chats/{uri}/")),
             (Method::PATCH, format!("/api/chats/{uri}/")),

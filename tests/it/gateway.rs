@@ -81,6 +81,31 @@ async fn paths_match_with_and_without_their_slash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn links_are_whole_addresses() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.post(&uri, "one").await;
+    user.post(&uri, "two").await;
+    let path = format!("/api/chats/{uri}/messages/");
+    let (_, body) = user.get(&format!("{path}?limit=1")).await;
+    assert_eq!(body["previous"], json!(format!("{}{path}?before=2&limit=1", world.http_url)));
+    assert_eq!(user.get("/api/chats/%23/").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_frame_reaches_the_routes_of_opening_and_closing() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let mut socket = user.socket().await;
+    for action in ["$connect", "$disconnect", "$default"] {
+        let answer = socket.ask(&json!({"action": action})).await;
+        assert_eq!((&answer["status"], &answer["action"]), (&json!(404), &json!(action)));
+    }
+    assert_eq!(socket.ask(&json!({"action": "ping"})).await["type"], "pong");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn data_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options();

@@ -114,7 +114,4 @@ async fn history_is_paged_both_ways() {
     for query in ["?limit=0", "?limit=1001", "?limit=x", "?before=-1", "?after=1.5", "?after=99999999999999999999"] {
         assert_eq!(anna.get(&format!("{path}{query}")).await.0, 400, "{query}");
     }
-    // The links are whole addresses.
-    let (_, body) = anna.get(&format!("{path}?limit=1")).await;
-    assert_eq!(body["previous"], json!(format!("{}{path}?before=8&limit=1", world.http_url)));
 }

@@ -12,6 +12,11 @@ async fn programs_and_browsers_get_in() {
     let mut program = world.open("", &[("authorization", &token)]).await.unwrap();
     assert_eq!(program.protocol, None);
     assert_eq!(program.ask(&json!({"action": "ping"})).await, json!({"type": "pong"}));
+    if world.emulator() {
+        // It does not hand on the header of `$connect`'s answer that selects a subprotocol, as AWS does
+        // (https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html).
+        return;
+    }
     let protocols = format!("confab, token.{}", user.token);
     let mut browser = world.open("", &[("sec-websocket-protocol", &protocols)]).await.unwrap();
     assert_eq!(browser.protocol.as_deref(), Some("confab"));
@@ -35,7 +40,7 @@ async fn nobody_else_does() {
         ("?uri=nope", vec![("authorization", good.as_str())], 404),
         ("?uri=0123456789abcde", vec![("authorization", good.as_str())], 404),
     ] {
-        assert_eq!(world.open(query, &headers).await.err(), Some(status), "{query} {headers:?}");
+        assert_eq!(world.open(query, &headers).await.err(), world.refusal(status), "{query} {headers:?}");
     }
 }
 
@@ -79,7 +84,6 @@ async fn what_makes_no_sense_is_answered_with_an_error() {
         ("{}".into(), Value::Null, 400),
         (r#"{"action": 5}"#.into(), Value::Null, 400),
         (r#"{"action": "fly"}"#.into(), json!("fly"), 404),
-        (r#"{"action": "$connect"}"#.into(), json!("$connect"), 404),
         (r#"{"action": "subscribe"}"#.into(), json!("subscribe"), 400),
         (r#"{"action": "subscribe", "uri": 5}"#.into(), json!("subscribe"), 400),
         (r#"{"action": "subscribe", "uri": "nope"}"#.into(), json!("subscribe"), 404),

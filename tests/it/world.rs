@@ -146,6 +146,16 @@ impl World {
         publish.message_deduplication_id(unique("published")).message(body).send().await.unwrap();
     }
 
+    /// Whether this is the emulator of `tests/deployment.py`, which is wrong in places; where it is, a test says so.
+    pub fn emulator(&self) -> bool {
+        self.environment.contains_key("CONFAB_EMULATOR")
+    }
+
+    /// The status with which a socket is refused. The emulator has 403 for all.
+    pub fn refusal(&self, status: u16) -> Option<u16> {
+        Some(if self.emulator() { 403 } else { status })
+    }
+
     /// Tries to open a socket.
     pub async fn open(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
         let mut request: Request = format!("{}{query}", self.websocket_url).into_client_request().unwrap();

@@ -1,0 +1,226 @@
+"""Deploys template.yaml to an AWS emulator and runs the end-to-end suite against it, without AWS and without Docker.
+
+The emulator is `ministack`, written by others: it runs CloudFormation stacks, functions of runtime provided.al2023 as they are,
+and WebSocket APIs. Needs what tests/requirements.txt lists, and cargo-lambda unless --debug is given.
+
+    tests/deployment.py            a release build by cargo-lambda
+    tests/deployment.py --debug    a debug build by cargo, for a quick look
+"""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import zipfile
+
+import boto3
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+STACK = "confab"
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--debug", action="store_true", help="deploy a debug build")
+    arguments.add_argument("--keep", action="store_true", help="leave the deployment running until ctrl-c")
+    arguments = arguments.parse_args()
+
+    artifact = zipped(build(arguments.debug))
+    print(f"The artifact has {len(artifact):,} bytes.")
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        environment = emulator_environment(port)
+        os.environ.update(environment)
+        with open(pathlib.Path(folder) / "emulator.log", "w+") as log:
+            emulator = subprocess.Popen(["ministack"], env=os.environ, cwd=folder, stdout=log, stderr=log)
+            try:
+                wait_until_healthy(port)
+                outputs = deploy(artifact, port)
+                status = run_suite(environment, outputs)
+                if arguments.keep:
+                    print(json.dumps(outputs, indent=2))
+                    emulator.wait()
+            except Exception:
+                log.seek(0)
+                print(log.read()[-5000:], file=sys.stderr)
+                raise
+            finally:
+                emulator.terminate()
+                emulator.wait()
+            if status != 0:
+                log.seek(0)
+                print("The emulator's log ends with:", log.read()[-5000:], sep="\n", file=sys.stderr)
+    sys.exit(status)
+
+
+def build(debug):
+    """Builds the one program that all functions are, and says where it is."""
+    if debug:
+        subprocess.run(["cargo", "build", "--locked", "--bin", "bootstrap"], cwd=ROOT, check=True)
+        return ROOT / "target/debug/bootstrap"
+    flag = {"x86_64": "--x86-64", "arm64": "--arm64"}[ARCHITECTURE]
+    subprocess.run(["cargo", "lambda", "build", "--release", "--locked", flag, "--bin", "bootstrap"], cwd=ROOT, check=True)
+    return ROOT / "target/lambda/bootstrap/bootstrap"
+
+
+def zipped(program):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, program.read_bytes())
+    return buffer.getvalue()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def emulator_environment(port):
+    return {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        # The functions inherit this one; without it they would call AWS itself.
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def wait_until_healthy(port):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/health", timeout=2)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def deploy(artifact, port):
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="artifacts")
+    s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=artifact)
+    # It has more than the 51,200 bytes that fit the call itself; `sam deploy` takes this way too.
+    s3.put_object(Bucket="artifacts", Key="template.json", Body=json.dumps(transformed(port)))
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateURL=f"http://127.0.0.1:{port}/artifacts/template.json",
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    try:
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    except Exception:
+        for event in cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]:
+            if "FAILED" in event["ResourceStatus"]:
+                print(event["LogicalResourceId"], event.get("ResourceStatusReason"), file=sys.stderr)
+        raise
+    stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def transformed(port):
+    """template.yaml as CloudFormation would get it, and what this emulator needs to understand it."""
+    with open(ROOT / "template.yaml") as file:
+        template = yaml_parse(file)
+    template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/bootstrap.zip"
+    # The emulator runs the program on this very machine.
+    template["Globals"]["Function"]["Architectures"] = [ARCHITECTURE]
+    template = transform(template, {}, NoManagedPolicies())
+    resources = template["Resources"]
+    for logical_id, resource in list(resources.items()):
+        if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
+            # It does not know the type, and sends answers back over the socket without.
+            del resources[logical_id]
+        if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
+            expand_routes(resources, logical_id)
+    return here(template, port)
+
+
+def expand_routes(resources, api):
+    """Makes resources of the routes in an API's OpenAPI body, which the emulator does not read."""
+    body = resources[api]["Properties"].pop("Body")
+    resources[api]["Properties"].update({"Name": api, "ProtocolType": "HTTP"})
+    for path, methods in body["paths"].items():
+        for method, operation in methods.items():
+            integration = operation["x-amazon-apigateway-integration"]
+            key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+            name = "".join(filter(str.isalnum, key)).title()
+            resources[f"{api}{name}Integration"] = {
+                "Type": "AWS::ApiGatewayV2::Integration",
+                "Properties": {
+                    "ApiId": {"Ref": api},
+                    "IntegrationType": "AWS_PROXY",
+                    "IntegrationUri": integration["uri"],
+                    "PayloadFormatVersion": integration["payloadFormatVersion"],
+                },
+            }
+            resources[f"{api}{name}Route"] = {
+                "Type": "AWS::ApiGatewayV2::Route",
+                "Properties": {
+                    "ApiId": {"Ref": api},
+                    "RouteKey": key,
+                    "Target": {"Fn::Join": ["/", ["integrations", {"Ref": f"{api}{name}Integration"}]]},
+                },
+            }
+
+
+def here(value, port):
+    """Replaces the addresses that APIs have on AWS by those that they have in the emulator."""
+    if isinstance(value, dict):
+        return {name: here(member, port) for name, member in value.items()}
+    if isinstance(value, list):
+        return [here(element, port) for element in value]
+    if isinstance(value, str) and ".execute-api.${AWS::Region}.${AWS::URLSuffix}" in value:
+        for scheme, plain in (("https", "http"), ("wss", "ws")):
+            for api, root in (("WebSocketApi", ""), ("HttpApi", "/$default")):
+                value = value.replace(
+                    f"{scheme}://${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}",
+                    f"{plain}://127.0.0.1:{port}/_aws/execute-api/${{{api}}}{root}",
+                )
+    return value
+
+
+def run_suite(environment, outputs):
+    variables = {
+        "CONFAB_URL": outputs["HttpUrl"],
+        "CONFAB_WEBSOCKET_URL": outputs["WebSocketUrl"],
+        "TABLE_NAME": outputs["TableName"],
+        "TOPIC_ARN": outputs["TopicArn"],
+        "FANOUT_QUEUE_URL": outputs["FanoutQueueUrl"],
+        "DEAD_LETTER_QUEUE_URL": outputs["DeadLettersUrl"],
+        "CONFAB_EMULATOR": "ministack",
+    }
+    print(json.dumps(variables, indent=2), flush=True)
+    command = ["cargo", "test", "--locked", "-p", "confab-tests"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment, **variables}).returncode
+
+
+class NoManagedPolicies:
+    """The template names no managed policy, so the account's list is not needed."""
+
+    def load(self):
+        return {}
+
+
+if __name__ == "__main__":
+    main()
