@@ -1,7 +1,11 @@
 //! Between Lambda and the endpoints: events in, answers out. The laptop cloud calls [`Function::invoke`] with the very
 //! events that Lambda would.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use aws_lambda_events::{
     apigw::ApiGatewayWebsocketProxyRequest,
@@ -20,7 +24,7 @@ use lambda_http::{
     Adapter, Body, RequestExt,
     request::{LambdaRequest, RequestContext},
 };
-use lambda_runtime::{BoxFuture, LambdaEvent, service_fn};
+use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
 use serde_json::{Value, json, value::RawValue};
 use tower::Service;
 
@@ -38,8 +42,8 @@ pub enum Function {
     Close(for<'a> fn(&'a Confab, &'a str) -> BoxFuture<'a, Result<()>>),
     /// A frame from an open socket, answered by another.
     Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<String>>),
-    /// A batch from a queue, of which some messages may have to be tried again.
-    Queue(for<'a> fn(&'a Confab, Vec<Record>) -> BoxFuture<'a, Vec<String>>),
+    /// A batch from a queue and the time until when to handle it, of which some messages may have to be tried again.
+    Queue(for<'a> fn(&'a Confab, (Vec<Record>, Instant)) -> BoxFuture<'a, Vec<String>>),
 }
 
 /// Runs a function until Lambda ends its sandbox.
@@ -126,14 +130,14 @@ impl Function {
                 Ok(json!({ "statusCode": 200, "body": frame }))
             }
             Self::Queue(handle) => {
-                let event: SqsEvent = serde_json::from_str(text)?;
-                let records = event.records.into_iter().map(|message| Record {
+                let batch: SqsEvent = serde_json::from_str(text)?;
+                let records = batch.records.into_iter().map(|message| Record {
                     message_id: message.message_id.unwrap_or_default(),
                     group: message.attributes.get("MessageGroupId").cloned().unwrap_or_default(),
                     body: message.body.unwrap_or_default(),
                 });
                 let mut response = SqsBatchResponse::default();
-                for message_id in handle(confab, records.collect()).await {
+                for message_id in handle(confab, (records.collect(), deadline(&event.context))).await {
                     let mut failure = BatchItemFailure::default();
                     failure.item_identifier = message_id;
                     response.batch_item_failures.push(failure);
@@ -142,6 +146,14 @@ impl Function {
             }
         }
     }
+}
+
+/// When to stop working, so that there is time left to say what was not done.
+fn deadline(context: &Context) -> Instant {
+    const TO_ANSWER: Duration = Duration::from_secs(1);
+    // `cargo lambda watch` gives a deadline long past; that is none.
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(15));
+    Instant::now() + left.saturating_sub(TO_ANSWER)
 }
 
 async fn answer(

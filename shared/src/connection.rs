@@ -3,7 +3,7 @@
 //! A connection is known by its id, by its user (so that logging out finds it) and, once subscribed, by the room (so that the
 //! fan-out finds it). All three expire by themselves, for API Gateway does not promise to tell of every disconnect.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     session::{Member, Uri},
     table::{Applied, Key, Transacted, Write, read},
     token::{Token, TokenHash},
-    user::UserId,
+    user::{Profile, UserId},
     visit::Identity,
 };
 
@@ -95,12 +95,13 @@ impl Confab {
     /// [`Error::NotAuthenticated`], [`Error::BadCredentials`], and for a chat as [`crate::visit::Visit::as_member`].
     pub async fn connect(&self, connection_id: &str, token: Option<&Token>, uri: Option<&str>) -> Result<()> {
         let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
-        let uri = match uri {
+        let (caller, uri) = match uri {
             Some(uri) => {
                 let visit = self.visit(token, uri.parse().ok(), None).await?;
-                Some(visit.as_member()?.uri.clone())
+                let uri = visit.as_member()?.uri.clone();
+                (visit.caller, Some(uri))
             }
-            None => self.authenticate(token).await.map(|_| None)?,
+            None => (self.authenticate(token).await?, None),
         };
         let connect_date = Date::now();
         let expires_at = connect_date.epoch_seconds() + LIFETIME_SECONDS;
@@ -108,8 +109,10 @@ impl Confab {
         let Identity { user_id, token } = &connection.identity;
         let owned = Owned { connection_id: connection_id.to_owned(), token: token.clone(), expires_at };
         let writes = vec![
-            // Logging out deletes the token and then looks for its connections: with this check none slips through.
+            // Logging out deletes the token, a new password starts a new epoch, and both then look for connections: with these
+            // checks none slips through.
             Write::check(connection.identity.key(), "attribute_exists(pk)"),
+            Write::check(Profile::key(*user_id), "epoch = :epoch").number(":epoch", caller.epoch),
             Write::put(Connection::key(connection_id), &connection)?,
             Write::put(Owned::key(*user_id, connection_id), &owned)?,
         ];
@@ -167,11 +170,16 @@ impl Confab {
     /// Ends a subscription; ending one that does not exist is fine.
     pub(crate) async fn end_subscription(&self, connection_id: &str, uri: &Uri) -> Result<()> {
         let uris = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![uri.to_string()]);
-        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await?;
-        let forget =
-            Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present();
-        self.table().apply(forget).await?;
-        Ok(())
+        let subscriber = Write::delete(Subscriber::key(uri, connection_id));
+        let writes = vec![
+            Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present(),
+            subscriber.clone(),
+        ];
+        match self.table().transact(writes).await? {
+            Transacted::Done => Ok(()),
+            // The connection is forgotten already.
+            Transacted::Refused(_) => self.table().apply(subscriber).await.map(drop),
+        }
     }
 
     /// Forgets a connection, with all its subscriptions. Forgetting one twice is fine.
@@ -186,11 +194,9 @@ impl Confab {
         let Subscriptions { identity, uris } = read(&item)?;
         let keys = uris.iter().map(|uri| Subscriber::key(uri, connection_id));
         let writes: Vec<Write> = keys.chain([Owned::key(identity.user_id, connection_id)]).map(Write::delete).collect();
-        stream::iter(writes)
-            .map(|write| self.table().apply(write))
-            .buffer_unordered(10)
-            .try_for_each(|_| std::future::ready(Ok(())))
-            .await
+        // Whatever goes wrong with one of them, the others go.
+        let deleted = stream::iter(writes).map(|write| self.table().apply(write)).buffer_unordered(10);
+        deleted.fold(Ok(()), |result: Result<()>, deleted| future::ready(result.and(deleted.map(drop)))).await
     }
 
     /// Forgets a connection that is gone, found as a subscriber of `uri`.

@@ -8,8 +8,12 @@
 //! log second, so an entry that its reading missed was written after its registration, and whoever knows the entry finds
 //! the subscription.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{StreamExt, TryFutureExt, future, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +36,8 @@ pub const MESSAGE_BYTES: usize = 128 * 1024;
 const POSTS_AT_A_TIME: usize = 64;
 /// So many entries are read from the log and delivered before the cursor moves.
 const ENTRIES_AT_A_TIME: usize = 500;
+/// A run that failed for a passing reason is tried again after about so long.
+const RETRY: Duration = Duration::from_millis(100);
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
 /// has returned.
 const OPENING_SECONDS: i64 = 10;
@@ -90,7 +96,9 @@ impl Cursor {
 impl Confab {
     /// Delivers a batch of records and names the ones, by message id, that must be tried again: in each group the first
     /// that failed and all behind it.
-    pub async fn fan_out(&self, records: Vec<Record>) -> Vec<String> {
+    ///
+    /// What is not done by `deadline` counts as failed, so that the rooms that are done are not delivered to again.
+    pub async fn fan_out(&self, records: Vec<Record>, deadline: Instant) -> Vec<String> {
         let mut groups: Vec<Vec<Record>> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for record in records {
@@ -100,24 +108,36 @@ impl Confab {
             });
             groups[place].push(record);
         }
-        future::join_all(groups.iter().map(|group| self.fan_out_group(group))).await.concat()
+        future::join_all(groups.iter().map(|group| self.fan_out_group(group, deadline))).await.concat()
     }
 
-    async fn fan_out_group(&self, mut records: &[Record]) -> Vec<String> {
-        while let Some(first) = records.first() {
-            let run = match Told::read(&first.body) {
-                None => self.bury(first).await.map(|()| 1),
-                Some(told) => self.fan_out_run(told, records).await,
-            };
-            match run {
+    async fn fan_out_group(&self, mut records: &[Record], deadline: Instant) -> Vec<String> {
+        let mut pauses = ExponentialBuilder::new().with_max_times(3).with_min_delay(RETRY).with_jitter().build();
+        while !records.is_empty() {
+            let run = tokio::time::timeout_at(deadline.into(), self.fan_out_front(records)).await;
+            match run.unwrap_or_else(|_| Err(Error::Busy(Some("the time is up".into())))) {
                 Ok(done) => records = &records[done..],
-                Err(error) => {
-                    error.log();
-                    break;
-                }
+                Err(error) => match pauses.next() {
+                    // The queue would bring it back only after its visibility time-out, and hold up the room until then.
+                    Some(pause) if matches!(error, Error::Busy(_)) && Instant::now() + pause < deadline => {
+                        tokio::time::sleep(pause).await;
+                    }
+                    _ => {
+                        error.log();
+                        break;
+                    }
+                },
             }
         }
         records.iter().map(|record| record.message_id.clone()).collect()
+    }
+
+    /// Handles the records at the front that belong together, and says how many they were.
+    async fn fan_out_front(&self, records: &[Record]) -> Result<usize> {
+        match Told::read(&records[0].body) {
+            None => self.bury(&records[0]).await.map(|()| 1),
+            Some(told) => self.fan_out_run(told, records).await,
+        }
     }
 
     async fn bury(&self, record: &Record) -> Result<()> {
@@ -147,9 +167,13 @@ impl Confab {
                     lines.push(line.clone());
                     cursor = id;
                 }
-                Some(_) => loop {
+                Some(id) => loop {
                     let (entries, last) = self.lines_after(uri, cursor).await?;
                     if entries.is_empty() {
+                        // Either the entry is in the log, behind one that does not show yet, or there is no such entry.
+                        if cursor < id && id <= self.last_id(uri).await? {
+                            return Err(Error::Busy(Some("the log has a hole".into())));
+                        }
                         break;
                     }
                     lines.extend(entries);
@@ -269,8 +293,9 @@ mod tests {
             r#"{"uri": "x"}"#,
             r#"{"uri": 5}"#,
             &too_large,
-            r#"{"uri": "0123456789abcde", "id": 0}"#,
-            r#"{"uri": "0123456789abcde", "id": "7"}"#,
+            r#"{"uri": "0123456789abcde", "type": "message", "id": 0}"#,
+            r#"{"uri": "0123456789abcde", "type": "message", "id": "7"}"#,
+            r#"{"uri": "0123456789abcde", "type": "joined"}"#,
             r#"{"Type": "Notification", "Message": "nonsense"}"#,
         ] {
             assert!(Told::read(body).is_none(), "{body:.60}");
@@ -283,6 +308,12 @@ mod tests {
         assert!(told.is_none(), "a number beyond JSON's range is refused by every client's parser too");
         let told = Told::read("{\r\n  \"uri\": \"0123456789abcde\",\n  \"x\": 1.10,\n \"y\": \"a\\nb\"}\n").unwrap();
         assert_eq!(told.line, r#"{    "uri": "0123456789abcde",   "x": 1.10,  "y": "a\nb"}"#);
+    }
+
+    #[test]
+    fn an_id_of_another_programs_own_is_no_hint() {
+        let told = Told::read(r#"{"uri": "0123456789abcde", "type": "weather", "id": 7}"#).unwrap();
+        assert_eq!(told.hint.id, None);
     }
 
     proptest! {

@@ -15,6 +15,20 @@ use crate::{
     visit::Visit,
 };
 
+/// A page stops short of its limit rather than weigh more than this: Lambda's answers have at most 6 MB
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const PAGE_BYTES: usize = 4_500_000;
+
+/// What a message may take in a function's answer, which is JSON within JSON, its author included.
+fn weight(entry: &Entry) -> usize {
+    let escaped = |c: char| match c {
+        '"' | '\\' => 4,
+        c if c.is_control() => 7,
+        c => c.len_utf8(),
+    };
+    1500 + entry.message.iter().flat_map(|message| message.chars()).map(escaped).sum::<usize>()
+}
+
 /// A page of a chat's history.
 #[derive(Debug, Serialize)]
 pub struct History {
@@ -59,8 +73,9 @@ impl Confab {
                 (more.then(|| newer(last)), (after > 0).then(|| older(first)))
             }
             (None, before) => {
-                let next =
-                    before.filter(|before| *before <= session.last_id).map(|before| newer(last.unwrap_or(before - 1)));
+                let next = before
+                    .filter(|before| *before <= session.last_id)
+                    .map(|before| newer(last.unwrap_or_else(|| before.saturating_sub(1))));
                 (next, first.filter(|_| more).map(older))
             }
         };
@@ -80,6 +95,7 @@ impl Confab {
         }
         let mut messages: Vec<Entry> = Vec::new();
         let mut seen = page.after;
+        let mut bytes = 0;
         'pages: while messages.len() <= page.limit
             && let Some(items) = pages.next().await?
         {
@@ -94,11 +110,15 @@ impl Confab {
                 }
                 seen = Some(entry.id);
                 if entry.kind == EntryType::Message {
+                    bytes += weight(&entry);
+                    if bytes > PAGE_BYTES {
+                        break 'pages;
+                    }
                     messages.push(entry);
                 }
             }
         }
-        let more = messages.len() > page.limit;
+        let more = messages.len() > page.limit || bytes > PAGE_BYTES;
         messages.truncate(page.limit);
         if backward {
             messages.reverse();

@@ -3,7 +3,7 @@
 //! **Invariant.** An entry is written in one transaction with the step of its session's `last_id` and with the state that it
 //! changes. So whoever has seen n knows that everything below n exists, and "everything after n" is a complete answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ pub type EntryId = u64;
 /// The highest id that JSON numbers carry exactly in every client.
 pub const LAST_ID: EntryId = (1 << 53) - 1;
 
-/// An append that others keep coming before gives up after waiting so long in all, and the caller gets a 503 well before
-/// API Gateway's 30 seconds.
+/// An append that others keep coming before gives up after so long, and the caller gets a 503 well before API Gateway's 30
+/// seconds.
 const APPENDING: Duration = Duration::from_secs(8);
 
 /// What happened.
@@ -136,9 +136,9 @@ impl Confab {
             .with_max_delay(Duration::from_millis(400))
             .with_factor(1.5)
             .without_max_times()
-            .with_total_delay(Some(APPENDING))
             .with_jitter()
             .build();
+        let started = Instant::now();
         let mut rested = true;
         loop {
             let create_date = Date::now();
@@ -158,7 +158,7 @@ impl Confab {
             }
             let own = writes.len();
             writes.extend(changes(&entries)?);
-            let Transacted::Refused(reasons) = self.table().transact(writes).await? else {
+            let Transacted::Refused(reasons) = self.table().transact_once(writes).await? else {
                 return Ok(Appended::Written(entries));
             };
             let (log, changes) = reasons.split_at(own.min(reasons.len()));
@@ -176,7 +176,8 @@ impl Confab {
                     false
                 }
                 _ => {
-                    tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+                    let pause = pauses.next().filter(|_| started.elapsed() < APPENDING);
+                    tokio::time::sleep(pause.ok_or(Error::Busy(None))?).await;
                     last_id = self.last_id(uri).await?;
                     true
                 }
@@ -223,18 +224,20 @@ fn without_holes(entries: Vec<Entry>, after: EntryId) -> Vec<Entry> {
 }
 
 /// Something on the exchange, of which only this much matters here.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Hint {
     pub(crate) uri: Uri,
-    #[serde(default)]
+    /// Which entry of the log it is about. What another program publishes may have an `id` of its own, but no type of ours.
     pub(crate) id: Option<EntryId>,
 }
 
 impl Hint {
-    /// Reads a hint: a JSON object with a `uri`, and an `id` where it is about a log entry.
+    /// Reads a hint: any JSON object with a `uri`.
     pub(crate) fn read(object: &Value) -> Option<Self> {
-        let hint = Self::deserialize(object).ok()?;
-        hint.id.is_none_or(|id| (1..=LAST_ID).contains(&id)).then_some(hint)
+        let uri = Uri::deserialize(object.get("uri")?).ok()?;
+        let is_entry = object.get("type").is_some_and(|kind| EntryType::deserialize(kind).is_ok());
+        let id = object.get("id").and_then(Value::as_u64).filter(|id| is_entry && (1..=LAST_ID).contains(id));
+        (id.is_some() || !is_entry).then_some(Self { uri, id })
     }
 }
 

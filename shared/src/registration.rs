@@ -76,7 +76,8 @@ impl Confab {
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(Counter::User).await?);
         let user = User { id, ..user };
-        let profile = Profile { user: user.clone(), password_hash, is_active: true, create_date: Date::now() };
+        let profile =
+            Profile { user: user.clone(), password_hash, epoch: 0, is_active: true, create_date: Date::now() };
         let writes = vec![
             Write::put(Username::key(&user.username), &Username { user_id: id })?.if_absent(),
             Write::put(Profile::key(id), &profile)?.if_absent(),
@@ -106,12 +107,18 @@ impl Confab {
         };
         if verdict == Verdict::RightAndOutdated {
             let hash = password::hash(password).await?;
-            // Only if it is still the one just verified: a change of password meanwhile must win.
-            let upgrade = set_password(profile.user.id, &hash, &profile.password_hash);
+            // Only if it is still the one just verified: a change of password meanwhile must win, as it does over the token
+            // below, which is of the epoch that was verified.
+            let upgrade = Write::update(Profile::key(profile.user.id), "SET password_hash = :new")
+                .when("password_hash = :old")
+                .text(":new", &hash)
+                .text(":old", &profile.password_hash);
             self.table().apply(upgrade).await?;
         }
         let token = Token::issue(profile.user.id)?;
-        self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &StoredToken::new())?).await?;
+        self.table()
+            .apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &StoredToken::new(profile.epoch))?)
+            .await?;
         Ok(token)
     }
 
@@ -142,29 +149,44 @@ impl Confab {
         }
         strong("new_password", &new, &caller.user)?;
         let hash = password::hash(new).await?;
-        match self.table().apply(set_password(caller.user.id, &hash, &stored)).await? {
-            Applied::Done(_) => {}
-            // Somebody else changed it since it was verified.
-            Applied::Refused(_) => return Err(Invalid::field("current_password", "Invalid password.").into()),
+        // With the new epoch every other token is dead at once, and so is one that a log-in is just issuing; deleting them
+        // only tidies up.
+        let own = StoredToken::key(caller.user.id, &caller.token);
+        let change = vec![
+            Write::update(Profile::key(caller.user.id), "SET password_hash = :new, epoch = :next")
+                .when("password_hash = :old AND epoch = :epoch")
+                .text(":new", &hash)
+                .text(":old", &stored)
+                .number(":epoch", caller.epoch)
+                .number(":next", caller.epoch + 1),
+            Write::update(own.clone(), "SET epoch = :next").if_present().number(":next", caller.epoch + 1),
+        ];
+        if self.table().transact(change).await?.refused().is_some() {
+            // Somebody else changed it, or logged this token out, since it was verified.
+            return Err(Invalid::field("current_password", "Invalid password.").into());
         }
+        let closed = self.close_sockets(caller.user.id, |token| *token != caller.token).await;
         let tokens = self.table().pages_under(format!("USER#{}", caller.user.id), "TOKEN#").all::<Place>().await?;
         for Place { pk, sk } in tokens {
             let key = Key { pk, sk };
-            if key != StoredToken::key(caller.user.id, &caller.token) {
+            if key != own {
                 self.table().apply(Write::delete(key)).await?;
             }
         }
-        self.close_sockets(caller.user.id, |token| *token != caller.token).await
+        closed
     }
 
+    /// Closes the user's sockets that came with such a token; what goes wrong with one keeps none of the others open.
     async fn close_sockets(&self, user_id: UserId, whose: impl Fn(&TokenHash) -> bool) -> Result<()> {
+        let mut result = Ok(());
         for (connection_id, token) in self.connections_of(user_id).await? {
             if whose(&token) {
-                self.drop_connection(&connection_id).await?;
-                self.sockets()?.close(&connection_id).await?;
+                let closed = self.sockets()?.close(&connection_id).await;
+                let dropped = self.drop_connection(&connection_id).await;
+                result = result.and(closed).and(dropped);
             }
         }
-        Ok(())
+        result
     }
 
     async fn connections_of(&self, user_id: UserId) -> Result<Vec<(String, TokenHash)>> {
@@ -179,13 +201,6 @@ impl Confab {
 struct Place {
     pk: String,
     sk: String,
-}
-
-fn set_password(user_id: UserId, hash: &str, instead_of: &str) -> Write {
-    Write::update(Profile::key(user_id), "SET password_hash = :new")
-        .when("password_hash = :old")
-        .text(":new", hash)
-        .text(":old", instead_of)
 }
 
 struct Registration {
@@ -213,12 +228,17 @@ fn username(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let mut problems = Invalid::default();
     let text = Text::required("username").at_most(USERNAME_CHARACTERS);
     let username = text.read(fields, &mut problems);
+    // In its normal form too, which is what is stored: one letter may become several characters there, or a space.
+    let normal = username.as_deref().map(normalized).unwrap_or_default();
     let is_legal = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
-    if username.as_ref().is_some_and(|username| !username.chars().all(is_legal)) {
+    if !username.iter().chain([&normal]).all(|name| name.chars().all(is_legal)) {
         invalid.add(
             "username",
             "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
         );
+    }
+    if problems.is_empty() && normal.chars().count() > USERNAME_CHARACTERS {
+        problems.add("username", format!("Ensure this field has no more than {USERNAME_CHARACTERS} characters."));
     }
     invalid.append(problems);
     username

@@ -205,9 +205,10 @@ impl Confab {
         }
         let guests = self.guests(&invitation, &visit.caller.user).await?;
         let (member_ids, entries) = self.come_in(session, &guests).await?;
-        let mut users = self.users(member_ids.iter().copied()).await?;
-        users.extend(guests.iter().map(|user| (user.id, user.clone())));
+        let mut users: HashMap<UserId, User> = guests.iter().map(|user| (user.id, user.clone())).collect();
         self.publish_entries(&session.uri, &entries, &users).await;
+        let others: Vec<UserId> = member_ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
+        users.extend(self.users(others).await?);
         let names: Vec<&str> = guests.iter().map(|user| user.username.as_str()).collect();
         Ok(Joined {
             status: "SUCCESS",

@@ -1,9 +1,12 @@
 //! The way out to WebSocket clients: API Gateway's `@connections`.
 
+use std::time::Duration;
+
 use aws_sdk_apigatewaymanagement::{
-    Client, operation::delete_connection::DeleteConnectionError, operation::post_to_connection::PostToConnectionError,
-    primitives::Blob,
+    Client, config::Builder, operation::delete_connection::DeleteConnectionError,
+    operation::post_to_connection::PostToConnectionError, primitives::Blob,
 };
+use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::{Result, environment::Environment};
 
@@ -24,7 +27,14 @@ pub(crate) enum Sent {
 impl Sockets {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let endpoint = environment.get("WEBSOCKET_ENDPOINT")?;
-        Some(Self { client: Client::new(&environment.client_at(Some(endpoint))) })
+        // One socket that hangs must not hold up its room.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_attempt_timeout(Duration::from_secs(1))
+            .operation_timeout(Duration::from_secs(2))
+            .build();
+        let config = Builder::from(&environment.client_at(Some(endpoint)));
+        Some(Self { client: Client::from_conf(config.timeout_config(timeouts).build()) })
     }
 
     /// Sends one frame.

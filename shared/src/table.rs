@@ -292,11 +292,24 @@ impl Table {
         self.pages(pk).between(prefix, format!("{prefix}\u{10FFFF}"))
     }
 
-    /// Applies one write by itself.
+    /// Applies one write by itself. If a transaction is at work on the item, DynamoDB refuses rather than waits
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>); then this does.
     ///
     /// # Errors
-    /// When DynamoDB fails.
+    /// When DynamoDB fails, or the item stays in use.
     pub async fn apply(&self, write: Write) -> Result<Applied> {
+        let mut pauses = conflict_pauses();
+        loop {
+            match self.apply_once(write.clone()).await {
+                Err(Error::Busy(Some(cause))) if is_conflict(&cause) => {
+                    tokio::time::sleep(pauses.next().ok_or(Error::Busy(Some(cause)))?).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn apply_once(&self, write: Write) -> Result<Applied> {
         let values = write.values();
         let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
         match write.kind {
@@ -355,11 +368,26 @@ impl Table {
         }
     }
 
-    /// Applies several writes, all or none. The SDK gives each call a token of its own, so its retries are idempotent.
+    /// Applies several writes, all or none, and waits for other transactions that are at work on the same items.
+    ///
+    /// # Errors
+    /// When DynamoDB fails for another reason than the writes' conditions, or the items stay in use.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let mut pauses = conflict_pauses();
+        loop {
+            let transacted = self.transact_once(writes.clone()).await?;
+            if !matches!(transacted, Transacted::Refused(_)) || transacted.refused().is_some() {
+                return Ok(transacted);
+            }
+            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+        }
+    }
+
+    /// The same without waiting. The SDK gives each call a token of its own, so its retries are idempotent.
     ///
     /// # Errors
     /// When DynamoDB fails for another reason than the writes' conditions.
-    pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    pub(crate) async fn transact_once(&self, writes: Vec<Write>) -> Result<Transacted> {
         let items = writes.into_iter().map(|write| self.transaction_item(write)).collect::<Result<Vec<_>>>()?;
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(Transacted::Done),
@@ -420,6 +448,16 @@ impl Table {
         }
         .build())
     }
+}
+
+fn conflict_pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(7).with_jitter().build()
+}
+
+fn is_conflict(cause: &crate::error::Cause) -> bool {
+    let is_one = |error: &(dyn std::error::Error + 'static)| error.to_string().contains("TransactionConflictException");
+    std::iter::successors(Some(cause.as_ref() as &(dyn std::error::Error + 'static)), |error| error.source())
+        .any(is_one)
 }
 
 /// Tells a condition that did not hold from a failure.

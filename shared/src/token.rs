@@ -33,6 +33,7 @@ pub struct TokenHash(String);
 /// A token as stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredToken {
+    pub(crate) epoch: u64,
     pub(crate) create_date: Date,
     pub(crate) expires_at: i64,
 }
@@ -109,9 +110,10 @@ impl StoredToken {
         Key::new(format!("USER#{user_id}"), format!("TOKEN#{}", hash.0))
     }
 
-    pub(crate) fn new() -> Self {
+    /// A token that is good until its time is up or the password changes.
+    pub(crate) fn new(epoch: u64) -> Self {
         let create_date = Date::now();
-        Self { create_date, expires_at: create_date.epoch_seconds() + LIFETIME_SECONDS }
+        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + LIFETIME_SECONDS }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Profile {
     pub user: User,
     /// A PHC string, or a hash as Django writes it.
     pub password_hash: String,
+    /// Counts the changes of the password. A token of another epoch is as good as deleted.
+    pub epoch: u64,
     /// A user who is not active is treated as if deleted.
     #[serde(default = "active")]
     pub is_active: bool,

@@ -19,6 +19,7 @@ pub struct Caller {
     /// Which of their tokens they came with.
     pub token: TokenHash,
     pub(crate) password_hash: String,
+    pub(crate) epoch: u64,
 }
 
 /// Whose token a caller or a connection has shown. It need not be good any more.
@@ -133,13 +134,17 @@ impl Identity {
 }
 
 fn caller(found: &Found, identity: Identity) -> Result<Caller> {
-    if found.read::<StoredToken>(&identity.key())?.is_none() {
+    let Some(token) = found.read::<StoredToken>(&identity.key())? else {
         return Err(Error::BadCredentials("Invalid token."));
-    }
+    };
     match found.read::<Profile>(&Profile::key(identity.user_id))? {
-        Some(profile) if profile.is_active => {
-            Ok(Caller { user: profile.user, token: identity.token, password_hash: profile.password_hash })
-        }
+        Some(profile) if profile.is_active && profile.epoch == token.epoch => Ok(Caller {
+            user: profile.user,
+            token: identity.token,
+            password_hash: profile.password_hash,
+            epoch: profile.epoch,
+        }),
+        Some(profile) if profile.is_active => Err(Error::BadCredentials("Invalid token.")),
         _ => Err(Error::BadCredentials("User inactive or deleted.")),
     }
 }

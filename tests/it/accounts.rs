@@ -160,6 +160,28 @@ async fn an_expired_token_is_no_good_though_it_is_still_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_before_the_last_change_of_password_is_no_good_though_it_is_still_there() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    set(&user, "PROFILE", "SET epoch = :value", AttributeValue::N("1".to_owned())).await;
+    assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
+    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+    let again =
+        User { world: &world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
+    assert_eq!(again.get("/auth/me/").await.0, 200);
+}
+
+/// One letter of Arabic that stands for four words, spaces and all, once it is normalised as names are before they are stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_must_be_legal_in_its_normal_form_too() {
+    let world = World::any().await;
+    let form = json!({"username": "\u{FDFA}", "password": PASSWORD});
+    let (status, body) = answer(world.request(Method::POST, "/auth/users/").json(&form)).await;
+    assert_eq!(status, 400, "{body}");
+    assert!(body["username"].is_array(), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_stored() {
     let world = World::any().await;
     let user = world.user("anna").await;

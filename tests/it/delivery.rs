@@ -194,7 +194,7 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     let record = |id: &str, group: &str, body: String| json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"});
     let say = |uri: &str, n: u64| json!({"uri": uri, "n": n}).to_string();
     // A hint about a log entry makes the fan-out read the room's cursor, and that is refused for one room.
-    let hint = |uri: &str| json!({"uri": uri, "id": 1, "n": "hint"}).to_string();
+    let hint = |uri: &str| json!({"uri": uri, "type": "message", "id": 1, "n": "hint"}).to_string();
     let cursor = format!("CURSOR#{bad}");
     dynamodb.refuse(move |call| call.body.contains(&cursor));
     let event = json!({"Records": [

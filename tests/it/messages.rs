@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -110,8 +111,47 @@ async fn history_is_paged_both_ways() {
     assert_eq!(page("?after=3&before=6").await, (vec![5], some("before=5"), None));
     assert_eq!(page("?after=8").await, (vec![], some("before=9"), None));
     assert_eq!(page("?before=1").await, (vec![], None, some("after=0")));
+    assert_eq!(page("?before=0").await, (vec![], None, some("after=0")));
     assert_eq!(page("?after=5&before=2").await.0, [0_u64; 0]);
     for query in ["?limit=0", "?limit=1001", "?limit=x", "?before=-1", "?after=1.5", "?after=99999999999999999999"] {
         assert_eq!(anna.get(&format!("{path}{query}")).await.0, 400, "{query}");
     }
+}
+
+/// A function's answer has 6 MB at most, so a page of long messages holds fewer than its limit, and leads on to the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_too_heavy_is_cut_short_and_leads_on() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    let text = "\"".repeat(2000);
+    let attribute = |value: &str| AttributeValue::S(value.to_owned());
+    let entries: Vec<WriteRequest> = (1..=800)
+        .map(|id| {
+            let put = PutRequest::builder()
+                .item("pk", attribute(&format!("LOG#{uri}")))
+                .item("sk", attribute(&format!("{id:016}")))
+                .item("type", attribute("message"))
+                .item("user_id", AttributeValue::N(anna.id.to_string()))
+                .item("message", attribute(&text))
+                .item("create_date", attribute("2026-01-01T00:00:00.000000Z"));
+            WriteRequest::builder().put_request(put.build().unwrap()).build()
+        })
+        .collect();
+    let (dynamodb, table) = (world.dynamodb(), world.variable("TABLE_NAME"));
+    for batch in entries.chunks(25) {
+        dynamodb.batch_write_item().request_items(table, batch.to_vec()).send().await.unwrap();
+    }
+    let update = dynamodb.update_item().table_name(table).key("pk", attribute(&format!("CHAT#{uri}")));
+    let update = update.key("sk", attribute("SESSION")).update_expression("SET last_id = :id");
+    update.expression_attribute_values(":id", AttributeValue::N("800".to_owned())).send().await.unwrap();
+
+    let (status, body) = anna.get(&format!("/api/chats/{uri}/messages/")).await;
+    assert_eq!(status, 200);
+    let latest = body["messages"].as_array().unwrap();
+    assert!((100..800).contains(&latest.len()), "{}", latest.len());
+    assert_eq!(latest.last().unwrap()["id"], 800);
+    let first = &latest[0]["id"];
+    assert!(body["previous"].as_str().unwrap().ends_with(&format!("?before={first}")), "{}", body["previous"]);
+    assert_eq!(anna.history(&uri).await.len(), 800, "page after page, all of it");
 }
