@@ -15,7 +15,7 @@ use bytes::Bytes;
 use confab_shared::{
     Confab, Result,
     environment::Environment,
-    fanout::Record,
+    fanout::{Batch, Record},
     http::{Answer, Request},
     websocket::{Opening, Said, error_frame},
 };
@@ -42,8 +42,8 @@ pub enum Function {
     Close(for<'a> fn(&'a Confab, &'a str) -> BoxFuture<'a, Result<()>>),
     /// A frame from an open socket, answered by another.
     Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<String>>),
-    /// A batch from a queue and the time until when to handle it, of which some messages may have to be tried again.
-    Queue(for<'a> fn(&'a Confab, (Vec<Record>, Instant)) -> BoxFuture<'a, Vec<String>>),
+    /// A batch from a queue, of which some messages may have to be tried again.
+    Queue(for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<String>>),
 }
 
 /// Runs a function until Lambda ends its sandbox.
@@ -137,7 +137,8 @@ impl Function {
                     body: message.body.unwrap_or_default(),
                 });
                 let mut response = SqsBatchResponse::default();
-                for message_id in handle(confab, (records.collect(), deadline(&event.context))).await {
+                let batch = Batch { records: records.collect(), deadline: deadline(&event.context) };
+                for message_id in handle(confab, batch).await {
                     let mut failure = BatchItemFailure::default();
                     failure.item_identifier = message_id;
                     response.batch_item_failures.push(failure);

@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
 
@@ -72,7 +71,8 @@ impl Lambda {
                     Place::Here(find(&name, &environment)?)
                 }
                 Functions::Endpoint(endpoint) => Place::There {
-                    client: reqwest::Client::new(),
+                    // It is on this machine, where no proxy leads.
+                    client: reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?,
                     // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
                     url: format!("{}/2015-03-31/functions/{name}/invocations", endpoint.trim_end_matches('/')),
                 },
@@ -96,12 +96,14 @@ impl Lambda {
             Place::Here(handler) => {
                 let payload = serde_json::value::to_raw_value(event).map_err(|error| failed(&error))?;
                 let event = LambdaEvent::new(payload, context(&running.name, timeout));
-                // Dropping the future at the time-out is what the end of a sandbox is to a function: it is cut off.
-                let answer = AssertUnwindSafe(handler(event)).catch_unwind();
-                match tokio::time::timeout(timeout, answer).await {
-                    Err(_) => Err(InvokeError::TimedOut(timeout)),
-                    Ok(Err(_)) => Err(failed(&"it panicked")),
+                // By itself, since Lambda runs a function to its end whether its caller waits or not. At the time-out it is cut
+                // off, as it is when its sandbox ends.
+                let answer = tokio::spawn(tokio::time::timeout(timeout, handler(event)));
+                match answer.await {
+                    Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
                     Ok(Ok(answer)) => answer.map_err(|error| failed(&error)),
+                    Err(error) if error.is_panic() => Err(failed(&"it panicked")),
+                    Err(_) => Err(failed(&"the laptop cloud has stopped")),
                 }
             }
             Place::There { client, url } => {

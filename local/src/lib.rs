@@ -29,6 +29,7 @@ use axum::{
     http::{Request, Response},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_util::task::TaskTracker;
 
 use description::{Addresses, Description, Stack};
 use services::Listeners;
@@ -102,8 +103,24 @@ pub enum StartError {
 pub struct Cloud {
     addresses: Addresses,
     description: Description,
-    stopped: watch::Sender<bool>,
+    /// What stops first comes first: the gateways, the event sources, the services.
+    stages: [Stage; 3],
+    /// The sockets, which outlive the requests that opened them.
+    sockets: TaskTracker,
+}
+
+/// Parts that stop together.
+struct Stage {
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
     tasks: JoinSet<()>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, stopped, tasks: JoinSet::new() }
+    }
 }
 
 /// What the template describes on these ports, without running it.
@@ -155,9 +172,9 @@ impl Cloud {
             sqs: port_of(&listeners.sqs)?,
         });
         let description = describe(&options, &addresses)?;
-        let (stopped, is_stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let database = services::serve(listeners, options.data.as_deref(), &is_stopped, &mut tasks)?;
+        let [mut gateway_stage, mut source_stage, mut service_stage] = [Stage::new(), Stage::new(), Stage::new()];
+        let data = options.data.as_deref();
+        let database = services::serve(listeners, data, &service_stage.stopped, &mut service_stage.tasks)?;
         services::create(&description, &database, &addresses).await?;
 
         let mut environment: BTreeMap<_, _> = services::environment(&addresses).into();
@@ -168,28 +185,30 @@ impl Cloud {
         for source in description.queue_sources.clone() {
             let name = source.queue_arn.rsplit(':').next().unwrap_or_default();
             let url = format!("{}/{}/{name}", addresses.sqs, services::account());
-            queue_source::serve(source, url, &sqs, &lambda, &is_stopped, &mut tasks);
+            queue_source::serve(source, url, &sqs, &lambda, &source_stage.stopped, &mut source_stage.tasks);
         }
+        let sockets = TaskTracker::new();
         let gateways = Gateways {
             http: Arc::new(http_api::Gateway {
                 api: description.http.clone(),
                 lambda: lambda.clone(),
                 domain: addresses.gateway.clone(),
             }),
-            sockets: description
-                .sockets
-                .clone()
-                .map(|api| socket_api::Gateway::new(api, lambda, addresses.gateway.clone(), is_stopped.clone())),
+            sockets: description.sockets.clone().map(|api| {
+                let (domain, stopped) = (addresses.gateway.clone(), gateway_stage.stopped.clone());
+                socket_api::Gateway::new(api, lambda, domain, stopped, sockets.clone())
+            }),
         };
         let app = Router::new().fallback(answer).with_state(gateways);
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(gateway, app).with_graceful_shutdown(stop(is_stopped)).into_future();
-        tasks.spawn(async move {
+        let served =
+            axum::serve(gateway, app).with_graceful_shutdown(stop(gateway_stage.stopped.clone())).into_future();
+        gateway_stage.tasks.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "the gateway stopped");
             }
         });
-        Ok(Self { addresses, description, stopped, tasks })
+        Ok(Self { addresses, description, stages: [gateway_stage, source_stage, service_stage], sockets })
     }
 
     /// The address of the HTTP API.
@@ -213,12 +232,21 @@ impl Cloud {
         services::environment(&self.addresses).into()
     }
 
-    /// Stops: sockets are closed, requests under way are answered, the data is on disk.
+    /// Stops: requests under way are answered, sockets are closed and that is told to their function, batches under way are
+    /// handled, and only then the services go.
     pub async fn stop(mut self) {
-        // No receiver is left only if every part has stopped already.
-        let _ = self.stopped.send(true);
-        let finish = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(GRACE, finish).await;
+        self.sockets.close();
+        for (place, stage) in self.stages.iter_mut().enumerate() {
+            // It has no receiver only if the stage has stopped already.
+            let _ = stage.stop.send(true);
+            let finish = async {
+                while stage.tasks.join_next().await.is_some() {}
+                if place == 0 {
+                    self.sockets.wait().await;
+                }
+            };
+            let _ = tokio::time::timeout(GRACE, finish).await;
+        }
     }
 }
 

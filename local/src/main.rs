@@ -85,12 +85,31 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     }
     let cloud = Cloud::start(options).await?;
     welcome(&cloud, arguments.data.as_deref(), arguments.lambda.as_deref());
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "ctrl-c cannot be listened for");
-    }
+    told_to_stop().await;
     println!("\nStopping.");
     cloud.stop().await;
     Ok(())
+}
+
+/// Waits for ctrl-c or SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = terminated => {}
+        pressed = tokio::signal::ctrl_c() => {
+            if let Err(error) = pressed {
+                tracing::error!(%error, "ctrl-c cannot be listened for");
+            }
+        }
+    }
 }
 
 fn welcome(cloud: &Cloud, data: Option<&Path>, lambda: Option<&str>) {

@@ -29,13 +29,8 @@ pub(crate) fn serve(
 ) {
     let poller = Arc::new(Poller { source, queue_url, client: client.clone(), lambda: lambda.clone() });
     for _ in 0..poller.source.concurrency {
-        let (poller, stop) = (poller.clone(), crate::stop(stopped.clone()));
-        tasks.spawn(async move {
-            tokio::select! {
-                () = stop => {}
-                () = poller.run() => {}
-            }
-        });
+        let (poller, stopped) = (poller.clone(), stopped.clone());
+        tasks.spawn(async move { poller.run(stopped).await });
     }
 }
 
@@ -47,9 +42,10 @@ struct Poller {
 }
 
 impl Poller {
-    async fn run(&self) {
+    async fn run(&self, stopped: watch::Receiver<bool>) {
+        let mut stop = std::pin::pin!(crate::stop(stopped));
         loop {
-            let received = self
+            let receive = self
                 .client
                 .receive_message()
                 .queue_url(&self.queue_url)
@@ -57,8 +53,12 @@ impl Poller {
                 .wait_time_seconds(WAIT_SECONDS)
                 .message_system_attribute_names(MessageSystemAttributeName::All)
                 .message_attribute_names("All")
-                .send()
-                .await;
+                .send();
+            // Only waiting is cut short; what has come is handed over.
+            let received = tokio::select! {
+                () = &mut stop => return,
+                received = receive => received,
+            };
             match received {
                 Ok(answer) => {
                     let messages = answer.messages.unwrap_or_default();

@@ -36,6 +36,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) fn client(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "laptop cloud");
     SdkConfig::builder()
+        // It is on this machine: no TLS, and no proxy that the environment may name.
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -122,7 +124,11 @@ where
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely; trying again at once would do nothing but spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), service.clone());
@@ -182,7 +188,9 @@ pub(crate) async fn create(
             request = request.attributes(name.as_str().into(), value);
         }
         let created = request.send().await;
-        created.map_err(|error| StartError::Resource(queue.name.clone(), error.into_service_error().to_string()))?;
+        created.map_err(|error| {
+            StartError::Resource(queue.name.clone(), aws_sdk_sqs::error::DisplayErrorContext(&error).to_string())
+        })?;
     }
     for topic in &description.topics {
         let mut request = sns.create_topic().name(&topic.name);
@@ -190,7 +198,9 @@ pub(crate) async fn create(
             request = request.attributes(name, value);
         }
         let created = request.send().await;
-        created.map_err(|error| StartError::Resource(topic.name.clone(), error.into_service_error().to_string()))?;
+        created.map_err(|error| {
+            StartError::Resource(topic.name.clone(), aws_sdk_sqs::error::DisplayErrorContext(&error).to_string())
+        })?;
     }
     for subscription in &description.subscriptions {
         let mut request =
@@ -200,7 +210,10 @@ pub(crate) async fn create(
         }
         let subscribed = request.send().await;
         subscribed.map_err(|error| {
-            StartError::Resource(subscription.queue_arn.clone(), error.into_service_error().to_string())
+            StartError::Resource(
+                subscription.queue_arn.clone(),
+                aws_sdk_sqs::error::DisplayErrorContext(&error).to_string(),
+            )
         })?;
     }
     Ok(())

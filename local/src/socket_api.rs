@@ -21,12 +21,13 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde_json::{Map, Value, json};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
+use tokio_util::task::TaskTracker;
 
 use crate::{
     description::{SocketApi, SocketRoute},
@@ -40,12 +41,21 @@ const MESSAGE_BYTES: usize = 128 * 1024;
 const IDLE: Duration = Duration::from_secs(10 * 60);
 const LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
-/// So many messages may wait for a socket whose client does not read; a sender that finds them waiting this long gives up.
+/// So many messages may wait for a socket whose client does not read, and the first of them so long.
 const WAITING: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A close takes no longer than this, whether the client answers or not.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// So many frames of a socket are handled at a time.
+const ACTIONS: usize = 64;
 
+// https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
+/// Stands for a close without a code.
+const NO_CODE: u16 = 1005;
+/// Stands for an end without a close.
+const NO_CLOSE: u16 = 1006;
 const TOO_LARGE: u16 = 1009;
 
 /// The gateway.
@@ -55,13 +65,15 @@ pub(crate) struct Gateway {
     domain: String,
     connections: Mutex<HashMap<String, Connection>>,
     stopped: watch::Receiver<bool>,
+    tasks: TaskTracker,
 }
 
 #[derive(Clone)]
 struct Connection {
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<String>,
+    close: watch::Sender<bool>,
     about: Arc<About>,
-    last_active: Arc<Mutex<DateTime<Utc>>>,
+    active: Arc<Mutex<Activity>>,
 }
 
 /// What is known of a connection from its start.
@@ -72,9 +84,45 @@ struct About {
     user_agent: Value,
 }
 
-enum Outgoing {
-    Text(String),
-    Close(u16, &'static str),
+/// When something last went over a connection.
+struct Activity {
+    date: DateTime<Utc>,
+    instant: tokio::time::Instant,
+}
+
+impl Activity {
+    fn mark(of: &Mutex<Self>) {
+        let now = Self { date: Utc::now(), instant: tokio::time::Instant::now() };
+        *of.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+/// Writes what is waiting to a socket until it ends, what is waiting then included. By itself, so that a client that does not
+/// read keeps nobody from reading, closing or stopping.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut waiting: mpsc::Receiver<String>,
+    mut ending: oneshot::Receiver<(u16, &'static str)>,
+    active: Arc<Mutex<Activity>>,
+) {
+    let (code, reason) = loop {
+        tokio::select! {
+            biased;
+            Some(text) = waiting.recv() => {
+                match tokio::time::timeout(PATIENCE, sink.send(Message::text(text))).await {
+                    Ok(Ok(())) => Activity::mark(&active),
+                    _ => return,
+                }
+            }
+            end = &mut ending => break end.unwrap_or((NO_CLOSE, "")),
+        }
+    };
+    // Stand-ins never travel; where the client has closed, the library's answer to it is flushed.
+    if ![NO_CODE, NO_CLOSE].contains(&code) {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let _ = tokio::time::timeout(FAREWELL, sink.send(close)).await;
+    }
+    let _ = tokio::time::timeout(FAREWELL, sink.close()).await;
 }
 
 impl Gateway {
@@ -83,8 +131,9 @@ impl Gateway {
         lambda: Arc<Lambda>,
         domain: String,
         stopped: watch::Receiver<bool>,
+        tasks: TaskTracker,
     ) -> Arc<Self> {
-        Arc::new(Self { api, lambda, domain, connections: Mutex::default(), stopped })
+        Arc::new(Self { api, lambda, domain, connections: Mutex::default(), stopped, tasks })
     }
 
     /// Whether a path belongs to this API: its stage, and `@connections` below that.
@@ -102,7 +151,12 @@ impl Gateway {
         }
         let (mut parts, _) = request.into_parts();
         match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => self.open(upgrade, parts, peer).await,
+            Ok(upgrade) => {
+                // By itself, since a client that hangs up would otherwise cut it off between the function and the socket.
+                let gateway = self.clone();
+                let opened = self.tasks.spawn(async move { gateway.open(upgrade, parts, peer).await });
+                opened.await.unwrap_or_else(|_| message(StatusCode::BAD_GATEWAY, "Internal server error"))
+            }
             // What AWS answers to a plain request is not documented; this says what is missing.
             Err(_) => {
                 message(StatusCode::UPGRADE_REQUIRED, "This is a WebSocket API: connect to it with a WebSocket client")
@@ -145,52 +199,62 @@ impl Gateway {
         if !status.is_success() {
             return message(status, status.canonical_reason().unwrap_or("Refused"));
         }
-        let gateway = self.clone();
+        let (gateway, failed) = (self.clone(), (self.clone(), about.clone()));
         upgrade
             .max_frame_size(FRAME_BYTES)
             .max_message_size(MESSAGE_BYTES)
-            .on_upgrade(move |socket| async move { gateway.run(socket, about).await })
+            .on_failed_upgrade(move |_| {
+                // The client went away between the two; the function has let in a connection that never was.
+                let (gateway, about) = failed;
+                let tasks = gateway.tasks.clone();
+                tasks.spawn(async move { gateway.disconnect(&about, NO_CLOSE, "").await });
+            })
+            .on_upgrade(move |socket| {
+                let tasks = gateway.tasks.clone();
+                let run = tasks.spawn(async move { gateway.run(socket, about).await });
+                async move { drop(run.await) }
+            })
     }
 
     /// Runs a socket from its opening to its end.
     async fn run(self: Arc<Self>, socket: WebSocket, about: Arc<About>) {
-        let (outgoing, mut waiting) = mpsc::channel(WAITING);
-        let last_active = Arc::new(Mutex::new(Utc::now()));
-        let connection =
-            Connection { outgoing: outgoing.clone(), about: about.clone(), last_active: last_active.clone() };
+        let (outgoing, waiting) = mpsc::channel(WAITING);
+        let (close, mut closed) = watch::channel(false);
+        let now = Activity { date: Utc::now(), instant: tokio::time::Instant::now() };
+        let active = Arc::new(Mutex::new(now));
+        let connection = Connection { outgoing: outgoing.clone(), close, about: about.clone(), active: active.clone() };
         self.lock().insert(about.id.clone(), connection);
-        let (mut sink, mut stream) = socket.split();
+        let (sink, mut stream) = socket.split();
+        let (end, ending) = oneshot::channel();
+        let mut writer = tokio::spawn(write(sink, waiting, ending, active.clone()));
         let mut actions = JoinSet::new();
         let mut stop = std::pin::pin!(crate::stop(self.stopped.clone()));
-        let end = tokio::time::Instant::now() + LIFETIME;
-        let mut idle_since = tokio::time::Instant::now();
+        let oldest = tokio::time::Instant::now() + LIFETIME;
         let (code, reason) = loop {
+            let idle = active.lock().unwrap_or_else(PoisonError::into_inner).instant + IDLE;
             tokio::select! {
                 () = &mut stop => break (GOING_AWAY, "the laptop cloud stops"),
-                () = tokio::time::sleep_until(end) => break (GOING_AWAY, "the connection is two hours old"),
-                () = tokio::time::sleep_until(idle_since + IDLE) => break (GOING_AWAY, "the connection was idle for ten minutes"),
-                Some(out) = waiting.recv() => match out {
-                    Outgoing::Text(text) => {
-                        if sink.send(Message::text(text)).await.is_err() {
-                            break (1006, "");
-                        }
-                        idle_since = tokio::time::Instant::now();
+                _ = closed.changed() => break (NORMAL, "Connection Closed Normally"),
+                () = tokio::time::sleep_until(oldest) => break (GOING_AWAY, "the connection is two hours old"),
+                () = tokio::time::sleep_until(idle) => {
+                    // What was sent meanwhile counts too.
+                    if active.lock().unwrap_or_else(PoisonError::into_inner).instant + IDLE <= tokio::time::Instant::now() {
+                        break (GOING_AWAY, "the connection was idle for ten minutes");
                     }
-                    Outgoing::Close(code, reason) => break (code, reason),
-                },
+                }
+                _ = &mut writer => break (NO_CLOSE, ""),
                 Some(_) = actions.join_next() => {}
-                received = stream.next() => {
+                received = stream.next(), if actions.len() < ACTIONS => {
                     let text = match received {
                         Some(Ok(Message::Text(text))) => text.to_string(),
                         Some(Ok(Message::Binary(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
                         // Control frames are answered by the library, and do not count as traffic.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                        Some(Ok(Message::Close(frame))) => break (frame.map_or(1005, |frame| frame.code), ""),
+                        Some(Ok(Message::Close(frame))) => break (frame.map_or(NO_CODE, |frame| frame.code), ""),
                         Some(Err(error)) if is_too_large(&error) => break (TOO_LARGE, "the message is too large"),
-                        Some(Err(_)) | None => break (1006, ""),
+                        Some(Err(_)) | None => break (NO_CLOSE, ""),
                     };
-                    idle_since = tokio::time::Instant::now();
-                    *last_active.lock().unwrap_or_else(PoisonError::into_inner) = Utc::now();
+                    Activity::mark(&active);
                     // As on AWS, the frames of a socket are handled at the same time, and answered in any order.
                     let (gateway, about, outgoing) = (self.clone(), about.clone(), outgoing.clone());
                     actions.spawn(async move { gateway.act(&about, &text, &outgoing).await });
@@ -198,24 +262,23 @@ impl Gateway {
             }
         };
         self.lock().remove(&about.id);
-        // 1005 and 1006 stand for a close without a code and for none at all; they never travel.
-        if !(1005..=1006).contains(&code) {
-            let frame = CloseFrame { code, reason: reason.into() };
-            let _ = sink.send(Message::Close(Some(frame))).await;
+        // What is still under way is handled to its end, as Lambda would; its answers find no socket.
+        let _ = end.send((code, reason));
+        if !writer.is_finished() {
+            let _ = writer.await;
         }
-        drop(sink);
         self.disconnect(&about, code, reason).await;
         while actions.join_next().await.is_some() {}
     }
 
     /// Hands a frame to the function of its route, and what that returns back to the client.
-    async fn act(&self, about: &About, text: &str, outgoing: &mpsc::Sender<Outgoing>) {
+    async fn act(&self, about: &About, text: &str, outgoing: &mpsc::Sender<String>) {
         let started = Instant::now();
         let key = self.route_key(text);
         let id = request_id();
         let Some(route) = self.api.routes.get(key) else {
             let answer = json!({ "message": "Forbidden", "connectionId": about.id, "requestId": id });
-            let _ = outgoing.send(Outgoing::Text(answer.to_string())).await;
+            let _ = outgoing.send(answer.to_string()).await;
             return;
         };
         let mut event = json!({ "requestContext": self.context(about, key, "MESSAGE"), "isBase64Encoded": false });
@@ -235,7 +298,7 @@ impl Gateway {
         tracing::info!("{key} {} → {} ({milliseconds} ms)", about.id, self.lambda.name(&route.function));
         if let Some(answer) = answer.filter(|answer| answer.len() <= MESSAGE_BYTES) {
             // A socket that has closed meanwhile takes no answer.
-            let _ = outgoing.send(Outgoing::Text(answer)).await;
+            let _ = outgoing.send(answer).await;
         }
     }
 
@@ -311,27 +374,25 @@ impl Gateway {
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>).
     async fn manage(&self, id: &str, request: Request<Body>) -> Response<Body> {
         let Some(connection) = self.lock().get(id).cloned() else { return gone() };
-        let out = match *request.method() {
-            Method::GET => return connection.tell(),
-            Method::DELETE => Outgoing::Close(NORMAL, "Connection Closed Normally"),
-            Method::POST => match to_bytes(request.into_body(), MESSAGE_BYTES).await {
-                Ok(bytes) => Outgoing::Text(String::from_utf8_lossy(&bytes).into_owned()),
-                Err(_) => return message(StatusCode::PAYLOAD_TOO_LARGE, "Message too long"),
-            },
-            _ => return message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
-        };
-        let status = match out {
-            Outgoing::Close(..) => StatusCode::NO_CONTENT,
-            Outgoing::Text(_) => StatusCode::OK,
-        };
-        match tokio::time::timeout(PATIENCE, connection.outgoing.send(out)).await {
-            Ok(Ok(())) => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = status;
-                response
+        match *request.method() {
+            Method::GET => connection.tell(),
+            Method::DELETE => {
+                connection.close.send_replace(true);
+                empty(StatusCode::NO_CONTENT)
             }
-            Ok(Err(_)) => gone(),
-            Err(_) => exception(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "The client reads too slowly"),
+            Method::POST => match to_bytes(request.into_body(), MESSAGE_BYTES).await {
+                Ok(bytes) => match connection.outgoing.try_send(String::from_utf8_lossy(&bytes).into_owned()) {
+                    Ok(()) => empty(StatusCode::OK),
+                    Err(mpsc::error::TrySendError::Closed(_)) => gone(),
+                    Err(mpsc::error::TrySendError::Full(_)) => exception(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "LimitExceededException",
+                        "The client reads too slowly",
+                    ),
+                },
+                Err(_) => message(StatusCode::PAYLOAD_TOO_LARGE, "Message too long"),
+            },
+            _ => message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
         }
     }
 
@@ -343,7 +404,7 @@ impl Gateway {
 impl Connection {
     fn tell(&self) -> Response<Body> {
         let date = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let last_active = *self.last_active.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_active = self.active.lock().unwrap_or_else(PoisonError::into_inner).date;
         let about = json!({
             "connectedAt": date(self.about.connected_at),
             "identity": { "sourceIp": self.about.source_ip, "userAgent": self.about.user_agent },
@@ -369,6 +430,12 @@ fn selected_protocol(answer: &Value) -> Option<HeaderValue> {
 fn is_too_large(error: &axum::Error) -> bool {
     let source = std::error::Error::source(error);
     source.is_some_and(|source| source.to_string().contains("too long") || source.to_string().contains("too large"))
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 fn gone() -> Response<Body> {

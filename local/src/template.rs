@@ -286,7 +286,13 @@ impl Resolver<'_> {
         match self.resources.get(name) {
             Some(resource) => Ok(self.names.reference(name, &self.named(resource)?)),
             // SAM makes resources of its own, such as a route of an API, whose names only it knows.
-            None if self.resources.keys().any(|known| name.starts_with(known.as_str())) => Ok(json!(name)),
+            None if self
+                .resources
+                .iter()
+                .any(|(known, resource)| name.starts_with(known.as_str()) && is_sams(resource)) =>
+            {
+                Ok(json!(name))
+            }
             None => Err(TemplateError::wrong(format!("it refers to {name}, which does not exist"))),
         }
     }
@@ -329,6 +335,10 @@ impl Resolver<'_> {
         }
         Ok(json!(result))
     }
+}
+
+fn is_sams(resource: &Value) -> bool {
+    resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::Serverless::"))
 }
 
 fn text(value: &Value) -> Result<String, TemplateError> {

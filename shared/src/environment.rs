@@ -49,6 +49,10 @@ impl Environment {
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(endpoint.map(str::to_owned));
+        if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+            // An emulator's: no TLS, and no way through a proxy that the environment may name.
+            config.set_http_client(Some(aws_smithy_http_client::Builder::new().build_http()));
+        }
         config.build()
     }
 

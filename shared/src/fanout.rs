@@ -53,6 +53,15 @@ pub struct Record {
     pub body: String,
 }
 
+/// Some messages, and the time until when to deliver them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The messages, in the queue's order.
+    pub records: Vec<Record>,
+    /// What is not done by then counts as failed.
+    pub deadline: Instant,
+}
+
 /// What a record says.
 struct Told {
     hint: Hint,
@@ -96,9 +105,7 @@ impl Cursor {
 impl Confab {
     /// Delivers a batch of records and names the ones, by message id, that must be tried again: in each group the first
     /// that failed and all behind it.
-    ///
-    /// What is not done by `deadline` counts as failed, so that the rooms that are done are not delivered to again.
-    pub async fn fan_out(&self, records: Vec<Record>, deadline: Instant) -> Vec<String> {
+    pub async fn fan_out(&self, Batch { records, deadline }: Batch) -> Vec<String> {
         let mut groups: Vec<Vec<Record>> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for record in records {

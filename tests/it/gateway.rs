@@ -1,24 +1,20 @@
 //! The laptop cloud itself: faithful where it matters, and clear where something is wrong. Needs clouds of its own.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use confab_local::{Cloud, Template};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, sync::Notify};
 
-use crate::world::{PASSWORD, World, answer, options};
+use crate::world::{DEADLINE, PASSWORD, World, answer, eventually, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_told_of_written_to_and_closed() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
-    let query = world.dynamodb().query().table_name(world.variable("TABLE_NAME"));
-    let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
-    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
-    let query = query.expression_attribute_values(":pk", text(format!("USER#{}", user.id)));
-    let found = query.expression_attribute_values(":prefix", text("CONNECTION#".to_owned())).send().await.unwrap();
-    let id = found.items()[0]["connection_id"].as_s().unwrap().clone();
+    let id = connection_ids(&world, user.id).await.remove(0);
     assert!(id.ends_with('='), "{id}");
 
     let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
@@ -183,10 +179,10 @@ Resources:
     fs::write(&path, template).unwrap();
     let mut options = options();
     options.template = Template::read(&path).unwrap();
-    options.functions = confab_local::Functions::InProcess(std::sync::Arc::new(|name, environment| {
+    options.functions = confab_local::Functions::InProcess(Arc::new(|name, environment| {
         assert_eq!(name, "Echo");
         let greeting = environment["GREETING"].clone();
-        Ok(std::sync::Arc::new(move |event| {
+        Ok(Arc::new(move |event| {
             let event: Value = serde_json::from_str(event.payload.get()).unwrap();
             let answer = json!({"greeting": greeting, "event": event});
             Box::pin(async move { Ok(answer) })
@@ -205,4 +201,105 @@ Resources:
     assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("/w=="), &json!(true)));
     assert_eq!(event["requestContext"]["http"]["method"], "DELETE");
+}
+
+/// Lambda runs a function to its end whether its caller waits or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_cuts_no_function_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let template = "Resources:\n  Slow:\n    Type: AWS::Serverless::Function\n    Properties:\n      Timeout: 30\n      Events: { Any: { Type: HttpApi } }\n";
+    fs::write(&path, template).unwrap();
+    let (started, go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let parts = (started.clone(), go.clone(), done.clone());
+    let mut options = options();
+    options.template = Template::read(&path).unwrap();
+    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+        let parts = parts.clone();
+        Ok(Arc::new(move |_| {
+            let (started, go, done) = parts.clone();
+            Box::pin(async move {
+                started.notify_one();
+                go.notified().await;
+                done.notify_one();
+                Ok(Value::Null)
+            })
+        }))
+    }));
+    let cloud = Cloud::start(options).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(cloud.http_url().strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+    tokio::time::timeout(DEADLINE, started.notified()).await.unwrap();
+    drop(stream);
+    // The gateway notices at its next look at the connection, and a look is what another request gives it.
+    let _ = reqwest::Client::new().get(cloud.http_url()).timeout(std::time::Duration::from_millis(50)).send().await;
+    go.notify_waiters();
+    tokio::time::timeout(DEADLINE, done.notified()).await.expect("the function was cut off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_close_is_answered() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    assert_eq!(user.socket().await.close_with(4001).await, Some(4001));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_written_to_in_vain_and_can_be_closed() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    // Nothing reads from this one; it stays open.
+    let _socket = user.socket().await;
+    let id = connection_ids(&world, user.id).await.remove(0);
+    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
+    let body = "x".repeat(128 * 1024);
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) {
+        let sent = world.request(Method::POST, &path).body(body.clone()).send().await.unwrap();
+        statuses.push(sent.status().as_u16());
+        assert!(statuses.len() < 2000, "it takes more and more");
+    }
+    assert!(statuses[..statuses.len() - 1].iter().all(|status| *status == 200));
+    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    eventually("the connection is gone", async || {
+        world.request(Method::GET, &path).send().await.unwrap().status() == 410
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_closes_with_answers_pending_is_forgotten() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let mut socket = user.socket().await;
+    for _ in 0..700 {
+        socket.send(&json!({"action": "ping"})).await;
+    }
+    drop(socket);
+    eventually("the connection is forgotten", async || connection_ids(&world, user.id).await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_closes_sockets_and_tells_their_function() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.data = Some(folder.path().join("confab.db"));
+    let world = World::own(options.clone()).await;
+    let user = world.user("anna").await;
+    let (id, socket) = (user.id, user.socket().await);
+    drop(user);
+    assert_eq!(connection_ids(&world, id).await.len(), 1);
+    world.cloud.unwrap().stop().await;
+    assert_eq!(socket.closed().await, 1001);
+    let world = World::own(options).await;
+    assert!(connection_ids(&world, id).await.is_empty());
+}
+
+async fn connection_ids(world: &World, user_id: u64) -> Vec<String> {
+    let query = world.dynamodb().query().table_name(world.variable("TABLE_NAME"));
+    let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)").consistent_read(true);
+    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+    let query = query.expression_attribute_values(":pk", text(format!("USER#{user_id}")));
+    let found = query.expression_attribute_values(":prefix", text("CONNECTION#".to_owned())).send().await.unwrap();
+    found.items().iter().map(|item| item["connection_id"].as_s().unwrap().clone()).collect()
 }

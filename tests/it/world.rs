@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest, error::Error as SocketError, handshake::client::Request},
+    tungstenite::{
+        Message, client::IntoClientRequest, error::Error as SocketError, handshake::client::Request,
+        protocol::CloseFrame,
+    },
 };
 
 use tracing_subscriber::EnvFilter;
@@ -345,6 +348,18 @@ impl Socket {
             }
         };
         tokio::time::timeout(DEADLINE, closed).await.expect("the socket stayed open")
+    }
+
+    /// Closes with a code, and gives the one that the server answers with.
+    pub async fn close_with(mut self, code: u16) -> Option<u16> {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.stream.close(Some(frame)).await.unwrap();
+        while let Ok(Some(Ok(message))) = tokio::time::timeout(DEADLINE, self.stream.next()).await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| frame.code.into());
+            }
+        }
+        None
     }
 
     pub async fn close(mut self) {
