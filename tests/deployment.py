@@ -163,7 +163,7 @@ def expand_routes(resources, api):
     for path, methods in body["paths"].items():
         for method, operation in methods.items():
             integration = operation["x-amazon-apigateway-integration"]
-            key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+            key = "$default" if path.lstrip("/") == "$default" else f"{method.upper()} {path}"
             name = "".join(filter(str.isalnum, key)).title()
             resources[f"{api}{name}Integration"] = {
                 "Type": "AWS::ApiGatewayV2::Integration",

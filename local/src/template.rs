@@ -67,6 +67,11 @@ impl Template {
         Self::parse(&text).map_err(|problem| TemplateError::NotYaml { path: path.to_owned(), problem })
     }
 
+    /// All of it, with the short forms of intrinsic functions written out and nothing resolved.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
         let document = documents.first().ok_or("it is empty")?;

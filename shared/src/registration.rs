@@ -181,9 +181,10 @@ impl Confab {
         let mut result = Ok(());
         for (connection_id, token) in self.connections_of(user_id).await? {
             if whose(&token) {
-                let closed = self.sockets()?.close(&connection_id).await;
+                // Without its subscriptions nothing more is delivered to it, even if it should stay open a while.
                 let dropped = self.drop_connection(&connection_id).await;
-                result = result.and(closed).and(dropped);
+                let closed = self.sockets()?.close(&connection_id).await;
+                result = result.and(dropped).and(closed);
             }
         }
         result

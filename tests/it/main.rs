@@ -14,6 +14,7 @@ mod gateway;
 mod golden;
 mod layers;
 mod messages;
+mod permissions;
 mod proxy;
 mod sockets;
 mod world;

@@ -15,7 +15,9 @@ use crate::world::{World, options};
 /// A call of AWS.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// `GetItem`, `Publish`, …
+    /// The function that made it.
+    pub caller: String,
+    /// `GetItem`, `Publish`, … or the method, where a service has no operations.
     pub operation: String,
     pub body: String,
 }
@@ -35,7 +37,7 @@ struct Inner {
 }
 
 impl Proxy {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let inner = Inner {
             url: format!("http://{}", listener.local_addr().unwrap()),
@@ -57,9 +59,14 @@ impl Proxy {
         options.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.0.url.clone());
         options.environment.insert("AWS_ENDPOINT_URL_SNS".to_owned(), sns.0.url.clone());
         let world = World::own(options).await;
-        dynamodb.0.target.set(world.variable("AWS_ENDPOINT_URL_DYNAMODB").to_owned()).unwrap();
-        sns.0.target.set(world.variable("AWS_ENDPOINT_URL_SNS").to_owned()).unwrap();
+        dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
+        sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
         (world, dynamodb, sns)
+    }
+
+    /// Where to pass calls on to.
+    pub fn leads_to(&self, url: &str) {
+        self.0.target.set(url.to_owned()).unwrap();
     }
 
     pub fn url(&self) -> &str {
@@ -84,9 +91,14 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     let target = parts.headers.get("x-amz-target").map(|value| value.to_str().unwrap());
     let operation = match target {
         Some(target) => target.rsplit('.').next().unwrap().to_owned(),
-        None => text.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default().to_owned(),
+        None => {
+            let action = text.split('&').find_map(|pair| pair.strip_prefix("Action="));
+            action.unwrap_or(parts.method.as_str()).to_owned()
+        }
     };
-    let call = Call { operation, body: text };
+    let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap()).unwrap_or_default();
+    let caller = authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
+    let call = Call { caller: caller.unwrap_or_default().to_owned(), operation, body: text };
     let refused = proxy.0.refuses.lock().unwrap()(&call);
     proxy.0.calls.lock().unwrap().push(call);
     if refused {

@@ -1,0 +1,242 @@
+//! Least privilege, proven: what the functions call is recorded, and the template must grant each of them exactly that, no more
+//! and no less. Needs a cloud of its own, behind proxies that listen.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    proxy::{Call, Proxy},
+    world::{PASSWORD, User, World, options, template, unique},
+};
+
+/// A function, what it does, and to what: the start of a partition key, or the kind of resource.
+type Grant = (String, String, String);
+
+fn grant(function: &str, action: &str, scope: &str) -> Grant {
+    (function.to_owned(), action.to_owned(), scope.to_owned())
+}
+
+/// What the template grants.
+fn granted() -> BTreeSet<Grant> {
+    let template = template();
+    let mut grants = BTreeSet::new();
+    for resource in template.body()["Resources"].as_object().unwrap().values() {
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let function = resource["Properties"]["Handler"].as_str().unwrap();
+        let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
+        for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
+            assert_eq!(statement["Effect"], "Allow");
+            for action in statement["Action"].as_array().unwrap() {
+                for scope in scopes(statement) {
+                    grants.insert(grant(function, action.as_str().unwrap(), &scope));
+                }
+            }
+        }
+    }
+    grants
+}
+
+fn scopes(statement: &Value) -> Vec<String> {
+    let resource = statement["Resource"].to_string();
+    if resource.contains("\"Table\"") {
+        let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+        let keys = keys.as_array().unwrap_or_else(|| panic!("{statement} has no leading keys"));
+        return keys.iter().map(|key| key.as_str().unwrap().trim_end_matches('*').to_owned()).collect();
+    }
+    let known = ["\"Topic\"", "\"DeadLetters\"", "/POST/@connections/*", "/DELETE/@connections/*"];
+    let found = known.into_iter().find(|known| resource.contains(*known));
+    vec![found.unwrap_or_else(|| panic!("{resource} is too wide")).trim_matches('"').to_owned()]
+}
+
+/// What calls of DynamoDB need.
+fn of_table(calls: Vec<Call>) -> BTreeSet<Grant> {
+    let mut grants = BTreeSet::new();
+    for Call { caller, operation, body } in calls {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let mut add = |operation: &str, pk: &Value| {
+            let (prefix, _) = pk["S"].as_str().unwrap().split_once('#').unwrap();
+            grants.insert(grant(&caller, &format!("dynamodb:{operation}"), &format!("{prefix}#")));
+        };
+        match operation.as_str() {
+            "BatchGetItem" => {
+                let tables = body["RequestItems"].as_object().unwrap().values();
+                tables
+                    .flat_map(|table| table["Keys"].as_array().unwrap())
+                    .for_each(|key| add("BatchGetItem", &key["pk"]));
+            }
+            "Query" => add("Query", &body["ExpressionAttributeValues"][":pk"]),
+            "PutItem" => add("PutItem", &body["Item"]["pk"]),
+            "GetItem" | "UpdateItem" | "DeleteItem" => add(&operation, &body["Key"]["pk"]),
+            // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+            "TransactWriteItems" => {
+                for item in body["TransactItems"].as_array().unwrap() {
+                    let (kind, write) = item.as_object().unwrap().iter().next().unwrap();
+                    let action = if kind == "ConditionCheck" { "ConditionCheckItem" } else { &format!("{kind}Item") };
+                    add(action, if kind == "Put" { &write["Item"]["pk"] } else { &write["Key"]["pk"] });
+                }
+            }
+            other => panic!("{other} is not known here"),
+        }
+    }
+    grants
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_function_may_do_what_it_does_and_nothing_else() {
+    let [dynamodb, sns, sqs, sockets] =
+        [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
+    let mut options = options();
+    options.environment = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
+        ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
+        ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
+        ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    let world = World::own(options).await;
+    dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
+    sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
+    sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
+    sockets.leads_to(&world.http_url);
+
+    let granted = granted();
+    let mut used = BTreeSet::new();
+    // Who loses a race needs more than who wins it, so some rounds may pass until everything has happened.
+    for _ in 0..10 {
+        everything(&world, &sns).await;
+        used.append(&mut of_table(dynamodb.calls()));
+        // Publishing a batch needs the same permission as publishing one message.
+        used.extend(sns.calls().iter().map(|call| grant(&call.caller, "sns:Publish", "Topic")));
+        used.extend(sqs.calls().iter().map(|call| grant(&call.caller, "sqs:SendMessage", "DeadLetters")));
+        used.extend(sockets.calls().iter().map(|call| {
+            let scope = format!("/{}/@connections/*", call.operation);
+            grant(&call.caller, "execute-api:ManageConnections", &scope)
+        }));
+        if used == granted {
+            return;
+        }
+    }
+    let lines =
+        |grants: Vec<&Grant>| grants.into_iter().map(|grant| format!("{grant:?}")).collect::<Vec<_>>().join("\n");
+    panic!(
+        "granted in vain:\n{}\nneeded and not granted:\n{}",
+        lines(granted.difference(&used).collect()),
+        lines(used.difference(&granted).collect())
+    );
+}
+
+/// Whatever can be done, done once.
+async fn everything(world: &World, sns: &Proxy) {
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    accounts(world, &anna).await;
+    let uri = anna.start_chat().await;
+    let path = format!("/api/chats/{uri}/");
+    let messages = format!("{path}messages/");
+    let mut witness = anna.subscribed(&uri).await;
+    ben.join(&uri).await;
+    // Crowds, so that some lose their race.
+    let guests = join_all((0..6).map(|_| world.user("guest"))).await;
+    join_all(guests.iter().map(|guest| guest.call(Method::PATCH, &path, json!({"username": guest.username})))).await;
+    join_all((0..12).map(|n| ben.call(Method::POST, &messages, json!({"message": n.to_string()})))).await;
+    let keyed = anna.request(Method::POST, &messages).header("Idempotency-Key", "k").json(&json!({"message": "keyed"}));
+    assert!(keyed.send().await.unwrap().status().is_success());
+    anna.call(Method::PATCH, &path, json!({"usernames": [anna.username, unique("nobody")]})).await;
+    let others = [world.user("x").await, world.user("y").await];
+    anna.call(Method::PATCH, &path, json!({"usernames": [others[0].username, others[1].username]})).await;
+    anna.get(&path).await;
+    anna.history(&uri).await;
+    anna.call(Method::DELETE, &path, Value::Null).await;
+
+    let mut socket = ben.socket().await;
+    for frame in [
+        json!({"action": "subscribe", "uri": uri, "after": 0}),
+        json!({"action": "subscribe", "uri": uri}),
+        json!({"action": "unsubscribe", "uri": uri}),
+        json!({"action": "subscribe", "uri": uri}),
+        json!({"action": "send", "uri": uri, "message": "keyed", "key": "k"}),
+        json!({"action": "ping"}),
+        json!({"action": "fly"}),
+    ] {
+        socket.send(&frame).await;
+        let expected = match frame["action"].as_str().unwrap() {
+            "subscribe" => "subscribed",
+            "unsubscribe" => "unsubscribed",
+            "send" => "sent",
+            "ping" => "pong",
+            _ => "error",
+        };
+        socket.next_of(expected).await;
+    }
+    for n in 0..12 {
+        socket.send(&json!({"action": "send", "uri": uri, "message": n.to_string()})).await;
+    }
+    for _ in 0..12 {
+        socket.next_of("sent").await;
+    }
+    let token = format!("Token {}", ben.token);
+    world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.unwrap().close().await;
+
+    // The fan-out reads the log where a notification is lost, looks how far it is where one is about nothing, and puts away
+    // what it does not understand.
+    sns.refuse(|call| call.operation == "Publish");
+    anna.call(Method::POST, &messages, json!({"message": "lost"})).await;
+    sns.refuse(|_| false);
+    anna.post(&uri, "found").await;
+    world.publish(&uri, &json!({"uri": uri, "type": "message", "id": 100_000}).to_string()).await;
+    world.publish(&uri, &unique("poison")).await;
+    stale(world, &ben, &uri).await;
+    anna.post(&uri, "the end").await;
+    witness.until("the end").await;
+    for user in [&ben, &anna] {
+        user.socket().await;
+    }
+    assert_eq!(ben.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
+    drop(socket);
+}
+
+async fn accounts(world: &World, user: &User<'_>) {
+    let path = "/auth/me/";
+    // Who shows a token where none is needed is looked at all the same.
+    for path in ["/auth/users/create/", "/auth/token/create/"] {
+        assert_eq!(user.call(Method::POST, path, json!({})).await.0, 400);
+    }
+    user.call(Method::PATCH, path, json!({"first_name": "A"})).await;
+    let other = User { world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
+    let uri = other.start_chat().await;
+    let socket = other.subscribed(&uri).await;
+    // A hash of Django's, for the password that all have here, is replaced when its user logs in.
+    let update = world.dynamodb().update_item().table_name(world.variable("TABLE_NAME"));
+    let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+    let update = update.key("pk", text(format!("USER#{}", user.id))).key("sk", text("PROFILE".to_owned()));
+    let update = update.update_expression("SET password_hash = :hash");
+    update.expression_attribute_values(":hash", text(DJANGO.to_owned())).send().await.unwrap();
+    world.log_in(&user.username).await;
+    let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
+    assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
+    socket.closed().await;
+}
+
+const DJANGO: &str = "pbkdf2_sha256$2000$salty$yNB6v+bcC6Ila0qhHhrHfit3kvWswaRV/ghJA2ClOPU=";
+
+/// A subscription whose connection has ended without a word.
+async fn stale(world: &World, user: &User<'_>, uri: &str) {
+    use aws_sdk_dynamodb::types::AttributeValue::{N, S, Ss};
+    let id = unique("stale=");
+    let date = ("connect_date", S("2020-01-01T00:00:00.000000Z".to_owned()));
+    let common = [("user_id", N(user.id.to_string())), ("expires_at", N("9999999999".to_owned())), date];
+    let own = [
+        [("pk", S(format!("SUBSCRIBERS#{uri}"))), ("sk", S(id.clone())), ("connection_id", S(id.clone()))],
+        [("pk", S(format!("CONNECTION#{id}"))), ("sk", S("CONNECTION".to_owned())), ("uris", Ss(vec![uri.to_owned()]))],
+    ];
+    for item in own {
+        let item = item.into_iter().chain(common.clone()).chain([("token", S("gone".to_owned()))]);
+        let item = item.map(|(name, value)| (name.to_owned(), value)).collect();
+        world.dynamodb().put_item().table_name(world.variable("TABLE_NAME")).set_item(Some(item)).send().await.unwrap();
+    }
+}
