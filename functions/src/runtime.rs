@@ -17,6 +17,7 @@ use confab_shared::{
     environment::Environment,
     fanout::{Batch, Record},
     http::{Answer, Request},
+    tally::Tally,
     websocket::{Opening, Said, error_frame},
 };
 use http::{HeaderName, HeaderValue};
@@ -25,6 +26,7 @@ use lambda_http::{
     request::{LambdaRequest, RequestContext},
 };
 use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tower::Service;
 
@@ -52,9 +54,18 @@ pub enum Function {
 /// When the environment lacks something or the Runtime API fails.
 pub fn run(function: Function) -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let confab = Confab::new(&Environment::of_process())?;
+    let environment = Environment::of_process();
+    let confab = Confab::new(&environment)?;
+    let namespace = environment.get("METRICS_NAMESPACE");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(lambda_runtime::run(service_fn(async |event| function.invoke(&confab, event).await)))
+    runtime.block_on(lambda_runtime::run(service_fn(async |event| {
+        let (answer, tally) = function.invoke_kept(&confab, event).await;
+        // CloudWatch makes metrics of any such line in a function's log.
+        if let Some(metrics) = namespace.and_then(|namespace| tally.metrics(namespace)) {
+            println!("{metrics}");
+        }
+        answer
+    })))
 }
 
 /// A function ready to run in this process, as its binary would in Lambda.
@@ -85,6 +96,31 @@ impl Function {
     /// # Errors
     /// When the event is not of the function's kind. Whatever else goes wrong becomes an answer.
     pub async fn invoke(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+        self.invoke_kept(confab, event).await.0
+    }
+
+    /// The same, with the tally of what was done, which is logged.
+    async fn invoke_kept(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> (Result<Value, Error>, Tally) {
+        let started = Instant::now();
+        let about = About::read(event.payload.get());
+        let request_id = event.context.request_id.clone();
+        let (answer, tally) = Tally::keep(self.answer(confab, event)).await;
+        tracing::info!(
+            request_id,
+            route = about.request_context.route_key,
+            gateway_request_id = about.request_context.request_id,
+            connection_id = about.request_context.connection_id,
+            status = answer.as_ref().ok().and_then(|answer| answer["statusCode"].as_u64()),
+            user_id = tally.user_id.map(|id| id.0),
+            uri = tally.uri.as_ref().map(ToString::to_string),
+            dynamodb_calls = tally.dynamodb_calls,
+            milliseconds = started.elapsed().as_millis() as u64,
+            "handled"
+        );
+        (answer, tally)
+    }
+
+    async fn answer(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
         let text = event.payload.get();
         match self {
             Self::Http(handle) => {
@@ -149,6 +185,27 @@ impl Function {
     }
 }
 
+/// What an event tells about itself, as far as its log line shows it. Batches from queues tell nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct About {
+    request_context: AboutRequest,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AboutRequest {
+    route_key: Option<String>,
+    request_id: Option<String>,
+    connection_id: Option<String>,
+}
+
+impl About {
+    fn read(event: &str) -> Self {
+        serde_json::from_str(event).unwrap_or_default()
+    }
+}
+
 /// When to stop working, so that there is time left to say what was not done.
 fn deadline(context: &Context) -> Instant {
     const TO_ANSWER: Duration = Duration::from_secs(1);
@@ -162,18 +219,8 @@ async fn answer(
     handle: for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>,
     event: lambda_http::Request,
 ) -> Result<http::Response<Body>, Error> {
-    let started = Instant::now();
     let request_id = request_id(&event);
-    let request = request(event);
-    let answer = handle(confab, &request).await.unwrap_or_else(Answer::from);
-    tracing::info!(
-        request_id,
-        method = %request.method,
-        path = request.url.path(),
-        status = answer.status.as_u16(),
-        milliseconds = started.elapsed().as_millis() as u64,
-        "answered"
-    );
+    let answer = handle(confab, &request(event)).await.unwrap_or_else(Answer::from);
     let answer = match HeaderValue::from_str(&request_id) {
         Ok(id) => answer.with(HeaderName::from_static("x-request-id"), id),
         Err(_) => answer,

@@ -368,8 +368,9 @@ impl Description {
                 Ok(())
             }
             "AWS::SNS::Subscription" => {
+                // Nobody gets mail or text messages from a laptop.
                 if properties["Protocol"] != "sqs" {
-                    return Err("only subscriptions with Protocol sqs run here".to_owned());
+                    return Ok(());
                 }
                 let text = |name: &str| properties[name].as_str().map(str::to_owned).ok_or(format!("it has no {name}"));
                 let attributes = attributes(properties, &["RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"]);

@@ -15,6 +15,11 @@ impl Date {
         Self(Utc::now().trunc_subsecs(6))
     }
 
+    /// Milliseconds since 1970.
+    pub fn epoch_milliseconds(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
     /// Seconds since 1970, the unit of the table's `expires_at`.
     pub fn epoch_seconds(self) -> i64 {
         self.0.timestamp()

@@ -26,6 +26,7 @@ use crate::{
     session::Uri,
     sockets::Sent,
     table::{Key, Write},
+    tally::{self, Metric},
 };
 
 /// A frame joins entries up to so many bytes: what API Gateway meters as one message, and sends as one frame.
@@ -67,6 +68,8 @@ struct Told {
     hint: Hint,
     /// The object on one line.
     line: String,
+    /// When the entry was written, where it is about one.
+    create_date: Option<Date>,
 }
 
 impl Told {
@@ -86,7 +89,8 @@ impl Told {
         // Between JSON's tokens a line break means nothing, and within a string it cannot stand unescaped; so the object can
         // go on as its publisher wrote it, on one line.
         let line = text.trim().replace(['\n', '\r'], " ");
-        (line.len() <= MESSAGE_BYTES).then_some(Self { hint, line })
+        let create_date = hint.id.and_then(|_| Date::deserialize(object.get("create_date")?).ok());
+        (line.len() <= MESSAGE_BYTES).then_some(Self { hint, line, create_date })
     }
 }
 
@@ -166,7 +170,7 @@ impl Confab {
         let about_log = run.iter().any(|told| told.hint.id.is_some());
         let start = if about_log { self.cursor(uri).await? } else { 0 };
         let (mut cursor, mut lines) = (start, Vec::new());
-        for Told { hint, line } in run {
+        for Told { hint, line, .. } in run {
             match hint.id {
                 None => lines.push(line.clone()),
                 Some(id) if id <= cursor => {}
@@ -193,6 +197,9 @@ impl Confab {
             }
         }
         self.send(uri, &lines).await?;
+        for date in run.iter().filter(|told| told.hint.id > Some(start)).filter_map(|told| told.create_date) {
+            tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - date.epoch_milliseconds());
+        }
         if cursor > start { self.move_cursor(uri, cursor).await } else { Ok(()) }
     }
 
@@ -226,6 +233,9 @@ impl Confab {
             return Ok(());
         }
         let frames = frames(lines);
+        for frame in &frames {
+            tally::count(Metric::EntriesPerFrame, frame.lines().count() as i64);
+        }
         let subscribers = self.subscribers(uri).await?;
         stream::iter(&subscribers)
             .for_each_concurrent(POSTS_AT_A_TIME, |subscriber| {
@@ -242,6 +252,7 @@ impl Confab {
             while self.sockets()?.post(&subscriber.connection_id, frame).await? == Sent::Gone {
                 let age = Date::now().epoch_seconds() - subscriber.connect_date.epoch_seconds();
                 if age > OPENING_SECONDS {
+                    tally::count(Metric::StaleConnections, 1);
                     return self.drop_subscriber(uri, &subscriber.connection_id).await;
                 }
                 tries += 1;
@@ -250,6 +261,7 @@ impl Confab {
                 }
                 tokio::time::sleep(Duration::from_millis(50 << tries)).await;
             }
+            tally::count(Metric::FramesSent, 1);
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ pub mod registration;
 pub mod session;
 pub mod sockets;
 pub mod table;
+pub mod tally;
 pub mod token;
 pub mod user;
 pub mod visit;

@@ -14,6 +14,7 @@ use crate::{
     date::Date,
     session::{Session, Uri},
     table::{Item, Key, Pages, Reason, Transacted, Write, read},
+    tally::{self, Metric},
     user::{User, UserId},
 };
 
@@ -167,6 +168,7 @@ impl Confab {
                     return Ok(Appended::Refused(index, item.clone()));
                 }
             }
+            tally::count(Metric::TransactionRetries, 1);
             // The refusal tells how far the log is now, which is good for one more try at once. After that a pause, or a crowd
             // would go on refusing each other; and since the log grows meanwhile, a look at where it is.
             rested = match log.first() {

@@ -14,6 +14,7 @@ use crate::{
     log::{Appended, Entry, EntryId, EntryType, Happening},
     session::{Member, Uri},
     table::{Key, Write, read},
+    tally::{self, Metric},
     user::{User, UserId},
     visit::Visit,
 };
@@ -109,7 +110,11 @@ impl Confab {
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
         let entry = match &visit.posted {
             Some(posted) => posted.entry(user_id, &message)?,
-            None => self.append_message(uri, session.last_id, user_id, &message, key).await?,
+            None => {
+                let entry = self.append_message(uri, session.last_id, user_id, &message, key).await?;
+                tally::count(Metric::MessagesPosted, 1);
+                entry
+            }
         };
         let users = [(user_id, visit.caller.user.clone())].into();
         self.publish_entries(uri, std::slice::from_ref(&entry), &users).await;

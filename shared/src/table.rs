@@ -24,7 +24,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value, to_item};
 
-use crate::{Error, Result, date::Date, environment::Environment};
+use crate::{
+    Error, Result,
+    date::Date,
+    environment::Environment,
+    tally::{self, Metric},
+};
 
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -239,6 +244,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB fails or the item is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        tally::called_dynamodb();
         let answer = self
             .client
             .get_item()
@@ -269,6 +275,7 @@ impl Table {
             ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(4).with_jitter().build();
         loop {
             let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build()?;
+            tally::called_dynamodb();
             let answer = self.client.batch_get_item().request_items(&self.name, request).send().await?;
             let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
             found.0.extend(items.filter(is_fresh).filter_map(|item| Some((Key::of(&item)?, item))));
@@ -310,6 +317,7 @@ impl Table {
     }
 
     async fn apply_once(&self, write: Write) -> Result<Applied> {
+        tally::called_dynamodb();
         let values = write.values();
         let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
         match write.kind {
@@ -379,6 +387,7 @@ impl Table {
             if !matches!(transacted, Transacted::Refused(_)) || transacted.refused().is_some() {
                 return Ok(transacted);
             }
+            tally::count(Metric::TransactionRetries, 1);
             tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
         }
     }
@@ -389,6 +398,7 @@ impl Table {
     /// When DynamoDB fails for another reason than the writes' conditions.
     pub(crate) async fn transact_once(&self, writes: Vec<Write>) -> Result<Transacted> {
         let items = writes.into_iter().map(|write| self.transaction_item(write)).collect::<Result<Vec<_>>>()?;
+        tally::called_dynamodb();
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(Transacted::Done),
             Err(SdkError::ServiceError(error))
@@ -549,6 +559,7 @@ impl Pages<'_> {
             values.insert(":first".to_owned(), AttributeValue::S(first.clone()));
             values.insert(":last".to_owned(), AttributeValue::S(last.clone()));
         }
+        tally::called_dynamodb();
         let answer = self
             .table
             .client

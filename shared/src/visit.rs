@@ -7,6 +7,7 @@ use crate::{
     message::{IdempotencyKey, Posted},
     session::{Member, Session, Uri},
     table::Found,
+    tally,
     token::{StoredToken, Token, TokenHash},
     user::{Profile, User, UserId},
 };
@@ -104,6 +105,7 @@ impl Confab {
     /// As [`Confab::visit`].
     pub async fn visit_as(&self, identity: Identity, uri: Option<Uri>, key: Option<&IdempotencyKey>) -> Result<Visit> {
         let user_id = identity.user_id;
+        uri.as_ref().inspect(|uri| tally::chat(uri));
         let mut keys = vec![Profile::key(user_id), identity.key()];
         let posted_key = uri.as_ref().zip(key).map(|(uri, key)| Posted::key(uri, user_id, key));
         if let Some(uri) = &uri {
@@ -138,12 +140,15 @@ fn caller(found: &Found, identity: Identity) -> Result<Caller> {
         return Err(Error::BadCredentials("Invalid token."));
     };
     match found.read::<Profile>(&Profile::key(identity.user_id))? {
-        Some(profile) if profile.is_active && profile.epoch == token.epoch => Ok(Caller {
-            user: profile.user,
-            token: identity.token,
-            password_hash: profile.password_hash,
-            epoch: profile.epoch,
-        }),
+        Some(profile) if profile.is_active && profile.epoch == token.epoch => {
+            tally::user(profile.user.id);
+            Ok(Caller {
+                user: profile.user,
+                token: identity.token,
+                password_hash: profile.password_hash,
+                epoch: profile.epoch,
+            })
+        }
         Some(profile) if profile.is_active => Err(Error::BadCredentials("Invalid token.")),
         _ => Err(Error::BadCredentials("User inactive or deleted.")),
     }
