@@ -151,6 +151,10 @@ def transformed(port):
         if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
             # It does not know the type, and sends answers back over the socket without.
             del resources[logical_id]
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            # It does not know alarms on sums of metrics, which AWS has:
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
+            del resources[logical_id]
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             expand_routes(resources, logical_id)
     return here(template, port)
