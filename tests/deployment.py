@@ -67,10 +67,10 @@ def main():
 def build(debug):
     """Builds the one program that all functions are, and says where it is."""
     if debug:
-        subprocess.run(["cargo", "build", "--locked", "--bin", "bootstrap"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--locked", "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)
         return ROOT / "target/debug/bootstrap"
     flag = {"x86_64": "--x86-64", "arm64": "--arm64"}[ARCHITECTURE]
-    subprocess.run(["cargo", "lambda", "build", "--release", "--locked", flag, "--bin", "bootstrap"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "lambda", "build", "--release", "--locked", flag, "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)
     return ROOT / "target/lambda/bootstrap/bootstrap"
 
 

@@ -29,6 +29,7 @@ use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tower::Service;
+use tracing_subscriber::filter::LevelFilter;
 
 /// What an invocation fails with.
 pub type Error = lambda_runtime::Error;
@@ -53,8 +54,8 @@ pub enum Function {
 /// # Errors
 /// When the environment lacks something or the Runtime API fails.
 pub fn run(function: Function) -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
     let environment = Environment::of_process();
+    log(&environment);
     let confab = Confab::new(&environment)?;
     let namespace = environment.get("METRICS_NAMESPACE");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -183,6 +184,14 @@ impl Function {
             }
         }
     }
+}
+
+/// Logs as JSON, the format that the template sets, from the level up that Lambda's own variable names
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
+fn log(environment: &Environment) {
+    let level = environment.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| environment.get("RUST_LOG"));
+    let level = level.and_then(|level| level.to_lowercase().parse().ok()).unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt().json().with_max_level(level).with_current_span(false).with_span_list(false).init();
 }
 
 /// What an event tells about itself, as far as its log line shows it. Batches from queues tell nothing.

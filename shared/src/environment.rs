@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 
@@ -49,10 +50,12 @@ impl Environment {
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(endpoint.map(str::to_owned));
-        if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        let http = aws_smithy_http_client::Builder::new();
+        config.set_http_client(Some(match endpoint {
             // An emulator's: no TLS, and no way through a proxy that the environment may name.
-            config.set_http_client(Some(aws_smithy_http_client::Builder::new().build_http()));
-        }
+            Some(endpoint) if endpoint.starts_with("http://") => http.build_http(),
+            _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        }));
         config.build()
     }
 
