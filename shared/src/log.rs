@@ -239,7 +239,7 @@ impl Hint {
         let uri = Uri::deserialize(object.get("uri")?).ok()?;
         let is_entry = object.get("type").is_some_and(|kind| EntryType::deserialize(kind).is_ok());
         let id = object.get("id").and_then(Value::as_u64).filter(|id| is_entry && (1..=LAST_ID).contains(id));
-        (id.is_some() || !is_entry).then_some(Self { uri, id })
+        Some(Self { uri, id })
     }
 }
 
