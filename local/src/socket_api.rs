@@ -76,6 +76,14 @@ struct Connection {
     active: Arc<Mutex<Activity>>,
 }
 
+/// A connection's other side, for the task that runs its socket.
+struct Ends {
+    outgoing: mpsc::Sender<String>,
+    waiting: mpsc::Receiver<String>,
+    closed: watch::Receiver<bool>,
+    active: Arc<Mutex<Activity>>,
+}
+
 /// What is known of a connection from its start.
 struct About {
     id: String,
@@ -199,6 +207,8 @@ impl Gateway {
         if !status.is_success() {
             return message(status, status.canonical_reason().unwrap_or("Refused"));
         }
+        // From here on it can be written to; what comes before the client has switched protocols waits.
+        let ends = self.register(&about);
         let (gateway, failed) = (self.clone(), (self.clone(), about.clone()));
         upgrade
             .max_frame_size(FRAME_BYTES)
@@ -206,24 +216,31 @@ impl Gateway {
             .on_failed_upgrade(move |_| {
                 // The client went away between the two; the function has let in a connection that never was.
                 let (gateway, about) = failed;
+                gateway.lock().remove(&about.id);
                 let tasks = gateway.tasks.clone();
                 tasks.spawn(async move { gateway.disconnect(&about, NO_CLOSE, "").await });
             })
             .on_upgrade(move |socket| {
                 let tasks = gateway.tasks.clone();
-                let run = tasks.spawn(async move { gateway.run(socket, about).await });
+                let run = tasks.spawn(async move { gateway.run(socket, about, ends).await });
                 async move { drop(run.await) }
             })
     }
 
-    /// Runs a socket from its opening to its end.
-    async fn run(self: Arc<Self>, socket: WebSocket, about: Arc<About>) {
+    /// Makes a connection known to `@connections`.
+    fn register(&self, about: &Arc<About>) -> Ends {
         let (outgoing, waiting) = mpsc::channel(WAITING);
-        let (close, mut closed) = watch::channel(false);
+        let (close, closed) = watch::channel(false);
         let now = Activity { date: Utc::now(), instant: tokio::time::Instant::now() };
         let active = Arc::new(Mutex::new(now));
         let connection = Connection { outgoing: outgoing.clone(), close, about: about.clone(), active: active.clone() };
         self.lock().insert(about.id.clone(), connection);
+        Ends { outgoing, waiting, closed, active }
+    }
+
+    /// Runs a socket from its opening to its end.
+    async fn run(self: Arc<Self>, socket: WebSocket, about: Arc<About>, ends: Ends) {
+        let Ends { outgoing, waiting, mut closed, active } = ends;
         let (sink, mut stream) = socket.split();
         let (end, ending) = oneshot::channel();
         let mut writer = tokio::spawn(write(sink, waiting, ending, active.clone()));
