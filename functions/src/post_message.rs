@@ -1,9 +1,9 @@
 //! `POST /api/chats/{uri}/messages/`: posts a message.
 
-use confab_shared::message::Message;
 use confab_shared::{
     Confab, Result,
     http::{Answer, Request},
+    message::Message,
 };
 
 /// Answers one request.

@@ -79,7 +79,11 @@ pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, 
 pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
     let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
     let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
-    let confab = Arc::new(confab.map_err(|error| format!("The function {name} does not start: {error}"))?);
+    let confab = Arc::new(confab.map_err(|error| {
+        // This is told to whoever runs the laptop cloud, not to a caller, so it says why.
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        format!("The function {name} does not start: {cause}")
+    })?);
     Ok(Arc::new(move |event| {
         let confab = confab.clone();
         Box::pin(async move { function.invoke(&confab, event).await })

@@ -14,7 +14,7 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    description::{Cors, HttpApi, HttpRoute},
+    description::{ACCOUNT, Cors, HttpApi, HttpRoute},
     lambda::Lambda,
 };
 
@@ -118,7 +118,7 @@ impl Gateway {
             "rawQueryString": query,
             "headers": headers,
             "requestContext": {
-                "accountId": crate::services::account(),
+                "accountId": ACCOUNT,
                 "apiId": "local",
                 "domainName": self.domain,
                 "domainPrefix": "local",

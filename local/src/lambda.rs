@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
 
-use crate::description::{Function, REGION};
+use crate::description::{ACCOUNT, Function, REGION};
 
 /// A function that runs in this process, called with an event as Lambda would call it.
 pub type Handler =
@@ -130,6 +130,6 @@ fn context(name: &str, timeout: Duration) -> Context {
     let mut context = Context::default();
     context.request_id = uuid::Uuid::new_v4().to_string();
     context.deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    context.invoked_function_arn = format!("arn:aws:lambda:{REGION}:{}:function:{name}", crate::services::account());
+    context.invoked_function_arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
     context
 }

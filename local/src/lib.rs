@@ -31,7 +31,7 @@ use axum::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::task::TaskTracker;
 
-use description::{Addresses, Description, Stack};
+use description::{ACCOUNT, Addresses, Description, Stack};
 use services::Listeners;
 
 pub use lambda::{Functions, Handler, Starter};
@@ -184,7 +184,7 @@ impl Cloud {
         let sqs = aws_sdk_sqs::Client::new(&services::client(&addresses.sqs));
         for source in description.queue_sources.clone() {
             let name = source.queue_arn.rsplit(':').next().unwrap_or_default();
-            let url = format!("{}/{}/{name}", addresses.sqs, services::account());
+            let url = format!("{}/{ACCOUNT}/{name}", addresses.sqs);
             queue_source::serve(source, url, &sqs, &lambda, &source_stage.stopped, &mut source_stage.tasks);
         }
         let sockets = TaskTracker::new();

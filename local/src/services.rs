@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     StartError,
-    description::{ACCOUNT, Addresses, Description, REGION, Table},
+    description::{Addresses, Description, REGION, Table},
 };
 
 /// How often items past their time are swept away. On AWS it takes up to days; nothing may depend on either.
@@ -251,9 +251,4 @@ pub(crate) fn environment(addresses: &Addresses) -> [(String, String); 7] {
         ("AWS_ENDPOINT_URL_SQS", &addresses.sqs),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
-/// The account, for events and for those who ask.
-pub(crate) const fn account() -> &'static str {
-    ACCOUNT
 }

@@ -1,8 +1,5 @@
 //! From a post to every socket: in the log's order, without holes, whatever happens on the way.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json, value::RawValue};
@@ -106,45 +103,7 @@ async fn a_stale_connection_is_cleaned_away() {
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     let mut socket = user.subscribed(&uri).await;
-    // A connection that ended without API Gateway's telling of it.
-    let (id, date, later) =
-        (unique("stale="), "2020-01-01T00:00:00.000000Z", AttributeValue::N("9999999999".to_owned()));
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let number = AttributeValue::N(user.id.to_string());
-    let items = [
-        vec![
-            ("pk", text(&format!("SUBSCRIBERS#{uri}"))),
-            ("sk", text(&id)),
-            ("connection_id", text(&id)),
-            ("connect_date", text(date)),
-            ("user_id", number.clone()),
-            ("expires_at", later.clone()),
-        ],
-        vec![
-            ("pk", text(&format!("CONNECTION#{id}"))),
-            ("sk", text("CONNECTION")),
-            ("user_id", number.clone()),
-            ("token", text("gone")),
-            ("connect_date", text(date)),
-            ("expires_at", later.clone()),
-            ("uris", AttributeValue::Ss(vec![uri.clone()])),
-        ],
-        vec![
-            ("pk", text(&format!("USER#{}", user.id))),
-            ("sk", text(&format!("CONNECTION#{id}"))),
-            ("connection_id", text(&id)),
-            ("token", text("gone")),
-            ("expires_at", later),
-        ],
-    ];
-    let keys: Vec<HashMap<String, AttributeValue>> = items
-        .iter()
-        .map(|item| item[..2].iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
-        .collect();
-    for item in items {
-        let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        world.dynamodb().put_item().table_name(world.variable("TABLE_NAME")).set_item(Some(item)).send().await.unwrap();
-    }
+    let keys = user.leave_stale_connection(&uri).await;
     user.post(&uri, "hello").await;
     assert_eq!(socket.next().await["message"], "hello", "a stale connection holds up nobody");
     for key in keys {

@@ -153,6 +153,8 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
     };
     assert!(start("Resources: [").await.contains("is not YAML"));
     assert_eq!(start(&function("no-such-function")).await, "There is no function no-such-function.");
+    let why = "The function me does not start: the environment variable TABLE_NAME is not set.";
+    assert_eq!(start(&function("me")).await, why);
     let dangling = format!(
         "{}  S:\n    Type: AWS::SNS::Subscription\n    Properties: {{ TopicArn: !Ref Nothing }}\n",
         function("me")

@@ -190,7 +190,7 @@ async fn everything(world: &World, sns: &Proxy) {
     anna.post(&uri, "found").await;
     world.publish(&uri, &json!({"uri": uri, "type": "message", "id": 100_000}).to_string()).await;
     world.publish(&uri, &unique("poison")).await;
-    stale(world, &ben, &uri).await;
+    ben.leave_stale_connection(&uri).await;
     anna.post(&uri, "the end").await;
     witness.until("the end").await;
     for user in [&ben, &anna] {
@@ -223,20 +223,3 @@ async fn accounts(world: &World, user: &User<'_>) {
 }
 
 const DJANGO: &str = "pbkdf2_sha256$2000$salty$yNB6v+bcC6Ila0qhHhrHfit3kvWswaRV/ghJA2ClOPU=";
-
-/// A subscription whose connection has ended without a word.
-async fn stale(world: &World, user: &User<'_>, uri: &str) {
-    use aws_sdk_dynamodb::types::AttributeValue::{N, S, Ss};
-    let id = unique("stale=");
-    let date = ("connect_date", S("2020-01-01T00:00:00.000000Z".to_owned()));
-    let common = [("user_id", N(user.id.to_string())), ("expires_at", N("9999999999".to_owned())), date];
-    let own = [
-        [("pk", S(format!("SUBSCRIBERS#{uri}"))), ("sk", S(id.clone())), ("connection_id", S(id.clone()))],
-        [("pk", S(format!("CONNECTION#{id}"))), ("sk", S("CONNECTION".to_owned())), ("uris", Ss(vec![uri.to_owned()]))],
-    ];
-    for item in own {
-        let item = item.into_iter().chain(common.clone()).chain([("token", S("gone".to_owned()))]);
-        let item = item.map(|(name, value)| (name.to_owned(), value)).collect();
-        world.dynamodb().put_item().table_name(world.variable("TABLE_NAME")).set_item(Some(item)).send().await.unwrap();
-    }
-}

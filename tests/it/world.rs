@@ -4,9 +4,16 @@
 //! their own (their module says so) run against that deployment; `CONFAB_WEBSOCKET_URL`, `TOPIC_ARN`, `TABLE_NAME`,
 //! `FANOUT_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL` and the AWS variables must then be set too.
 
-use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    env,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::{SdkConfig, region::Region};
 use confab_local::{Cloud, Functions, Options, Ports, Template};
 use futures_util::{SinkExt, StreamExt};
@@ -259,6 +266,38 @@ impl User<'_> {
         let subscribed = socket.next().await;
         assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
         socket
+    }
+}
+
+impl User<'_> {
+    /// Leaves a connection in the table that ended without API Gateway's telling of it, subscribed to a chat, and gives the
+    /// keys of its items.
+    pub async fn leave_stale_connection(&self, uri: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let id = unique("stale=");
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let common = [
+            ("connection_id", text(&id)),
+            ("user_id", AttributeValue::N(self.id.to_string())),
+            ("token", text("gone")),
+            ("connect_date", text("2020-01-01T00:00:00.000000Z")),
+            ("expires_at", AttributeValue::N("9999999999".to_owned())),
+            ("uris", AttributeValue::Ss(vec![uri.to_owned()])),
+        ];
+        let places = [
+            (format!("SUBSCRIBERS#{uri}"), id.clone()),
+            (format!("CONNECTION#{id}"), "CONNECTION".to_owned()),
+            (format!("USER#{}", self.id), format!("CONNECTION#{id}")),
+        ];
+        let owned = |(name, value): (&str, AttributeValue)| (name.to_owned(), value);
+        let mut keys = Vec::new();
+        for (pk, sk) in places {
+            let key: HashMap<_, _> = [("pk", text(&pk)), ("sk", text(&sk))].map(owned).into();
+            let item = key.clone().into_iter().chain(common.clone().map(owned)).collect();
+            let put = self.world.dynamodb().put_item().table_name(self.world.variable("TABLE_NAME"));
+            put.set_item(Some(item)).send().await.unwrap();
+            keys.push(key);
+        }
+        keys
     }
 }
 
