@@ -11,7 +11,7 @@ use crate::{
     date::Date,
     error::Invalid,
     session::{Member, Uri},
-    table::{Applied, Key, Transacted, Write, read},
+    table::{Applied, Key, Refusal, Write, read},
     token::{Token, TokenHash},
     user::{Profile, UserId},
     visit::Identity,
@@ -116,10 +116,8 @@ impl Confab {
             Write::put(Connection::key(connection_id), &connection)?,
             Write::put(Owned::key(*user_id, connection_id), &owned)?,
         ];
-        match self.table().transact(writes).await? {
-            Transacted::Done => {}
-            refused if refused.refused().is_some() => return Err(Error::BadCredentials("Invalid token.")),
-            Transacted::Refused(_) => return Err(Error::Busy(None)),
+        if self.table().transact(writes).await?.is_some() {
+            return Err(Error::BadCredentials("Invalid token."));
         }
         match uri {
             Some(uri) => self.register_subscription(connection_id, &connection, &uri).await,
@@ -155,12 +153,10 @@ impl Confab {
             Member::still(uri, connection.identity.user_id),
             Write::put(Subscriber::key(uri, connection_id), &connection.subscriber(connection_id))?,
         ];
-        let transacted = self.table().transact(writes).await?;
-        match transacted.refused() {
-            None if matches!(transacted, Transacted::Done) => Ok(()),
-            None => Err(Error::Busy(None)),
-            Some((0, None)) => Err(Error::NotAuthenticated),
-            Some((0, Some(_))) => {
+        match self.table().transact(writes).await? {
+            None => Ok(()),
+            Some(Refusal { index: 0, item: None }) => Err(Error::NotAuthenticated),
+            Some(Refusal { index: 0, item: Some(_) }) => {
                 Err(Invalid::field("uri", format!("A connection has at most {SUBSCRIPTIONS} subscriptions.")).into())
             }
             Some(_) => Err(Error::Forbidden("You are not a member of this chat.")),
@@ -176,9 +172,9 @@ impl Confab {
             subscriber.clone(),
         ];
         match self.table().transact(writes).await? {
-            Transacted::Done => Ok(()),
+            None => Ok(()),
             // The connection is forgotten already.
-            Transacted::Refused(_) => self.table().apply(subscriber).await.map(drop),
+            Some(_) => self.table().apply(subscriber).await.map(drop),
         }
     }
 

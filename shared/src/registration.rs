@@ -9,7 +9,7 @@ use crate::{
     error::Invalid,
     fields::{Fields, Text},
     password::{self, Verdict},
-    table::{Applied, Key, Transacted, Write},
+    table::{Applied, Key, Write},
     token::{StoredToken, Token, TokenHash},
     user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, Username, normalized},
     visit::Caller,
@@ -83,9 +83,8 @@ impl Confab {
             Write::put(Profile::key(id), &profile)?.if_absent(),
         ];
         match self.table().transact(writes).await? {
-            Transacted::Done => Ok(user),
-            refused if refused.refused().is_some() => Err(Error::Refused("Unable to create account.")),
-            Transacted::Refused(_) => Err(Error::Busy(None)),
+            None => Ok(user),
+            Some(_) => Err(Error::Refused("Unable to create account.")),
         }
     }
 
@@ -161,7 +160,7 @@ impl Confab {
                 .number(":next", caller.epoch + 1),
             Write::update(own.clone(), "SET epoch = :next").if_present().number(":next", caller.epoch + 1),
         ];
-        if self.table().transact(change).await?.refused().is_some() {
+        if self.table().transact(change).await?.is_some() {
             // Somebody else changed it, or logged this token out, since it was verified.
             return Err(Invalid::field("current_password", "Invalid password.").into());
         }

@@ -12,7 +12,7 @@ use crate::{
     fields::Fields,
     log::{Appended, Entry, EntryId, EntryType, Happening},
     registration::Counter,
-    table::{Key, Transacted, Write},
+    table::{Key, Write},
     user::{USERNAME_CHARACTERS, User, UserId, Username},
     visit::{Caller, Visit},
 };
@@ -168,8 +168,9 @@ impl Confab {
         let mut writes = vec![Write::put(Session::key(&uri), &session)?.if_absent()];
         writes.extend(Member::come_in(&uri, owner_id, Role::Owner, 0, now)?);
         match self.table().transact(writes).await? {
-            Transacted::Done => Ok(uri),
-            Transacted::Refused(_) => Err(Error::Busy(None)),
+            None => Ok(uri),
+            // The uri is taken; another try makes another one.
+            Some(_) => Err(Error::Busy(None)),
         }
     }
 

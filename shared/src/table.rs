@@ -209,15 +209,13 @@ pub enum Reason {
     Conflict,
 }
 
-impl Transacted {
-    /// The index of the first write whose condition did not hold, and the item that it found.
-    pub fn refused(&self) -> Option<(usize, Option<&Item>)> {
-        let Self::Refused(reasons) = self else { return None };
-        reasons.iter().enumerate().find_map(|(index, reason)| match reason {
-            Reason::Condition(item) => Some((index, item.as_ref())),
-            _ => None,
-        })
-    }
+/// The first write of a transaction whose condition did not hold, which is why none of them was done.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Which of the writes.
+    pub index: usize,
+    /// The item that it found.
+    pub item: Option<Item>,
 }
 
 /// The table, through its client.
@@ -376,16 +374,19 @@ impl Table {
         }
     }
 
-    /// Applies several writes, all or none, and waits for other transactions that are at work on the same items.
+    /// Applies several writes, all or none, and waits for other transactions that are at work on the same items. Nothing
+    /// is said of a transaction that was done.
     ///
     /// # Errors
     /// When DynamoDB fails for another reason than the writes' conditions, or the items stay in use.
-    pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<Option<Refusal>> {
         let mut pauses = conflict_pauses();
         loop {
-            let transacted = self.transact_once(writes.clone()).await?;
-            if !matches!(transacted, Transacted::Refused(_)) || transacted.refused().is_some() {
-                return Ok(transacted);
+            let Transacted::Refused(reasons) = self.transact_once(writes.clone()).await? else { return Ok(None) };
+            for (index, reason) in reasons.into_iter().enumerate() {
+                if let Reason::Condition(item) = reason {
+                    return Ok(Some(Refusal { index, item }));
+                }
             }
             tally::count(Metric::TransactionRetries, 1);
             tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
