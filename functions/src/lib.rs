@@ -30,6 +30,7 @@ functions! {
     "create-session" CREATE_SESSION = Http(create_session);
     "get-session" GET_SESSION = Http(get_session);
     "join-session" JOIN_SESSION = Http(join_session);
+    "leave-session" LEAVE_SESSION = Http(leave_session);
     "list-messages" LIST_MESSAGES = Http(list_messages);
     "post-message" POST_MESSAGE = Http(post_message);
     "fallback" FALLBACK = Http(fallback);
@@ -40,6 +41,9 @@ functions! {
     "ws-send" WS_SEND = Act(ws_send);
     "ws-default" WS_DEFAULT = Act(ws_default);
     "fanout" FANOUT = Queue(fanout);
+    "deliver" DELIVER = Queue(deliver);
+    "relay" RELAY = Stream(relay);
+    "revoke" REVOKE = Stream(revoke);
 }
 
 pub use runtime::{Error, Function, Handler, handler, run};

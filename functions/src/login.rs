@@ -12,6 +12,6 @@ use serde_json::json;
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     confab.authenticate_if_given(request.token()?.as_ref()).await?;
-    let token = confab.log_in(&request.fields().await?).await?;
+    let token = confab.log_in(&request.fields().await?, request.source).await?;
     Answer::ok(&json!({ "auth_token": token.reveal() }))
 }

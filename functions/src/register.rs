@@ -12,6 +12,6 @@ use serde_json::json;
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     confab.authenticate_if_given(request.token()?.as_ref()).await?;
-    let user = confab.register(&request.fields().await?).await?;
+    let user = confab.register(&request.fields().await?, request.source).await?;
     Answer::created(&json!({ "email": user.email, "username": user.username, "id": user.id }))
 }

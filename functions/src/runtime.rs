@@ -9,14 +9,17 @@ use std::{
 
 use aws_lambda_events::{
     apigw::ApiGatewayWebsocketProxyRequest,
+    dynamodb::{Event as StreamEvent, EventRecord},
     sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent},
 };
 use bytes::Bytes;
 use confab_shared::{
     Confab, Result,
+    batch::{Batch, Record},
+    change::Change,
     environment::Environment,
-    fanout::{Batch, Record},
     http::{Answer, Request},
+    table::Key,
     tally::Tally,
     websocket::{Opening, Said, error_frame},
 };
@@ -47,6 +50,8 @@ pub enum Function {
     Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<String>>),
     /// A batch from a queue, of which some messages may have to be tried again.
     Queue(for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<String>>),
+    /// Changes from a table's stream, of which the first that failed is tried again with all behind it.
+    Stream(for<'a> fn(&'a Confab, &'a [Change]) -> BoxFuture<'a, Option<String>>),
 }
 
 /// Runs a function until Lambda ends its sandbox.
@@ -127,10 +132,11 @@ impl Function {
 
     async fn answer(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
         let text = event.payload.get();
+        let deadline = deadline(&event.context);
         match self {
             Self::Http(handle) => {
                 let request: LambdaRequest = serde_json::from_str(text)?;
-                let service = service_fn(|request| answer(confab, handle, request));
+                let service = service_fn(|request| answer(confab, handle, request, deadline));
                 let response = Adapter::from(service).call(LambdaEvent::new(request, event.context)).await?;
                 Ok(serde_json::to_value(response)?)
             }
@@ -141,7 +147,7 @@ impl Function {
                     headers: event.headers,
                     uri: event.query_string_parameters.first("uri").map(str::to_owned),
                 };
-                Ok(match handle(confab, &opening).await {
+                Ok(match in_time(deadline, handle(confab, &opening)).await {
                     Ok(None) => json!({ "statusCode": 200 }),
                     Ok(Some(protocol)) => {
                         json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
@@ -155,7 +161,7 @@ impl Function {
             Self::Close(handle) => {
                 let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
                 let connection_id = event.request_context.connection_id.unwrap_or_default();
-                let status = match handle(confab, &connection_id).await {
+                let status = match in_time(deadline, handle(confab, &connection_id)).await {
                     Ok(()) => 200,
                     Err(error) => Answer::from(error).status.as_u16(),
                 };
@@ -167,18 +173,23 @@ impl Function {
                     connection_id: event.request_context.connection_id.unwrap_or_default(),
                     text: event.body.unwrap_or_default(),
                 };
-                let frame = handle(confab, &said).await.unwrap_or_else(|error| error_frame(&error, &said));
+                let answer = in_time(deadline, handle(confab, &said)).await;
+                let frame = answer.unwrap_or_else(|error| error_frame(&error, &said));
                 Ok(json!({ "statusCode": 200, "body": frame }))
             }
             Self::Queue(handle) => {
                 let batch: SqsEvent = serde_json::from_str(text)?;
-                let records = batch.records.into_iter().map(|message| Record {
-                    message_id: message.message_id.unwrap_or_default(),
-                    group: message.attributes.get("MessageGroupId").cloned().unwrap_or_default(),
-                    body: message.body.unwrap_or_default(),
+                let records = batch.records.into_iter().map(|message| {
+                    let attribute = |name| message.attributes.get(name).cloned();
+                    Record {
+                        group: attribute("MessageGroupId").unwrap_or_default(),
+                        tries: attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1),
+                        message_id: message.message_id.unwrap_or_default(),
+                        body: message.body.unwrap_or_default(),
+                    }
                 });
                 let mut response = SqsBatchResponse::default();
-                let batch = Batch { records: records.collect(), deadline: deadline(&event.context) };
+                let batch = Batch { records: records.collect(), deadline };
                 for message_id in handle(confab, batch).await {
                     let mut failure = BatchItemFailure::default();
                     failure.item_identifier = message_id;
@@ -186,8 +197,28 @@ impl Function {
                 }
                 Ok(serde_json::to_value(response)?)
             }
+            Self::Stream(handle) => {
+                let event: StreamEvent = serde_json::from_str(text)?;
+                let changes = event.records.into_iter().map(change).collect::<Result<Vec<_>>>()?;
+                let failed = match tokio::time::timeout_at(deadline.into(), handle(confab, &changes)).await {
+                    Ok(failed) => failed,
+                    Err(_) => changes.first().map(|change| change.sequence_number.clone()),
+                };
+                let failures: Vec<Value> =
+                    failed.into_iter().map(|number| json!({ "itemIdentifier": number })).collect();
+                Ok(json!({ "batchItemFailures": failures }))
+            }
         }
     }
+}
+
+/// A record of a table's stream.
+fn change(record: EventRecord) -> Result<Change> {
+    Ok(Change {
+        sequence_number: record.change.sequence_number.unwrap_or_default(),
+        key: serde_dynamo::from_item::<_, Key>(record.change.keys)?,
+        item: (record.event_name != "REMOVE").then_some(record.change.new_image),
+    })
 }
 
 /// Logs as JSON, the format that the template sets, from the level up that Lambda's own variable names
@@ -227,13 +258,20 @@ fn deadline(context: &Context) -> Instant {
     Instant::now() + left.saturating_sub(TO_ANSWER)
 }
 
+/// Whatever a request waits for, its caller is answered before Lambda cuts the function off and API Gateway gives up.
+async fn in_time<T>(deadline: Instant, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || confab_shared::Error::Busy(Some("the time is up".into()));
+    tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| Err(late()))
+}
+
 async fn answer(
     confab: &Confab,
     handle: for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>,
     event: lambda_http::Request,
+    deadline: Instant,
 ) -> Result<http::Response<Body>, Error> {
     let request_id = request_id(&event);
-    let answer = handle(confab, &request(event)).await.unwrap_or_else(Answer::from);
+    let answer = in_time(deadline, handle(confab, &request(event))).await.unwrap_or_else(Answer::from);
     let answer = match HeaderValue::from_str(&request_id) {
         Ok(id) => answer.with(HeaderName::from_static("x-request-id"), id),
         Err(_) => answer,
@@ -253,6 +291,10 @@ fn request_id(event: &lambda_http::Request) -> String {
 }
 
 fn request(event: lambda_http::Request) -> Request {
+    let source = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        _ => None,
+    };
     let parameters = event.path_parameters().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (parts, body) = event.into_parts();
     Request {
@@ -260,6 +302,7 @@ fn request(event: lambda_http::Request) -> Request {
         url: parts.uri,
         parameters,
         headers: parts.headers,
+        source,
         body: match body {
             Body::Text(text) => text.into(),
             Body::Binary(bytes) => bytes.into(),

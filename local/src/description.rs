@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::template::{Names, Resolved, TemplateError};
+use crate::{
+    filter::Filter,
+    template::{Names, Resolved, TemplateError},
+};
 
 /// The account, region and partition that everything here belongs to.
 pub(crate) const ACCOUNT: &str = "000000000000";
@@ -178,6 +181,25 @@ pub(crate) struct QueueSource {
     pub(crate) concurrency: usize,
 }
 
+/// A table whose stream feeds a function.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamSource {
+    pub(crate) table: String,
+    pub(crate) function: String,
+    pub(crate) starting_position: String,
+    pub(crate) batch_size: usize,
+    /// How long a batch may wait for more.
+    pub(crate) window: Duration,
+    pub(crate) filter: Filter,
+    /// How often a batch is tried again, and how old its records may get; `None` for no limit.
+    pub(crate) retries: Option<u64>,
+    pub(crate) record_age: Option<Duration>,
+    pub(crate) bisects: bool,
+    pub(crate) reports_failures: bool,
+    /// The queue that is told of what was given up.
+    pub(crate) failures: Option<String>,
+}
+
 /// A topic, queue or subscription, with the attributes by which its service creates it.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -208,6 +230,7 @@ pub(crate) struct Description {
     pub(crate) http: HttpApi,
     pub(crate) sockets: Option<SocketApi>,
     pub(crate) queue_sources: Vec<QueueSource>,
+    pub(crate) stream_sources: Vec<StreamSource>,
     pub(crate) tables: Vec<Table>,
     pub(crate) topics: Vec<Named>,
     pub(crate) queues: Vec<Named>,
@@ -260,6 +283,55 @@ struct QueueEvent {
 
 fn default_batch_size() -> i32 {
     10
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamEvent {
+    stream: String,
+    starting_position: String,
+    #[serde(default = "default_stream_batch_size")]
+    batch_size: usize,
+    #[serde(default)]
+    maximum_batching_window_in_seconds: u64,
+    #[serde(default)]
+    filter_criteria: FilterCriteria,
+    maximum_retry_attempts: Option<i64>,
+    maximum_record_age_in_seconds: Option<i64>,
+    #[serde(default)]
+    bisect_batch_on_function_error: bool,
+    #[serde(default)]
+    function_response_types: Vec<String>,
+    #[serde(default)]
+    destination_config: DestinationConfig,
+}
+
+fn default_stream_batch_size() -> usize {
+    100
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct FilterCriteria {
+    filters: Vec<FilterProperties>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FilterProperties {
+    pattern: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct DestinationConfig {
+    on_failure: Option<OnFailure>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OnFailure {
+    destination: String,
 }
 
 #[derive(Deserialize)]
@@ -418,11 +490,26 @@ impl Description {
                     queue_arn: event.queue,
                     function: function.to_owned(),
                     batch_size: event.batch_size,
-                    reports_failures: event
-                        .function_response_types
-                        .iter()
-                        .any(|kind| kind == "ReportBatchItemFailures"),
+                    reports_failures: reports_failures(&event.function_response_types),
                     concurrency: event.scaling_config.maximum_concurrency,
+                });
+            }
+            "DynamoDB" => {
+                let event: StreamEvent = read(&event.properties)?;
+                let at_least_zero = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+                self.stream_sources.push(StreamSource {
+                    table: event.stream.split('/').nth(1).unwrap_or_default().to_owned(),
+                    function: function.to_owned(),
+                    starting_position: event.starting_position,
+                    batch_size: event.batch_size,
+                    window: Duration::from_secs(event.maximum_batching_window_in_seconds),
+                    filter: Filter::read(event.filter_criteria.filters.iter().map(|filter| filter.pattern.as_str()))?,
+                    // -1, the default of both, is for ever.
+                    retries: at_least_zero(event.maximum_retry_attempts),
+                    record_age: at_least_zero(event.maximum_record_age_in_seconds).map(Duration::from_secs),
+                    bisects: event.bisect_batch_on_function_error,
+                    reports_failures: reports_failures(&event.function_response_types),
+                    failures: event.destination_config.on_failure.map(|on| on.destination),
                 });
             }
             kind => return Err(format!("events of type {kind} do not run here")),
@@ -455,12 +542,27 @@ impl Description {
         if let Some(source) = self.queue_sources.iter().find(|source| !queues.contains(&source.queue_arn)) {
             return Err(TemplateError::wrong(format!("there is no queue {}", source.queue_arn)));
         }
+        let destinations = self.stream_sources.iter().filter_map(|source| source.failures.as_ref());
+        if let Some(arn) = destinations.into_iter().find(|arn| !queues.contains(arn)) {
+            return Err(TemplateError::wrong(format!("there is no queue {arn}")));
+        }
+        let has_stream = |source: &StreamSource| {
+            let table = self.tables.iter().find(|table| table.name == source.table);
+            table.is_some_and(|table| table.creation.get("StreamSpecification").is_some())
+        };
+        if let Some(source) = self.stream_sources.iter().find(|source| !has_stream(source)) {
+            return Err(TemplateError::wrong(format!("there is no table {} with a stream", source.table)));
+        }
         Ok(())
     }
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     T::deserialize(value).map_err(|error| error.to_string())
+}
+
+fn reports_failures(response_types: &[String]) -> bool {
+    response_types.iter().any(|kind| kind == "ReportBatchItemFailures")
 }
 
 /// The named properties as the attributes that SNS and SQS take: texts all.

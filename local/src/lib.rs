@@ -6,11 +6,13 @@
 #![deny(clippy::unwrap_used)]
 
 mod description;
+mod filter;
 mod http_api;
 mod lambda;
 mod queue_source;
 mod services;
 mod socket_api;
+mod stream_source;
 mod template;
 
 use std::{
@@ -182,9 +184,15 @@ impl Cloud {
         let lambda = lambda::Lambda::start(&description.functions, &options.functions, &environment);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         let sqs = aws_sdk_sqs::Client::new(&services::client(&addresses.sqs));
+        let queue_url =
+            |arn: &str| format!("{}/{ACCOUNT}/{}", addresses.sqs, arn.rsplit(':').next().unwrap_or_default());
+        for source in description.stream_sources.clone() {
+            let failures = source.failures.as_deref().map(|arn| (sqs.clone(), queue_url(arn)));
+            let (stopped, tasks) = (&source_stage.stopped, &mut source_stage.tasks);
+            stream_source::serve(source, &database, failures, &lambda, stopped, tasks);
+        }
         for source in description.queue_sources.clone() {
-            let name = source.queue_arn.rsplit(':').next().unwrap_or_default();
-            let url = format!("{}/{ACCOUNT}/{name}", addresses.sqs);
+            let url = queue_url(&source.queue_arn);
             queue_source::serve(source, url, &sqs, &lambda, &source_stage.stopped, &mut source_stage.tasks);
         }
         let sockets = TaskTracker::new();

@@ -174,6 +174,10 @@ pub(crate) async fn create(
     database: &Database,
     addresses: &Addresses,
 ) -> Result<(), StartError> {
+    if !description.stream_sources.is_empty() {
+        let prepared = crate::stream_source::prepare(database);
+        prepared.map_err(|problem| StartError::Resource("The table of checkpoints".to_owned(), problem))?;
+    }
     for table in &description.tables {
         create_table(database, table).map_err(|problem| StartError::Resource(table.name.clone(), problem))?;
     }

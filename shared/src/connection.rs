@@ -3,8 +3,11 @@
 //! A connection is known by its id, by its user (so that logging out finds it) and, once subscribed, by the room (so that the
 //! fan-out finds it). All three expire by themselves, for API Gateway does not promise to tell of every disconnect.
 
+use std::fmt;
+
 use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
@@ -55,9 +58,32 @@ pub(crate) struct Owned {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Subscriber {
     pub(crate) connection_id: String,
-    pub(crate) connect_date: Date,
+    connect_date: Date,
     user_id: UserId,
     expires_at: i64,
+}
+
+/// One of the sixteen parts that a room's subscribers are split into, by a hash of the connection's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Shard(u8);
+
+impl Shard {
+    const NUMBER: u8 = 16;
+
+    pub(crate) fn of(connection_id: &str) -> Self {
+        Self(Sha256::digest(connection_id.as_bytes())[0] % Self::NUMBER)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::NUMBER).map(Self)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
 }
 
 impl Connection {
@@ -84,7 +110,16 @@ impl Owned {
 
 impl Subscriber {
     fn key(uri: &Uri, connection_id: &str) -> Key {
-        Key::new(format!("SUBSCRIBERS#{uri}"), connection_id)
+        Key::new(Self::partition(uri), format!("{}#{connection_id}", Shard::of(connection_id)))
+    }
+
+    fn partition(uri: &Uri) -> String {
+        format!("SUBSCRIBERS#{uri}")
+    }
+
+    /// How long ago it connected.
+    pub(crate) fn age_seconds(&self) -> i64 {
+        Date::now().epoch_seconds() - self.connect_date.epoch_seconds()
     }
 }
 
@@ -195,6 +230,26 @@ impl Confab {
         deleted.fold(Ok(()), |result: Result<()>, deleted| future::ready(result.and(deleted.map(drop)))).await
     }
 
+    /// The connections of a user.
+    pub(crate) async fn connections_of(&self, user_id: UserId) -> Result<Vec<Owned>> {
+        self.table().pages_under(format!("USER#{user_id}"), "CONNECTION#").all().await
+    }
+
+    /// Those connections of a user that are subscribed to a chat.
+    pub(crate) async fn subscribed_connections(&self, user_id: UserId, uri: &Uri) -> Result<Vec<String>> {
+        let ids: Vec<String> =
+            self.connections_of(user_id).await?.into_iter().map(|owned| owned.connection_id).collect();
+        let found = self.table().get_many(ids.iter().map(|id| Connection::key(id))).await?;
+        let mut subscribed = Vec::new();
+        for id in ids {
+            let subscriptions: Option<Subscriptions> = found.read(&Connection::key(&id))?;
+            if subscriptions.is_some_and(|subscriptions| subscriptions.uris.contains(uri)) {
+                subscribed.push(id);
+            }
+        }
+        Ok(subscribed)
+    }
+
     /// Forgets a connection that is gone, found as a subscriber of `uri`.
     pub(crate) async fn drop_subscriber(&self, uri: &Uri, connection_id: &str) -> Result<()> {
         // By itself too, in case an earlier clean-up was cut off after the connection and before this.
@@ -202,7 +257,28 @@ impl Confab {
         self.drop_connection(connection_id).await
     }
 
-    pub(crate) async fn subscribers(&self, uri: &Uri) -> Result<Vec<Subscriber>> {
-        self.table().pages(format!("SUBSCRIBERS#{uri}")).all().await
+    /// A room's subscribers, unless they are too many to be served directly.
+    pub(crate) async fn few_subscribers(&self, uri: &Uri) -> Result<Option<Vec<Subscriber>>> {
+        let most = self.limits().large_room;
+        let mut pages = self.table().pages(Subscriber::partition(uri)).limit(most + 1);
+        let mut subscribers = Vec::new();
+        while subscribers.len() <= most
+            && let Some(page) = pages.next().await?
+        {
+            for item in &page {
+                subscribers.push(read(item)?);
+            }
+        }
+        Ok((subscribers.len() <= most).then_some(subscribers))
+    }
+
+    /// A shard of a room's subscribers.
+    pub(crate) async fn shard_of_subscribers(&self, uri: &Uri, shard: Shard) -> Result<Vec<Subscriber>> {
+        self.table().pages_under(Subscriber::partition(uri), &format!("{shard}#")).all().await
+    }
+
+    /// A connection as a room's subscriber, if it is one.
+    pub(crate) async fn subscriber(&self, uri: &Uri, connection_id: &str) -> Result<Option<Subscriber>> {
+        self.table().get(&Subscriber::key(uri, connection_id)).await
     }
 }

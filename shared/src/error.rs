@@ -41,9 +41,18 @@ pub enum Error {
     /// The request as a whole cannot be done: 400, a bare list of reasons.
     #[error("{0}")]
     Refused(&'static str),
+    /// The body or frame is larger than what is read: 413.
+    #[error("The request has more than {0} bytes.")]
+    TooLarge(usize),
     /// An idempotency key came back with another request: 422.
     #[error("This Idempotency-Key was used for a different request.")]
     KeyReused,
+    /// The caller has asked too often: 429, with the seconds to wait.
+    #[error("Request was throttled. Expected available in {seconds} second{}.", if *seconds == 1 { "" } else { "s" })]
+    Throttled {
+        /// How many.
+        seconds: u64,
+    },
     /// Too much is going on, or AWS did not answer in time; the same request will do later: 503.
     #[error("Try again in a moment.")]
     Busy(#[source] Option<Cause>),
@@ -115,6 +124,20 @@ impl Error {
         Self::Internal(cause.into())
     }
 
+    /// The caller has to wait so many seconds, one at least.
+    pub(crate) fn throttled(seconds: i64) -> Self {
+        Self::Throttled { seconds: u64::try_from(seconds).unwrap_or(0).max(1) }
+    }
+
+    /// In how many seconds it is worth trying again, where that is all that helps.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Throttled { seconds } => Some(*seconds),
+            Self::Busy(_) => Some(1),
+            _ => None,
+        }
+    }
+
     /// The HTTP status, which WebSocket error frames carry too.
     pub fn status(&self) -> u16 {
         match self {
@@ -123,8 +146,10 @@ impl Error {
             Self::Forbidden(_) => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::TooLarge(_) => 413,
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
+            Self::Throttled { .. } => 429,
             Self::Internal(_) => 500,
             Self::Busy(_) => 503,
         }

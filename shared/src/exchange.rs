@@ -1,12 +1,15 @@
-//! The exchange: the SNS FIFO topic on which everything that happens is told, and the dead-letter queue for what nobody
-//! understands.
+//! The exchange: the SNS FIFO topic on which everything that happens is told; the queue by which large rooms are delivered to; and
+//! the dead-letter queue for what nobody understands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sns::types::PublishBatchRequestEntry;
+use futures_util::future;
 
 use crate::{
     Confab, Error, Result,
+    change::Change,
+    delivery::Parcel,
     environment::Environment,
     log::Entry,
     session::Uri,
@@ -66,21 +69,76 @@ impl Exchange {
 }
 
 impl Confab {
-    /// Publishes entries that are in the log. What fails here is not lost: it is stored, and the room's next notification
-    /// makes the fan-out deliver it from the log. So the caller, whose request is done, is not troubled with it.
+    /// Publishes entries that are in the log. What fails here is not lost: the table's stream has it, and [`Confab::relay`]
+    /// publishes it. So the caller, whose request is done, is not troubled with it.
     pub(crate) async fn publish_entries(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) {
-        let published = async {
-            let mut notices = Vec::new();
-            for entry in entries {
-                let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
-                let notice = serde_json::to_string(&entry.notice(uri, user)).map_err(Error::internal)?;
-                notices.push((entry.id, notice));
-            }
-            if notices.is_empty() { Ok(()) } else { self.exchange()?.publish(uri, notices).await }
-        };
-        if let Err(error) = published.await {
+        if let Err(error) = self.try_to_publish(uri, entries, users).await {
             error.log();
         }
+    }
+
+    async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) -> Result<()> {
+        let mut notices = Vec::new();
+        for entry in entries {
+            let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
+            let notice = serde_json::to_string(&entry.notice(uri, user)).map_err(Error::internal)?;
+            notices.push((entry.id, notice));
+        }
+        if notices.is_empty() { Ok(()) } else { self.exchange()?.publish(uri, notices).await }
+    }
+
+    /// Publishes the log entries among some changes of the table, whether or not whoever wrote them did: the exchange swallows
+    /// what it has had in the last five minutes, and the fan-out what it has delivered. Gives the sequence number of the first
+    /// change that has to be tried again.
+    pub async fn relay(&self, changes: &[Change]) -> Option<String> {
+        let mut rooms: BTreeMap<Uri, (usize, Vec<Entry>)> = BTreeMap::new();
+        for (place, change) in changes.iter().enumerate() {
+            match change.entry() {
+                Some((uri, entry)) => rooms.entry(uri).or_insert_with(|| (place, Vec::new())).1.push(entry),
+                // Trying again would not make an entry of it, and hold up all that come behind.
+                None => tracing::error!(sequence_number = change.sequence_number, "a change that is no log entry"),
+            }
+        }
+        let authors: Vec<UserId> =
+            rooms.values().flat_map(|(_, entries)| entries.iter().map(|entry| entry.user_id)).collect();
+        let users = match self.users(authors).await {
+            Ok(users) => users,
+            Err(error) => {
+                error.log();
+                return changes.first().map(|change| change.sequence_number.clone());
+            }
+        };
+        let published = rooms.iter().map(|(uri, (_, entries))| self.try_to_publish(uri, entries, &users));
+        let published = future::join_all(published).await.into_iter().zip(rooms.values());
+        let failed = published
+            .filter_map(|(published, (place, _))| published.inspect_err(Error::log).err().map(|_| *place))
+            .min();
+        failed.map(|place| changes[place].sequence_number.clone())
+    }
+}
+
+/// The queue by which large rooms are delivered to.
+#[derive(Clone, Debug)]
+pub(crate) struct Deliveries {
+    client: aws_sdk_sqs::Client,
+    queue_url: String,
+}
+
+impl Deliveries {
+    pub(crate) fn new(environment: &Environment) -> Option<Self> {
+        let queue_url = environment.get("DELIVERY_QUEUE_URL")?.to_owned();
+        Some(Self { client: aws_sdk_sqs::Client::new(&environment.client("SQS")), queue_url })
+    }
+
+    /// Sends parcels, with their deduplication ids, in order. One after the other: of a batch the first could fail and the second
+    /// not, and frames are so large that few fit one.
+    pub(crate) async fn send(&self, group: &str, parcels: Vec<(String, Parcel)>) -> Result<()> {
+        for (id, parcel) in parcels {
+            let body = serde_json::to_string(&parcel).map_err(Error::internal)?;
+            let message = self.client.send_message().queue_url(&self.queue_url).message_group_id(group);
+            message.message_deduplication_id(id).message_body(body).send().await?;
+        }
+        Ok(())
     }
 }
 

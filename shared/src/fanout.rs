@@ -8,23 +8,16 @@
 //! log second, so an entry that its reading missed was written after its registration, and whoever knows the entry finds
 //! the subscription.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
-
-use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::{StreamExt, TryFutureExt, future, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
-    connection::Subscriber,
+    batch::{Batch, Record, Step},
     date::Date,
+    delivery::Frames,
     log::{EntryId, Hint},
     session::Uri,
-    sockets::Sent,
     table::{Key, Write},
     tally::{self, Metric},
 };
@@ -33,35 +26,8 @@ use crate::{
 pub const FRAME_BYTES: usize = 32 * 1024;
 /// A single message on a socket has at most so many bytes.
 pub const MESSAGE_BYTES: usize = 128 * 1024;
-/// So many sockets of a room are written to at a time.
-const POSTS_AT_A_TIME: usize = 64;
 /// So many entries are read from the log and delivered before the cursor moves.
 const ENTRIES_AT_A_TIME: usize = 500;
-/// A run that failed for a passing reason is tried again after about so long.
-const RETRY: Duration = Duration::from_millis(100);
-/// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
-/// has returned.
-const OPENING_SECONDS: i64 = 10;
-
-/// A message from the queue.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// SQS's id of the message.
-    pub message_id: String,
-    /// Its message group, within which order counts.
-    pub group: String,
-    /// Its body: what was published, raw or in SNS's envelope.
-    pub body: String,
-}
-
-/// Some messages, and the time until when to deliver them.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The messages, in the queue's order.
-    pub records: Vec<Record>,
-    /// What is not done by then counts as failed.
-    pub deadline: Instant,
-}
 
 /// What a record says.
 struct Told {
@@ -95,9 +61,26 @@ impl Told {
 }
 
 /// How far a room's log has been handed to its sockets.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Cursor {
+    #[serde(default)]
     last_id: EntryId,
+    /// Whether the room has ever had more subscribers than are served directly.
+    #[serde(default)]
+    is_large: bool,
+}
+
+/// A room that is being delivered to.
+struct Room<'a> {
+    uri: &'a Uri,
+    /// Where its cursor will be once `lines` have been sent.
+    cursor: Cursor,
+    /// What is to be sent.
+    lines: Vec<String>,
+    /// When the oldest log entry among them was written, as far as that is known.
+    written: Option<Date>,
+    /// The queue's message that set it off.
+    origin: &'a str,
 }
 
 impl Cursor {
@@ -109,51 +92,16 @@ impl Cursor {
 impl Confab {
     /// Delivers a batch of records and names the ones, by message id, that must be tried again: in each group the first
     /// that failed and all behind it.
-    pub async fn fan_out(&self, Batch { records, deadline }: Batch) -> Vec<String> {
-        let mut groups: Vec<Vec<Record>> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for record in records {
-            let place = *places.entry(record.group.clone()).or_insert_with(|| {
-                groups.push(Vec::new());
-                groups.len() - 1
-            });
-            groups[place].push(record);
-        }
-        future::join_all(groups.iter().map(|group| self.fan_out_group(group, deadline))).await.concat()
-    }
-
-    async fn fan_out_group(&self, mut records: &[Record], deadline: Instant) -> Vec<String> {
-        let mut pauses = ExponentialBuilder::new().with_max_times(3).with_min_delay(RETRY).with_jitter().build();
-        while !records.is_empty() {
-            let run = tokio::time::timeout_at(deadline.into(), self.fan_out_front(records)).await;
-            match run.unwrap_or_else(|_| Err(Error::Busy(Some("the time is up".into())))) {
-                Ok(done) => records = &records[done..],
-                Err(error) => match pauses.next() {
-                    // The queue would bring it back only after its visibility time-out, and hold up the room until then.
-                    Some(pause) if matches!(error, Error::Busy(_)) && Instant::now() + pause < deadline => {
-                        tokio::time::sleep(pause).await;
-                    }
-                    _ => {
-                        error.log();
-                        break;
-                    }
-                },
-            }
-        }
-        records.iter().map(|record| record.message_id.clone()).collect()
+    pub async fn fan_out(&self, batch: Batch) -> Vec<String> {
+        self.work(Step::FanOut, batch).await
     }
 
     /// Handles the records at the front that belong together, and says how many they were.
-    async fn fan_out_front(&self, records: &[Record]) -> Result<usize> {
+    pub(crate) async fn fan_out_front(&self, records: &[Record]) -> Result<usize> {
         match Told::read(&records[0].body) {
             None => self.bury(&records[0]).await.map(|()| 1),
             Some(told) => self.fan_out_run(told, records).await,
         }
-    }
-
-    async fn bury(&self, record: &Record) -> Result<()> {
-        tracing::warn!(message_id = record.message_id, "a message that cannot be understood goes to the dead letters");
-        self.dead_letters()?.bury(&record.message_id, &record.group, &record.body).await
     }
 
     /// Delivers the records at the front that are about the same room, and says how many they were.
@@ -163,55 +111,58 @@ impl Confab {
         run.extend(
             records[1..].iter().map_while(|record| Told::read(&record.body).filter(|told| told.hint.uri == uri)),
         );
-        self.deliver(&uri, &run).await.map(|()| run.len())
+        self.fan_out_to_room(&uri, &run, &records[0].message_id).await.map(|()| run.len())
     }
 
-    async fn deliver(&self, uri: &Uri, run: &[Told]) -> Result<()> {
-        let about_log = run.iter().any(|told| told.hint.id.is_some());
-        let start = if about_log { self.cursor(uri).await? } else { 0 };
-        let (mut cursor, mut lines) = (start, Vec::new());
-        for Told { hint, line, .. } in run {
+    async fn fan_out_to_room(&self, uri: &Uri, run: &[Told], origin: &str) -> Result<()> {
+        let mut room = Room { uri, cursor: self.cursor(uri).await?, lines: Vec::new(), written: None, origin };
+        let start = room.cursor.last_id;
+        for Told { hint, line, create_date } in run {
             match hint.id {
-                None => lines.push(line.clone()),
-                Some(id) if id <= cursor => {}
-                Some(id) if id == cursor + 1 => {
-                    lines.push(line.clone());
-                    cursor = id;
+                None => room.lines.push(line.clone()),
+                Some(id) if id <= room.cursor.last_id => {}
+                Some(id) if id == room.cursor.last_id + 1 => {
+                    room.lines.push(line.clone());
+                    room.cursor.last_id = id;
+                    room.written = room.written.or(*create_date);
                 }
-                Some(id) => loop {
-                    let (entries, last) = self.lines_after(uri, cursor).await?;
-                    if entries.is_empty() {
-                        // Either the entry is in the log, behind one that does not show yet, or there is no such entry.
-                        if cursor < id && id <= self.last_id(uri).await? {
-                            return Err(Error::Busy(Some("the log has a hole".into())));
-                        }
-                        break;
-                    }
-                    lines.extend(entries);
-                    cursor = last;
-                    if lines.len() >= ENTRIES_AT_A_TIME {
-                        self.send(uri, &std::mem::take(&mut lines)).await?;
-                        self.move_cursor(uri, cursor).await?;
-                    }
-                },
+                Some(id) => self.catch_up(&mut room, id, *create_date).await?,
             }
         }
-        self.send(uri, &lines).await?;
-        for date in run.iter().filter(|told| told.hint.id > Some(start)).filter_map(|told| told.create_date) {
-            tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - date.epoch_milliseconds());
+        self.send(&mut room).await?;
+        if room.cursor.last_id > start { self.move_cursor(&room).await } else { Ok(()) }
+    }
+
+    /// Reads on in the log from the cursor to its end, which should be `id` or behind it.
+    async fn catch_up(&self, room: &mut Room<'_>, id: EntryId, create_date: Option<Date>) -> Result<()> {
+        loop {
+            let (entries, last) = self.lines_after(room.uri, room.cursor.last_id).await?;
+            if entries.is_empty() {
+                // Either the entry is in the log, behind one that does not show yet, or there is no such entry.
+                if room.cursor.last_id < id && id <= self.last_id(room.uri).await? {
+                    return Err(Error::Busy(Some("the log has a hole".into())));
+                }
+                return Ok(());
+            }
+            room.lines.extend(entries);
+            room.cursor.last_id = last;
+            room.written = room.written.or(create_date);
+            if room.lines.len() >= ENTRIES_AT_A_TIME {
+                self.send(room).await?;
+                self.move_cursor(room).await?;
+            }
         }
-        if cursor > start { self.move_cursor(uri, cursor).await } else { Ok(()) }
     }
 
-    async fn cursor(&self, uri: &Uri) -> Result<EntryId> {
-        Ok(self.table().get::<Cursor>(&Cursor::key(uri)).await?.map_or(0, |cursor| cursor.last_id))
+    async fn cursor(&self, uri: &Uri) -> Result<Cursor> {
+        Ok(self.table().get(&Cursor::key(uri)).await?.unwrap_or_default())
     }
 
-    async fn move_cursor(&self, uri: &Uri, last_id: EntryId) -> Result<()> {
+    async fn move_cursor(&self, room: &Room<'_>) -> Result<()> {
         // Never backward: a fan-out that was taken for dead may still be at work.
-        let write = Write::update(Cursor::key(uri), "SET last_id = :id")
-            .when("attribute_not_exists(pk) OR last_id < :id")
-            .number(":id", last_id);
+        let write = Write::update(Cursor::key(room.uri), "SET last_id = :id")
+            .when("attribute_not_exists(last_id) OR last_id < :id")
+            .number(":id", room.cursor.last_id);
         self.table().apply(write).await.map(drop)
     }
 
@@ -227,48 +178,41 @@ impl Confab {
         Ok((lines.collect::<Result<_>>()?, last))
     }
 
-    /// Sends lines to everybody in a room, each socket by itself; what one socket does holds up no other.
-    async fn send(&self, uri: &Uri, lines: &[String]) -> Result<()> {
+    /// Sends the lines to everybody in the room: directly, or if they are many by way of the `delivery` queue.
+    async fn send(&self, room: &mut Room<'_>) -> Result<()> {
+        let lines = std::mem::take(&mut room.lines);
         if lines.is_empty() {
             return Ok(());
         }
-        let frames = frames(lines);
+        let frames = frames(&lines);
         for frame in &frames {
             tally::count(Metric::EntriesPerFrame, frame.lines().count() as i64);
         }
-        let subscribers = self.subscribers(uri).await?;
-        stream::iter(&subscribers)
-            .for_each_concurrent(POSTS_AT_A_TIME, |subscriber| {
-                // What does not reach a socket is left to that client's own recovery.
-                self.send_to(uri, subscriber, &frames).unwrap_or_else(|error| error.log())
-            })
-            .await;
-        Ok(())
-    }
-
-    async fn send_to(&self, uri: &Uri, subscriber: &Subscriber, frames: &[String]) -> Result<()> {
-        for frame in frames {
-            let mut tries = 0;
-            while self.sockets()?.post(&subscriber.connection_id, frame).await? == Sent::Gone {
-                let age = Date::now().epoch_seconds() - subscriber.connect_date.epoch_seconds();
-                if age > OPENING_SECONDS {
-                    tally::count(Metric::StaleConnections, 1);
-                    return self.drop_subscriber(uri, &subscriber.connection_id).await;
+        let written = room.written.take();
+        let frames = Frames { uri: room.uri, frames: &frames, written, origin: room.origin };
+        let few = if room.cursor.is_large { None } else { self.few_subscribers(room.uri).await? };
+        match few {
+            Some(subscribers) => {
+                self.send_to_all(&subscribers, frames).await?;
+                if let Some(date) = written {
+                    tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - date.epoch_milliseconds());
                 }
-                tries += 1;
-                if tries > 4 {
-                    return Ok(());
-                }
-                tokio::time::sleep(Duration::from_millis(50 << tries)).await;
             }
-            tally::count(Metric::FramesSent, 1);
+            None => {
+                if !room.cursor.is_large {
+                    let mark = Write::update(Cursor::key(room.uri), "SET is_large = :yes");
+                    self.table().apply(mark.serialized(":yes", &true)?).await?;
+                    room.cursor.is_large = true;
+                }
+                self.hand_to_shards(frames).await?;
+            }
         }
         Ok(())
     }
 }
 
 /// Joins lines into as few frames as hold them.
-fn frames(lines: &[String]) -> Vec<String> {
+pub(crate) fn frames(lines: &[String]) -> Vec<String> {
     let mut frames: Vec<String> = Vec::new();
     for line in lines {
         match frames.last_mut() {

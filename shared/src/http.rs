@@ -1,6 +1,6 @@
 //! Requests and answers over HTTP, as the endpoints see them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use bytes::Bytes;
 use http::{
@@ -10,6 +10,9 @@ use http::{
 use serde::Serialize;
 
 use crate::{Error, Result, fields::Fields, message::IdempotencyKey, page::Page, session::Uri, token::Token};
+
+/// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
+pub const BODY_BYTES: usize = 64 * 1024;
 
 /// A request, free of any gateway's format.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Where it came from, as the gateway saw it.
+    pub source: Option<IpAddr>,
 }
 
 impl Request {
@@ -37,14 +42,22 @@ impl Request {
 
     /// The chat session in the path, or nothing where that cannot be one.
     pub fn uri(&self) -> Option<Uri> {
-        self.parameters.get("uri")?.parse().ok()
+        self.parameter("uri").parse().ok()
+    }
+
+    /// A variable of the route; empty where it has none of that name.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
     }
 
     /// The fields of the body.
     ///
     /// # Errors
-    /// As [`Fields::read`].
+    /// [`Error::TooLarge`]; else as [`Fields::read`].
     pub async fn fields(&self) -> Result<Fields> {
+        if self.body.len() > BODY_BYTES {
+            return Err(Error::TooLarge(BODY_BYTES));
+        }
         Fields::read(&self.headers, &self.body).await
     }
 
@@ -131,8 +144,7 @@ impl From<Error> for Answer {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static("Token")))
             }
             Error::MethodNotAllowed { allow, .. } => HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow)),
-            Error::Busy(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            _ => None,
+            error => error.retry_after().map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
         };
         let answer = Self {
             status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),

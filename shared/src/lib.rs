@@ -5,8 +5,12 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod attempts;
+pub mod batch;
+pub mod change;
 pub mod connection;
 pub mod date;
+mod delivery;
 pub mod environment;
 pub mod error;
 pub mod exchange;
@@ -14,11 +18,14 @@ pub mod fanout;
 pub mod fields;
 pub mod history;
 pub mod http;
+mod limits;
 pub mod log;
+mod membership;
 pub mod message;
 pub mod page;
 pub mod password;
 pub mod registration;
+mod revocation;
 pub mod session;
 pub mod sockets;
 pub mod table;
@@ -29,7 +36,8 @@ pub mod visit;
 pub mod websocket;
 
 use environment::Environment;
-use exchange::{DeadLetters, Exchange};
+use exchange::{DeadLetters, Deliveries, Exchange};
+use limits::Limits;
 use sockets::Sockets;
 use table::Table;
 
@@ -46,26 +54,34 @@ pub struct Confab {
     table: Table,
     exchange: Option<Exchange>,
     sockets: Option<Sockets>,
+    deliveries: Option<Deliveries>,
     dead_letters: Option<DeadLetters>,
+    limits: Limits,
 }
 
 impl Confab {
-    /// Builds the clients from `TABLE_NAME` and, where set, `TOPIC_ARN`, `WEBSOCKET_ENDPOINT` and
-    /// `DEAD_LETTER_QUEUE_URL`.
+    /// Builds the clients from `TABLE_NAME` and, where set, `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `DELIVERY_QUEUE_URL` and
+    /// `DEAD_LETTER_QUEUE_URL`; the limits from `TOKEN_DAYS`, `POSTS_PER_MINUTE`, `ATTEMPTS_PER_ADDRESS` and `LARGE_ROOM`.
     ///
     /// # Errors
-    /// When a variable that every function needs is missing.
+    /// When a variable that every function needs is missing, or a limit is no number.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
             table: Table::new(environment)?,
             exchange: Exchange::new(environment),
             sockets: Sockets::new(environment),
+            deliveries: Deliveries::new(environment),
             dead_letters: DeadLetters::new(environment),
+            limits: Limits::new(environment)?,
         })
     }
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(crate) fn exchange(&self) -> Result<&Exchange> {
@@ -74,6 +90,10 @@ impl Confab {
 
     pub(crate) fn sockets(&self) -> Result<&Sockets> {
         self.sockets.as_ref().ok_or_else(|| Error::internal("WEBSOCKET_ENDPOINT is not set"))
+    }
+
+    pub(crate) fn deliveries(&self) -> Result<&Deliveries> {
+        self.deliveries.as_ref().ok_or_else(|| Error::internal("DELIVERY_QUEUE_URL is not set"))
     }
 
     pub(crate) fn dead_letters(&self) -> Result<&DeadLetters> {

@@ -36,6 +36,8 @@ pub enum EntryType {
     Message,
     /// Somebody came in.
     Joined,
+    /// Somebody left, or was removed.
+    Left,
 }
 
 /// An entry as stored.

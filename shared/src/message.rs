@@ -25,6 +25,8 @@ pub const MESSAGE_CHARACTERS: usize = 2000;
 /// An idempotency key is remembered so long, in seconds: a day.
 const REMEMBERED_SECONDS: i64 = 24 * 3600;
 
+const MINUTE_SECONDS: i64 = 60;
+
 /// A message that may be posted: 1 to 2,000 characters, none of them NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message(String);
@@ -104,7 +106,8 @@ impl Confab {
     /// publishes again, in case the first try got no further than the table; the exchange swallows the repeat.
     ///
     /// # Errors
-    /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message.
+    /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message; [`Error::Throttled`] for too many
+    /// messages a minute.
     pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
@@ -139,6 +142,7 @@ impl Confab {
         let happening = Happening { kind: EntryType::Message, user_id, message: Some(message.0.clone()) };
         let changes = |entries: &[Entry]| {
             let mut writes = vec![Member::still(uri, user_id)];
+            writes.extend(self.limits().posts_per_minute.map(|most| posting(user_id, most)));
             for (key, entry) in key.iter().zip(entries) {
                 let posted = Posted {
                     id: entry.id,
@@ -154,11 +158,27 @@ impl Confab {
             Appended::Written(entries) => {
                 entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
             }
+            Appended::Refused(0, _) => Err(Error::Forbidden("You are not a member of this chat.")),
             // The same request was under way twice, and the other one was first.
-            Appended::Refused(1, Some(posted)) => read::<Posted>(&posted)?.entry(user_id, message),
-            Appended::Refused(..) => Err(Error::Forbidden("You are not a member of this chat.")),
+            Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
+                read::<Posted>(&item)?.entry(user_id, message)
+            }
+            Appended::Refused(..) => {
+                Err(Error::throttled(MINUTE_SECONDS - Date::now().epoch_seconds() % MINUTE_SECONDS))
+            }
         }
     }
+}
+
+/// Counts a message of a user's, if there were not too many in this minute.
+fn posting(user_id: UserId, most: u64) -> Write {
+    let now = Date::now().epoch_seconds();
+    let key = Key::new(format!("POSTS#{user_id}"), (now / MINUTE_SECONDS).to_string());
+    Write::update(key, "ADD posts :one SET expires_at = :expires_at")
+        .when("attribute_not_exists(posts) OR posts < :most")
+        .number(":one", 1)
+        .number(":most", most)
+        .number(":expires_at", now + 2 * MINUTE_SECONDS)
 }
 
 impl Posted {

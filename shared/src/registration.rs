@@ -1,16 +1,19 @@
 //! Registering, logging in and out, and changing the password: djoser's endpoints, with its checks and words.
 
+use std::net::IpAddr;
+
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Confab, Error, Result, connection,
+    Confab, Error, Result,
+    attempts::Attempt,
     date::Date,
     error::Invalid,
     fields::{Fields, Text},
     password::{self, Verdict},
     table::{Applied, Key, Write},
-    token::{StoredToken, Token, TokenHash},
+    token::{StoredToken, Token},
     user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, Username, normalized},
     visit::Caller,
 };
@@ -45,12 +48,16 @@ impl Confab {
         }
     }
 
-    /// Registers a user.
+    /// Registers a user who calls from `source`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the fields that are wrong.
-    pub async fn register(&self, fields: &Fields) -> Result<User> {
+    /// [`Error::Invalid`] names the fields that are wrong; [`Error::Throttled`] for too many attempts.
+    pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<User> {
         let form = Registration::read(fields);
+        if let Some(username) = &form.username {
+            // It stays counted whether it succeeds or not: what is rationed is accounts, and looking which names are taken.
+            let _ = self.admit(Attempt::Register, username, source).await?;
+        }
         // Like the original, this looks up the name as typed; one that is taken only in its normalised form is found by the
         // transaction below.
         let mut invalid = form.invalid;
@@ -88,16 +95,18 @@ impl Confab {
         }
     }
 
-    /// Logs a user in: a new token for the right username and password.
+    /// Logs a user in who calls from `source`: a new token for the right username and password.
     ///
     /// # Errors
-    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and a user who is not active.
-    pub async fn log_in(&self, fields: &Fields) -> Result<Token> {
+    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and a user who is not active;
+    /// [`Error::Throttled`] for too many attempts.
+    pub async fn log_in(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Token> {
         let mut invalid = Invalid::default();
         let [username, password] = ["username", "password"].map(|name| credential(name, fields, &mut invalid));
         invalid.unless_empty(())?;
         let refused = || Error::from(Invalid::field("non_field_errors", "Unable to login with provided credentials."));
         let (Some(username), Some(password)) = (username, password) else { return Err(refused()) };
+        let admitted = self.admit(Attempt::LogIn, &username, source).await?;
         let profile = self.profile_by_username(&username).await?;
         let stored = profile.as_ref().map(|profile| profile.password_hash.clone());
         let verdict = password::verify(password.clone(), stored).await?;
@@ -115,9 +124,9 @@ impl Confab {
             self.table().apply(upgrade).await?;
         }
         let token = Token::issue(profile.user.id)?;
-        self.table()
-            .apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &StoredToken::new(profile.epoch))?)
-            .await?;
+        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds);
+        self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
+        self.forgive(admitted).await?;
         Ok(token)
     }
 
@@ -127,13 +136,13 @@ impl Confab {
     /// When the table or the sockets fail.
     pub async fn log_out(&self, caller: &Caller) -> Result<()> {
         self.table().apply(Write::delete(StoredToken::key(caller.user.id, &caller.token))).await?;
-        self.close_sockets(caller.user.id, |token| *token == caller.token).await
+        self.close_unauthorized_sockets(caller.user.id).await
     }
 
     /// Changes the caller's password; every other token of theirs dies, with its sockets.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the fields that are wrong.
+    /// [`Error::Invalid`] names the fields that are wrong; [`Error::Throttled`] for too many attempts.
     pub async fn change_password(&self, caller: &Caller, fields: &Fields) -> Result<()> {
         let mut invalid = Invalid::default();
         let current = Text::required("current_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
@@ -142,10 +151,12 @@ impl Confab {
         let (Some(current), Some(new)) = (current, new) else {
             return Err(Error::internal("a required field is missing without a complaint"));
         };
+        let admitted = self.admit(Attempt::ChangePassword, &caller.user.username, None).await?;
         let stored = caller.password_hash.clone();
         if password::verify(current, Some(stored.clone())).await? == Verdict::Wrong {
             return Err(Invalid::field("current_password", "Invalid password.").into());
         }
+        self.forgive(admitted).await?;
         strong("new_password", &new, &caller.user)?;
         let hash = password::hash(new).await?;
         // With the new epoch every other token is dead at once, and so is one that a log-in is just issuing; deleting them
@@ -164,43 +175,15 @@ impl Confab {
             // Somebody else changed it, or logged this token out, since it was verified.
             return Err(Invalid::field("current_password", "Invalid password.").into());
         }
-        let closed = self.close_sockets(caller.user.id, |token| *token != caller.token).await;
-        let tokens = self.table().pages_under(format!("USER#{}", caller.user.id), "TOKEN#").all::<Place>().await?;
-        for Place { pk, sk } in tokens {
-            let key = Key { pk, sk };
+        let closed = self.close_unauthorized_sockets(caller.user.id).await;
+        let tokens = self.table().pages(StoredToken::partition(caller.user.id)).all::<Key>().await?;
+        for key in tokens {
             if key != own {
                 self.table().apply(Write::delete(key)).await?;
             }
         }
         closed
     }
-
-    /// Closes the user's sockets that came with such a token; what goes wrong with one keeps none of the others open.
-    async fn close_sockets(&self, user_id: UserId, whose: impl Fn(&TokenHash) -> bool) -> Result<()> {
-        let mut result = Ok(());
-        for (connection_id, token) in self.connections_of(user_id).await? {
-            if whose(&token) {
-                // Without its subscriptions nothing more is delivered to it, even if it should stay open a while.
-                let dropped = self.drop_connection(&connection_id).await;
-                let closed = self.sockets()?.close(&connection_id).await;
-                result = result.and(dropped).and(closed);
-            }
-        }
-        result
-    }
-
-    async fn connections_of(&self, user_id: UserId) -> Result<Vec<(String, TokenHash)>> {
-        let owned: Vec<connection::Owned> =
-            self.table().pages_under(format!("USER#{user_id}"), "CONNECTION#").all().await?;
-        Ok(owned.into_iter().map(|owned| (owned.connection_id, owned.token)).collect())
-    }
-}
-
-/// Where an item stands.
-#[derive(Deserialize)]
-struct Place {
-    pk: String,
-    sk: String,
 }
 
 struct Registration {

@@ -13,7 +13,7 @@ use crate::{
     log::{Appended, Entry, EntryId, EntryType, Happening},
     registration::Counter,
     table::{Key, Write},
-    user::{USERNAME_CHARACTERS, User, UserId, Username},
+    user::{User, UserId, Username},
     visit::{Caller, Visit},
 };
 
@@ -140,6 +140,11 @@ impl Member {
         Key::new(format!("CHAT#{uri}"), format!("MEMBER#{user_id}"))
     }
 
+    /// The other side of the membership.
+    pub(crate) fn membership_key(uri: &Uri, user_id: UserId) -> Key {
+        Key::new(format!("USER#{user_id}"), format!("CHAT#{uri}"))
+    }
+
     /// Lets a transaction pass only while the user is in the chat.
     pub(crate) fn still(uri: &Uri, user_id: UserId) -> Write {
         Write::check(Self::key(uri, user_id), "attribute_exists(pk)")
@@ -151,7 +156,7 @@ impl Member {
         let membership = Membership { joined, read_id: joined_id };
         Ok([
             Write::put(Self::key(uri, user_id), &member)?.if_absent(),
-            Write::put(Key::new(format!("USER#{user_id}"), format!("CHAT#{uri}")), &membership)?,
+            Write::put(Self::membership_key(uri, user_id), &membership)?,
         ])
     }
 }
@@ -237,7 +242,9 @@ impl Confab {
             let changes = |entries: &[Entry]| {
                 let mut writes = Vec::new();
                 for Entry { id, user_id, create_date, .. } in entries {
-                    writes.extend(Member::come_in(uri, *user_id, Role::Member, *id, *create_date)?);
+                    // An owner who had left comes back as one.
+                    let role = if *user_id == session.owner_id { Role::Owner } else { Role::Member };
+                    writes.extend(Member::come_in(uri, *user_id, role, *id, *create_date)?);
                 }
                 Ok(writes)
             };
@@ -250,9 +257,11 @@ impl Confab {
     }
 
     async fn guests(&self, invitation: &Invitation, caller: &User) -> Result<Vec<User>> {
-        let findable = |name: &&String| !name.is_empty() && name.chars().count() <= USERNAME_CHARACTERS;
         let others = invitation.names.iter().filter(|name| **name != caller.username);
-        let found = self.table().get_many(others.filter(findable).map(|name| Username::key(name))).await?;
+        let found = self
+            .table()
+            .get_many(others.filter(|name| Username::is_possible(name)).map(|name| Username::key(name)))
+            .await?;
         let mut ids = HashMap::from([(caller.username.as_str(), caller.id)]);
         let mut invalid = Invalid::default();
         for name in &invitation.names {

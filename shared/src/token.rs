@@ -11,9 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result, date::Date, table::Key, user::UserId};
 
-/// A token lives so long, in seconds: 30 days.
-pub const LIFETIME_SECONDS: i64 = 30 * 24 * 3600;
-
 const ID_DIGITS: usize = 16;
 const SECRET_BYTES: usize = 24;
 const DIGITS: usize = ID_DIGITS + 2 * SECRET_BYTES;
@@ -107,13 +104,25 @@ impl fmt::Debug for Token {
 
 impl StoredToken {
     pub(crate) fn key(user_id: UserId, hash: &TokenHash) -> Key {
-        Key::new(format!("USER#{user_id}"), format!("TOKEN#{}", hash.0))
+        Key::new(Self::partition(user_id), hash.0.clone())
     }
 
-    /// A token that is good until its time is up or the password changes.
-    pub(crate) fn new(epoch: u64) -> Self {
+    /// Where all tokens of a user are. Apart from the user's other items, so that a function may be let extend tokens and nothing
+    /// else.
+    pub(crate) fn partition(user_id: UserId) -> String {
+        format!("TOKENS#{user_id}")
+    }
+
+    /// A token that is good until it has not been used for `lifetime` seconds, or the password changes.
+    pub(crate) fn new(epoch: u64, lifetime: i64) -> Self {
         let create_date = Date::now();
-        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + LIFETIME_SECONDS }
+        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime }
+    }
+
+    /// When it will expire if it is used now; `None` while that is not worth a write, which is a thirtieth of its life.
+    pub(crate) fn extended(&self, lifetime: i64) -> Option<i64> {
+        let expires_at = Date::now().epoch_seconds() + lifetime;
+        (expires_at - self.expires_at > lifetime / 30).then_some(expires_at)
     }
 }
 

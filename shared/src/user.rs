@@ -45,6 +45,13 @@ pub struct User {
     pub last_name: String,
 }
 
+impl User {
+    fn gone(id: UserId) -> Self {
+        let nothing = String::new;
+        Self { id, username: nothing(), email: nothing(), first_name: nothing(), last_name: nothing() }
+    }
+}
+
 /// A user as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Profile {
@@ -79,6 +86,11 @@ impl Profile {
 }
 
 impl Username {
+    /// Whether there can be such a username at all. DynamoDB refuses keys above 2 KB, and empty ones.
+    pub(crate) fn is_possible(username: &str) -> bool {
+        !username.is_empty() && username.chars().count() <= USERNAME_CHARACTERS
+    }
+
     pub(crate) fn key(username: &str) -> Key {
         Key::new(format!("USERNAME#{username}"), "USERNAME")
     }
@@ -90,7 +102,8 @@ pub fn normalized(username: &str) -> String {
 }
 
 impl Confab {
-    /// The users with these ids, in one round trip for each hundred.
+    /// The users with these ids, in one round trip for each hundred. One who is not there any more is shown with nothing but the id,
+    /// since what they said is still there.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -102,9 +115,8 @@ impl Confab {
         let found = self.table().get_many(ids.iter().map(|&id| Profile::key(id))).await?;
         let mut users = HashMap::new();
         for id in ids {
-            if let Some(profile) = found.read::<Profile>(&Profile::key(id))? {
-                users.insert(id, profile.user);
-            }
+            let profile: Option<Profile> = found.read(&Profile::key(id))?;
+            users.insert(id, profile.map_or_else(|| User::gone(id), |profile| profile.user));
         }
         Ok(users)
     }
@@ -114,9 +126,7 @@ impl Confab {
     /// # Errors
     /// When the table cannot be read.
     pub(crate) async fn profile_by_username(&self, username: &str) -> Result<Option<Profile>> {
-        // No such username can exist, and DynamoDB refuses keys above 2 KB.
-        let findable = !username.is_empty() && username.chars().count() <= USERNAME_CHARACTERS;
-        let user_id = match findable {
+        let user_id = match Username::is_possible(username) {
             true => self.table().get::<Username>(&Username::key(username)).await?.map(|found| found.user_id),
             false => None,
         };

@@ -6,7 +6,7 @@ use crate::{
     Confab, Error, Result,
     message::{IdempotencyKey, Posted},
     session::{Member, Session, Uri},
-    table::Found,
+    table::{Found, Write},
     tally,
     token::{StoredToken, Token, TokenHash},
     user::{Profile, User, UserId},
@@ -76,7 +76,22 @@ impl Confab {
     pub async fn authenticate(&self, token: Option<&Token>) -> Result<Caller> {
         let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
         let found = self.table().get_many([Profile::key(identity.user_id), identity.key()]).await?;
-        caller(&found, identity)
+        self.caller(&found, identity).await
+    }
+
+    /// Who is calling, of what was found under an identity; a token that is used lives on.
+    async fn caller(&self, found: &Found, identity: Identity) -> Result<Caller> {
+        let (profile, token) = authenticated(found, &identity)?;
+        tally::user(profile.user.id);
+        if let Some(expires_at) = token.extended(self.limits().token_seconds) {
+            let extend = Write::update(identity.key(), "SET expires_at = :expires_at").if_present();
+            // The request need not fail over it: the next one will do.
+            if let Err(error) = self.table().apply(extend.number(":expires_at", expires_at)).await {
+                error.log();
+            }
+        }
+        let Profile { user, password_hash, epoch, .. } = profile;
+        Ok(Caller { user, token: identity.token, password_hash, epoch })
     }
 
     /// Lets a caller pass without a token, but not with a bad one: the original authenticates first, everywhere.
@@ -113,7 +128,7 @@ impl Confab {
             keys.extend(posted_key.clone());
         }
         let found = self.table().get_many(keys).await?;
-        let caller = caller(&found, identity)?;
+        let caller = self.caller(&found, identity).await?;
         let posted = match &posted_key {
             Some(key) => found.read(key)?,
             None => None,
@@ -135,21 +150,26 @@ impl Identity {
     }
 }
 
-fn caller(found: &Found, identity: Identity) -> Result<Caller> {
+/// The user and the token of an identity, if they are good: the token is there, has not expired, and is of its user's epoch.
+fn authenticated(found: &Found, identity: &Identity) -> Result<(Profile, StoredToken)> {
     let Some(token) = found.read::<StoredToken>(&identity.key())? else {
         return Err(Error::BadCredentials("Invalid token."));
     };
     match found.read::<Profile>(&Profile::key(identity.user_id))? {
-        Some(profile) if profile.is_active && profile.epoch == token.epoch => {
-            tally::user(profile.user.id);
-            Ok(Caller {
-                user: profile.user,
-                token: identity.token,
-                password_hash: profile.password_hash,
-                epoch: profile.epoch,
-            })
-        }
+        Some(profile) if profile.is_active && profile.epoch == token.epoch => Ok((profile, token)),
         Some(profile) if profile.is_active => Err(Error::BadCredentials("Invalid token.")),
         _ => Err(Error::BadCredentials("User inactive or deleted.")),
+    }
+}
+
+/// Whether an identity is still good.
+///
+/// # Errors
+/// When what was found is no token or no profile.
+pub(crate) fn is_good(found: &Found, identity: &Identity) -> Result<bool> {
+    match authenticated(found, identity) {
+        Ok(_) => Ok(true),
+        Err(Error::BadCredentials(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     error::Invalid,
     fanout::MESSAGE_BYTES,
     fields::Fields,
+    http::BODY_BYTES,
     log::{Entry, EntryId, LAST_ID},
     message::{IdempotencyKey, Message},
     session::{Session, Uri},
@@ -71,12 +72,15 @@ impl Said {
     /// The fields of the frame.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where the frame is not a JSON object.
+    /// [`Error::TooLarge`]; [`Error::Malformed`] where the frame is not a JSON object.
     pub fn fields(&self) -> Result<Fields> {
         Ok(self.object()?.into())
     }
 
     fn object(&self) -> Result<Map<String, Value>> {
+        if self.text.len() > BODY_BYTES {
+            return Err(Error::TooLarge(BODY_BYTES));
+        }
         serde_json::from_str(&self.text).map_err(|_| Error::Malformed("A frame must be a JSON object.".to_owned()))
     }
 }
@@ -92,6 +96,9 @@ pub fn error_frame(error: &Error, said: &Said) -> String {
         "status": error.status(),
         "detail": error.to_string(),
     });
+    if let Some(seconds) = error.retry_after() {
+        frame["retry_after"] = seconds.into();
+    }
     for name in ["uri", "key"] {
         if let Some(Value::String(value)) = request.get(name) {
             frame[name] = value.as_str().into();

@@ -13,17 +13,17 @@ async fn log_in(world: &World, username: &str, password: &str) -> (StatusCode, s
 }
 
 /// Changes an item of a user by hand.
-async fn set(user: &User<'_>, sk: &str, expression: &str, value: AttributeValue) {
+async fn set(user: &User<'_>, (pk, sk): (&str, &str), expression: &str, value: AttributeValue) {
     let update = user.world.dynamodb().update_item().table_name(user.world.variable("TABLE_NAME"));
-    let update = update.key("pk", AttributeValue::S(format!("USER#{}", user.id)));
+    let update = update.key("pk", AttributeValue::S(format!("{pk}#{}", user.id)));
     let update = update.key("sk", AttributeValue::S(sk.to_owned())).update_expression(expression);
     update.expression_attribute_values(":value", value).send().await.unwrap();
 }
 
-async fn stored(user: &User<'_>, prefix: &str) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+async fn stored(user: &User<'_>, pk: &str, prefix: &str) -> Vec<std::collections::HashMap<String, AttributeValue>> {
     let query = user.world.dynamodb().query().table_name(user.world.variable("TABLE_NAME"));
     let query = query.key_condition_expression("pk = :pk");
-    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("USER#{}", user.id)));
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("{pk}#{}", user.id)));
     let mut items = query.consistent_read(true).send().await.unwrap().items.unwrap();
     items.retain(|item| item["sk"].as_s().unwrap().starts_with(prefix));
     items
@@ -82,7 +82,7 @@ async fn logging_out_kills_the_token_and_its_sockets_only() {
     assert_eq!(world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(), world.refusal(401));
     assert_eq!(laptop.get("/auth/me/").await.0, 200);
     assert_eq!(laptops.ask(&json!({"action": "ping"})).await["type"], "pong");
-    eventually("the connection is forgotten", async || stored(&phone, "CONNECTION#").await.len() == 1).await;
+    eventually("the connection is forgotten", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,10 +139,10 @@ async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let django = "pbkdf2_sha256$2000$salty$mE3JT6mIeJIZ0/zTog7Na/wlpzS4HUkmHMokLQRBahg=";
-    set(&user, "PROFILE", "SET password_hash = :value", AttributeValue::S(django.to_owned())).await;
+    set(&user, ("USER", "PROFILE"), "SET password_hash = :value", AttributeValue::S(django.to_owned())).await;
     assert_eq!(log_in(&world, &user.username, "wrong").await.0, 400);
     assert_eq!(log_in(&world, &user.username, "mypassword").await.0, 200);
-    let hash = stored(&user, "PROFILE").await[0]["password_hash"].as_s().unwrap().clone();
+    let hash = stored(&user, "USER", "PROFILE").await[0]["password_hash"].as_s().unwrap().clone();
     assert!(hash.starts_with("$argon2id$"), "{hash}");
     assert_eq!(log_in(&world, &user.username, "mypassword").await.0, 200);
 }
@@ -151,9 +151,9 @@ async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
 async fn an_expired_token_is_no_good_though_it_is_still_there() {
     let world = World::any().await;
     let user = world.user("anna").await;
-    for token in stored(&user, "TOKEN#").await {
+    for token in stored(&user, "TOKENS", "").await {
         let past = AttributeValue::N("1500000000".to_owned());
-        set(&user, token["sk"].as_s().unwrap(), "SET expires_at = :value", past).await;
+        set(&user, ("TOKENS", token["sk"].as_s().unwrap()), "SET expires_at = :value", past).await;
     }
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
     assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
@@ -163,7 +163,7 @@ async fn an_expired_token_is_no_good_though_it_is_still_there() {
 async fn a_token_from_before_the_last_change_of_password_is_no_good_though_it_is_still_there() {
     let world = World::any().await;
     let user = world.user("anna").await;
-    set(&user, "PROFILE", "SET epoch = :value", AttributeValue::N("1".to_owned())).await;
+    set(&user, ("USER", "PROFILE"), "SET epoch = :value", AttributeValue::N("1".to_owned())).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
     assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
     let again =
@@ -185,7 +185,9 @@ async fn a_name_must_be_legal_in_its_normal_form_too() {
 async fn no_token_is_stored() {
     let world = World::any().await;
     let user = world.user("anna").await;
-    let items = format!("{:?}", stored(&user, "").await);
+    let tokens = stored(&user, "TOKENS", "").await;
+    assert_eq!(tokens.len(), 1);
+    let items = format!("{tokens:?} {:?}", stored(&user, "USER", "").await);
     assert!(!items.contains(&user.token) && !items.contains(&user.token[16..]));
 }
 

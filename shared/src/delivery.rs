@@ -1,0 +1,215 @@
+//! The last step to the sockets: directly, or for a large room through the `delivery` queue, a shard of its subscribers at a time.
+//!
+//! **Invariant.** A room that has once been large stays sharded. If it were served directly again, what is sent could overtake what
+//! is still in the queue.
+//!
+//! **Invariant.** A frame that could not be written to a socket is not forgotten: it goes through the queue, in a message group of that
+//! socket's own, and if it cannot be written in the end either, the socket is closed, so that its client comes back and recovers.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Confab, Error, Result,
+    batch::{Batch, Record, Step},
+    connection::{Shard, Subscriber},
+    date::Date,
+    session::Uri,
+    sockets::Sent,
+    tally::{self, Metric},
+};
+
+/// So many sockets of a room are written to at a time.
+const POSTS_AT_A_TIME: usize = 64;
+/// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
+/// has returned.
+const OPENING_SECONDS: i64 = 10;
+/// A socket that could not be written to in so many tries of the queue is closed. The queue itself gives up after five.
+const TRIES: u32 = 4;
+
+/// A frame on its way through the `delivery` queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parcel {
+    uri: Uri,
+    to: To,
+    frame: String,
+    /// When the oldest log entry of the frame was written, in milliseconds since 1970.
+    written: Option<i64>,
+}
+
+/// Whom a parcel is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum To {
+    Shard(Shard),
+    Connection(String),
+}
+
+/// Frames for a room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frames<'a> {
+    pub(crate) uri: &'a Uri,
+    pub(crate) frames: &'a [String],
+    /// When the oldest log entry in them was written.
+    pub(crate) written: Option<Date>,
+    /// The queue's message that they come from, so that handing them on twice can be told from handing on the like again.
+    pub(crate) origin: &'a str,
+}
+
+impl Frames<'_> {
+    /// The frames from one on, as parcels with their deduplication ids.
+    fn parcels(&self, to: &To, from: usize) -> impl Iterator<Item = (String, Parcel)> {
+        self.frames.iter().enumerate().skip(from).map(move |(index, frame)| {
+            let written = self.written.map(Date::epoch_milliseconds);
+            let parcel = Parcel { uri: self.uri.clone(), to: to.clone(), frame: frame.clone(), written };
+            let digest = Sha256::new().chain_update(self.origin).chain_update([0]).chain_update(frame).finalize();
+            (format!("{index}-{}", hex::encode(digest)), parcel)
+        })
+    }
+}
+
+impl To {
+    /// The message group, within which order counts.
+    fn group(&self, uri: &Uri) -> String {
+        match self {
+            Self::Shard(shard) => format!("{uri}-{shard}"),
+            Self::Connection(connection_id) => connection_id.clone(),
+        }
+    }
+}
+
+impl Confab {
+    /// Delivers what is in the `delivery` queue, and names the records, by message id, that must be tried again.
+    pub async fn deliver(&self, batch: Batch) -> Vec<String> {
+        self.work(Step::Deliver, batch).await
+    }
+
+    /// Delivers the parcels at the front that go the same way, and says how many they were.
+    pub(crate) async fn deliver_front(&self, records: &[Record]) -> Result<usize> {
+        let read = |record: &Record| serde_json::from_str::<Parcel>(&record.body).ok();
+        let Some(first) = read(&records[0]) else { return self.bury(&records[0]).await.map(|()| 1) };
+        let same = |parcel: &Parcel| parcel.uri == first.uri && parcel.to == first.to;
+        let parcels: Vec<Parcel> = records.iter().map_while(|record| read(record).filter(same)).collect();
+        let lines: Vec<String> = parcels.iter().map(|parcel| parcel.frame.clone()).collect();
+        let frames = Frames {
+            uri: &first.uri,
+            frames: &crate::fanout::frames(&lines),
+            written: None,
+            origin: &records[0].message_id,
+        };
+        match &first.to {
+            To::Shard(shard) => {
+                let subscribers = self.shard_of_subscribers(&first.uri, *shard).await?;
+                self.send_to_all(&subscribers, frames).await?;
+            }
+            To::Connection(connection_id) => self.send_to_laggard(connection_id, frames, records[0].tries).await?,
+        }
+        for written in parcels.iter().filter_map(|parcel| parcel.written) {
+            tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - written);
+        }
+        Ok(parcels.len())
+    }
+
+    /// Hands frames on to every shard of a room.
+    pub(crate) async fn hand_to_shards(&self, frames: Frames<'_>) -> Result<()> {
+        let handed = stream::iter(Shard::all()).map(async |shard| {
+            let to = To::Shard(shard);
+            self.deliveries()?.send(&to.group(frames.uri), frames.parcels(&to, 0).collect()).await
+        });
+        handed.buffer_unordered(8).fold(Ok(()), async |all: Result<()>, one| all.and(one)).await
+    }
+
+    /// Sends frames to some subscribers, each socket by itself; what one socket does holds up no other.
+    pub(crate) async fn send_to_all(&self, subscribers: &[Subscriber], frames: Frames<'_>) -> Result<()> {
+        // Collected first, since the compiler cannot see through a stream that borrows as it goes.
+        let send = |subscriber| async move { (subscriber, self.send_to(subscriber, frames).await) };
+        let sent: Vec<_> = subscribers.iter().map(send).collect();
+        let sent: Vec<_> = stream::iter(sent).buffer_unordered(POSTS_AT_A_TIME).collect().await;
+        let mut result = Ok(());
+        for (subscriber, sent) in sent {
+            let handed = match sent {
+                Ok(None) => Ok(()),
+                Ok(Some(from)) => {
+                    let to = To::Connection(subscriber.connection_id.clone());
+                    self.deliveries()?.send(&to.group(frames.uri), frames.parcels(&to, from).collect()).await
+                }
+                Err(error) => Err(error),
+            };
+            result = result.and(handed);
+        }
+        result
+    }
+
+    /// Sends frames to a socket, and says from which on they could not be written.
+    ///
+    /// # Errors
+    /// When the table fails over a socket that is gone.
+    async fn send_to(&self, subscriber: &Subscriber, frames: Frames<'_>) -> Result<Option<usize>> {
+        for (index, frame) in frames.frames.iter().enumerate() {
+            let mut tries = 0;
+            loop {
+                match self.sockets()?.post(&subscriber.connection_id, frame).await {
+                    Ok(Sent::Yes) => break,
+                    Ok(Sent::Gone) if subscriber.age_seconds() > OPENING_SECONDS => {
+                        tally::count(Metric::StaleConnections, 1);
+                        self.drop_subscriber(frames.uri, &subscriber.connection_id).await?;
+                        return Ok(None);
+                    }
+                    Ok(Sent::Gone) if tries < 4 => {
+                        tries += 1;
+                        tokio::time::sleep(Duration::from_millis(50 << tries)).await;
+                    }
+                    Ok(Sent::Gone) => return Ok(Some(index)),
+                    Err(error) => {
+                        error.log();
+                        return Ok(Some(index));
+                    }
+                }
+            }
+            tally::count(Metric::FramesSent, 1);
+        }
+        Ok(None)
+    }
+
+    /// Sends frames to a socket that could not be written to before.
+    async fn send_to_laggard(&self, connection_id: &str, frames: Frames<'_>, tries: u32) -> Result<()> {
+        let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(()) };
+        if self.send_to(&subscriber, frames).await?.is_none() {
+            return Ok(());
+        }
+        if tries < TRIES {
+            return Err(Error::Busy(Some(format!("{connection_id} cannot be written to").into())));
+        }
+        self.drop_subscriber(frames.uri, connection_id).await?;
+        self.sockets()?.close(connection_id).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parcel_arrives_as_it_was_sent() {
+        let uri: Uri = "0123456789abcde".parse().unwrap();
+        let lines = ["{}".to_owned(), "{\"a\":\"\\n\"}".to_owned()];
+        let frames = Frames { uri: &uri, frames: &lines, written: Some(Date::now()), origin: "m" };
+        let to = To::Connection("c=".to_owned());
+        let parcels: Vec<(String, Parcel)> = frames.parcels(&to, 0).collect();
+        for (_, parcel) in &parcels {
+            assert_eq!(serde_json::from_str::<Parcel>(&serde_json::to_string(parcel).unwrap()).unwrap(), *parcel);
+        }
+        assert_eq!(frames.parcels(&to, 1).collect::<Vec<_>>(), parcels[1..]);
+        let again = Frames { origin: "n", ..frames };
+        assert!(again.parcels(&to, 0).all(|(id, _)| parcels.iter().all(|(other, _)| *other != id)));
+    }
+
+    #[test]
+    fn every_connection_has_one_shard_and_no_shard_is_left_out() {
+        let shards: std::collections::HashSet<Shard> = (0..2000).map(|n| Shard::of(&format!("{n}="))).collect();
+        assert_eq!(shards, Shard::all().collect());
+    }
+}
