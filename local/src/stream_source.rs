@@ -150,7 +150,9 @@ impl Reader {
         let request = typed(json!({ "ShardIterator": iterator, "Limit": READ_AT_A_TIME }))?;
         let database = self.database.clone();
         let answer = tokio::task::spawn_blocking(move || database.get_records(request)).await;
-        let answer = answer.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        // It is only cut off when everything is, and then there is nothing to say.
+        let Ok(answer) = answer else { std::future::pending().await };
+        let answer = answer.map_err(|error| error.to_string())?;
         let records = answer.records.into_iter().map(|record| {
             let (sequence_number, created) =
                 (record.dynamodb.sequence_number.clone(), record.dynamodb.approximate_creation_date_time);

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, error::Error as StdError};
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
 /// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
@@ -186,23 +187,19 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 /// A failed call of the AWS SDK. Time-outs, throttling and failures of the service pass, so the caller may try again;
 /// anything else is a fault of ours.
-impl<E, R> From<aws_sdk_dynamodb::error::SdkError<E, R>> for Error
+impl<E> From<SdkError<E>> for Error
 where
-    E: aws_sdk_dynamodb::error::ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    fn from(error: aws_sdk_dynamodb::error::SdkError<E, R>) -> Self {
-        use aws_sdk_dynamodb::error::SdkError;
+    fn from(error: SdkError<E>) -> Self {
         let passing = match &error {
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+            // What stands between here and the service may answer in a format of its own, of which only the status is understood.
+            SdkError::ServiceError(service) if service.raw().status().as_u16() >= 500 => true,
             SdkError::ServiceError(service) => matches!(
                 service.err().code(),
                 Some(
-                    "InternalServerError"
-                        | "InternalError"
-                        | "InternalFailure"
-                        | "ServiceUnavailable"
-                        | "Throttling"
+                    "Throttling"
                         | "ThrottlingException"
                         | "Throttled"
                         | "ThrottledException"

@@ -472,12 +472,12 @@ fn is_conflict(cause: &crate::error::Cause) -> bool {
 }
 
 /// Tells a condition that did not hold from a failure.
-fn refused_or<E, R>(
-    sent: std::result::Result<Option<Item>, SdkError<E, R>>,
+fn refused_or<E>(
+    sent: std::result::Result<Option<Item>, SdkError<E>>,
     refusal: impl Fn(&E) -> Option<Option<Item>>,
 ) -> Result<Applied>
 where
-    Error: From<SdkError<E, R>>,
+    Error: From<SdkError<E>>,
 {
     match sent {
         Ok(item) => Ok(Applied::Done(item)),

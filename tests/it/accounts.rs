@@ -21,10 +21,7 @@ async fn set(user: &User<'_>, (pk, sk): (&str, &str), expression: &str, value: A
 }
 
 async fn stored(user: &User<'_>, pk: &str, prefix: &str) -> Vec<std::collections::HashMap<String, AttributeValue>> {
-    let query = user.world.dynamodb().query().table_name(user.world.variable("TABLE_NAME"));
-    let query = query.key_condition_expression("pk = :pk");
-    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("{pk}#{}", user.id)));
-    let mut items = query.consistent_read(true).send().await.unwrap().items.unwrap();
+    let mut items = user.world.items(&format!("{pk}#{}", user.id)).await;
     items.retain(|item| item["sk"].as_s().unwrap().starts_with(prefix));
     items
 }
@@ -151,12 +148,32 @@ async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
 async fn an_expired_token_is_no_good_though_it_is_still_there() {
     let world = World::any().await;
     let user = world.user("anna").await;
-    for token in stored(&user, "TOKENS", "").await {
-        let past = AttributeValue::N("1500000000".to_owned());
-        set(&user, ("TOKENS", token["sk"].as_s().unwrap()), "SET expires_at = :value", past).await;
-    }
+    world.expire_tokens(&user, -60).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
     assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_used_lives_on() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let expires_at =
+        async || stored(&user, "TOKENS", "").await[0]["expires_at"].as_n().unwrap().parse::<i64>().unwrap();
+    let fresh = expires_at().await;
+    // Not worth a write yet.
+    world.expire_tokens(&user, 29 * 24 * 3600 + 3600).await;
+    let younger = expires_at().await;
+    assert_eq!(user.get("/auth/me/").await.0, 200);
+    assert_eq!(expires_at().await, younger);
+    for seconds in [60, 15 * 24 * 3600] {
+        world.expire_tokens(&user, seconds).await;
+        assert_eq!(user.get("/auth/me/").await.0, 200);
+        assert!(expires_at().await >= fresh);
+    }
+    // No expired one comes back to life.
+    world.expire_tokens(&user, -60).await;
+    assert_eq!(user.get("/auth/me/").await.0, 401);
+    assert!(expires_at().await < fresh);
 }
 
 #[tokio::test(flavor = "multi_thread")]

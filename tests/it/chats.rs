@@ -142,3 +142,99 @@ async fn what_is_not_there_is_not_found() {
     }
     assert_eq!(user.get("/api/nothing/").await.1, json!({"detail": "Not found."}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_or_is_removed_hears_nothing_more() {
+    let world = World::any().await;
+    let (owner, leaver, removed) = (world.user("owner").await, world.user("leaver").await, world.user("removed").await);
+    let uri = owner.start_chat().await;
+    let mut owners = owner.subscribed(&uri).await;
+    for user in [&leaver, &removed] {
+        user.join(&uri).await;
+        owners.next_of("joined").await;
+    }
+    for (user, by) in [(&leaver, &leaver), (&removed, &owner)] {
+        let other_chat = user.start_chat().await;
+        let (mut one, mut other) = (user.subscribed(&uri).await, user.subscribed(&uri).await);
+        let (status, body) =
+            by.call(Method::DELETE, &format!("/api/chats/{uri}/members/{}/", user.username), Value::Null).await;
+        assert_eq!((status, body), (StatusCode::NO_CONTENT, Value::Null));
+        owner.post(&uri, "a secret").await;
+        let left = owners.next_of("left").await;
+        assert_eq!((&left["user"]["id"], &left["uri"]), (&json!(user.id), &json!(uri)));
+        owners.until("a secret").await;
+        for socket in [&mut one, &mut other] {
+            // The sockets stay open for other chats, and the next thing they hear is of one.
+            let ended = socket.next_of("unsubscribed").await;
+            assert_eq!(ended, json!({"type": "unsubscribed", "uri": uri}));
+            socket.send(&json!({"action": "subscribe", "uri": other_chat})).await;
+            assert_eq!(socket.next().await["type"], "subscribed");
+            let refused = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
+            assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+        }
+        assert_eq!(user.get(&format!("/api/chats/{uri}/messages/")).await.0, 403);
+        assert_eq!(
+            by.call(Method::DELETE, &format!("/api/chats/{uri}/members/{}/", user.username), Value::Null).await.0,
+            if by.id == owner.id { 404 } else { 403 }
+        );
+    }
+    assert_eq!(names(&owner.get(&format!("/api/chats/{uri}/")).await.1["members"]), [&owner.username]);
+    // Whoever has the uri may come back, and then hears again.
+    leaver.join(&uri).await;
+    let mut back = leaver.subscribed(&uri).await;
+    owner.post(&uri, "welcome back").await;
+    back.until("welcome back").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_remove_whom() {
+    let world = World::any().await;
+    let (owner, member, stranger) =
+        (world.user("owner").await, world.user("member").await, world.user("stranger").await);
+    let uri = owner.start_chat().await;
+    member.join(&uri).await;
+    let path = |name: &str| format!("/api/chats/{uri}/members/{name}/");
+    let only_owner = "Only the owner of this chat can remove others.";
+    for (caller, name, status, detail) in [
+        (&member, owner.username.as_str(), 403, only_owner),
+        (&member, "x", 403, only_owner),
+        (&stranger, &member.username, 403, "You are not a member of this chat."),
+        (&stranger, &stranger.username, 403, "You are not a member of this chat."),
+        (&owner, &owner.username, 403, "The owner cannot leave while others are in this chat."),
+        (&owner, &stranger.username, 404, "Not found."),
+        (&owner, &unique("nobody"), 404, "Not found."),
+        (&owner, &"x".repeat(3000), 404, "Not found."),
+        (&owner, "a%23b%2Fc", 404, "Not found."),
+    ] {
+        let (code, body) = caller.call(Method::DELETE, &path(name), Value::Null).await;
+        assert_eq!((code.as_u16(), &body["detail"]), (status, &json!(detail)), "{name:.40}");
+    }
+    assert_eq!(owner.call(Method::DELETE, "/api/chats/0123456789abcde/members/x/", Value::Null).await.0, 404);
+    assert_eq!(member.call(Method::DELETE, &path(&member.username), Value::Null).await.0, 204);
+    // Alone, the owner may go, and comes back as the owner.
+    assert_eq!(owner.call(Method::DELETE, &path(&owner.username), Value::Null).await.0, 204);
+    member.join(&uri).await;
+    owner.join(&uri).await;
+    assert_eq!(
+        names(&owner.get(&format!("/api/chats/{uri}/")).await.1["members"]),
+        [&owner.username, &member.username]
+    );
+    assert_eq!(owner.call(Method::DELETE, &path(&member.username), Value::Null).await.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_to_leave_has_one_winner_and_one_entry() {
+    let world = World::any().await;
+    let (owner, guest) = (world.user("owner").await, world.user("guest").await);
+    let uri = owner.start_chat().await;
+    guest.join(&uri).await;
+    let path = format!("/api/chats/{uri}/members/{}/", guest.username);
+    let answers = join_all((0..4).map(|n| {
+        let by = if n % 2 == 0 { &owner } else { &guest };
+        by.call(Method::DELETE, &path, Value::Null)
+    }))
+    .await;
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 204).count(), 1, "{answers:?}");
+    assert!(answers.iter().all(|(status, _)| [204, 403, 404].contains(&status.as_u16())), "{answers:?}");
+    assert_eq!(owner.get(&format!("/api/chats/{uri}/")).await.1["last_id"], 2);
+}

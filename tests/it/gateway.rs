@@ -141,7 +141,7 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
         fs::write(&path, text).unwrap();
         let mut options = options();
         match Template::read(&path) {
-            Ok(template) => options.template = template,
+            Ok(template) => (options.template, options.parameters) = (template, BTreeMap::new()),
             Err(problem) => return problem.to_string(),
         }
         Cloud::start(options).await.err().unwrap().to_string()
@@ -180,7 +180,7 @@ Resources:
 "#;
     fs::write(&path, template).unwrap();
     let mut options = options();
-    options.template = Template::read(&path).unwrap();
+    (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
     options.functions = confab_local::Functions::InProcess(Arc::new(|name, environment| {
         assert_eq!(name, "Echo");
         let greeting = environment["GREETING"].clone();
@@ -215,7 +215,7 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
     let (started, go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let parts = (started.clone(), go.clone(), done.clone());
     let mut options = options();
-    options.template = Template::read(&path).unwrap();
+    (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
     options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
         let parts = parts.clone();
         Ok(Arc::new(move |_| {

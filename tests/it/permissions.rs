@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     proxy::{Call, Proxy},
-    world::{PASSWORD, User, World, options, template, unique},
+    world::{PASSWORD, User, World, eventually, options, template, unique},
 };
 
 /// A function, what it does, and to what: the start of a partition key, or the kind of resource.
@@ -48,7 +48,7 @@ fn scopes(statement: &Value) -> Vec<String> {
         let keys = keys.as_array().unwrap_or_else(|| panic!("{statement} has no leading keys"));
         return keys.iter().map(|key| key.as_str().unwrap().trim_end_matches('*').to_owned()).collect();
     }
-    let known = ["\"Topic\"", "\"DeadLetters\"", "/POST/@connections/*", "/DELETE/@connections/*"];
+    let known = ["\"Topic\"", "\"DeadLetters\"", "\"DeliveryQueue\"", "/POST/@connections/*", "/DELETE/@connections/*"];
     let found = known.into_iter().find(|known| resource.contains(*known));
     vec![found.unwrap_or_else(|| panic!("{resource} is too wide")).trim_matches('"').to_owned()]
 }
@@ -99,6 +99,10 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    // Limits that are looked at and not reached, and rooms that are soon large.
+    options.parameters = [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("LargeRoom", "3")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
     let world = World::own(options).await;
     dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
     sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
@@ -110,10 +114,16 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     // Who loses a race needs more than who wins it, so some rounds may pass until everything has happened.
     for _ in 0..10 {
         everything(&world, &sns).await;
+        ends(&world).await;
+        large_rooms_and_laggards(&world, &sockets).await;
+        tokens_live_on(&world).await;
         used.append(&mut of_table(dynamodb.calls()));
         // Publishing a batch needs the same permission as publishing one message.
         used.extend(sns.calls().iter().map(|call| grant(&call.caller, "sns:Publish", "Topic")));
-        used.extend(sqs.calls().iter().map(|call| grant(&call.caller, "sqs:SendMessage", "DeadLetters")));
+        used.extend(sqs.calls().iter().map(|call| {
+            let queue = if call.body.contains("-delivery.fifo") { "DeliveryQueue" } else { "DeadLetters" };
+            grant(&call.caller, "sqs:SendMessage", queue)
+        }));
         used.extend(sockets.calls().iter().map(|call| {
             let scope = format!("/{}/@connections/*", call.operation);
             grant(&call.caller, "execute-api:ManageConnections", &scope)
@@ -198,6 +208,108 @@ async fn everything(world: &World, sns: &Proxy) {
     }
     assert_eq!(ben.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
     drop(socket);
+}
+
+/// Leaving, and rights that end without anybody's doing what should follow: the stream sees to that.
+async fn ends(world: &World) {
+    let (owner, guest) = (world.user("owner").await, world.user("guest").await);
+    let uri = owner.start_chat().await;
+    let member = &|user: &User<'_>| format!("/api/chats/{uri}/members/{}/", user.username);
+    guest.join(&uri).await;
+    let mut heard = guest.subscribed(&uri).await;
+    let crowd = join_all((0..6).map(|_| world.user("crowd"))).await;
+    for user in &crowd {
+        user.join(&uri).await;
+    }
+    join_all(crowd.iter().map(|user| async move { user.call(Method::DELETE, &member(user), Value::Null).await })).await;
+    assert_eq!(owner.call(Method::DELETE, &member(&guest), Value::Null).await.0, 204);
+    heard.next_of("unsubscribed").await;
+    assert_eq!(owner.call(Method::DELETE, &member(&guest), Value::Null).await.0, 404);
+    let own = format!("/api/chats/{}/members/{}/", guest.start_chat().await, guest.username);
+    assert_eq!(guest.call(Method::DELETE, &own, Value::Null).await.0, 204);
+    guest.join(&uri).await;
+    let mut heard = guest.subscribed(&uri).await;
+    world.delete(&format!("CHAT#{uri}"), &format!("MEMBER#{}", guest.id)).await;
+    heard.next_of("unsubscribed").await;
+    guest.subscribed(&guest.start_chat().await).await;
+    for token in world.items(&format!("TOKENS#{}", guest.id)).await {
+        world.delete(token["pk"].as_s().unwrap(), token["sk"].as_s().unwrap()).await;
+    }
+    heard.closed().await;
+}
+
+async fn large_rooms_and_laggards(world: &World, sockets: &Proxy) {
+    let owner = world.user("owner").await;
+    let uri = owner.start_chat().await;
+    let mut heard = vec![owner.subscribed(&uri).await];
+    sockets.refuse(|call| call.operation == "POST");
+    owner.post(&uri, "to a laggard").await;
+    // The SDK tries thrice, and then the frame goes through the queue.
+    eventually("three tries", async || sockets.count("POST") >= 3).await;
+    sockets.refuse(|_| false);
+    heard[0].until("to a laggard").await;
+    owner.leave_stale_connection(&uri).await;
+    for _ in 0..4 {
+        heard.push(owner.subscribed(&uri).await);
+    }
+    owner.post(&uri, "to a large room").await;
+    for socket in &mut heard {
+        socket.until("to a large room").await;
+    }
+    let before = sockets.count("POST");
+    sockets.refuse(|call| call.operation == "POST");
+    owner.post(&uri, "to laggards in a large room").await;
+    eventually("three tries for each", async || sockets.count("POST") >= before + 3 * heard.len()).await;
+    sockets.refuse(|_| false);
+    for socket in &mut heard {
+        socket.until("to laggards in a large room").await;
+    }
+    let queue = world.sqs().send_message().queue_url(&world.cloud.as_ref().unwrap().outputs()["DeliveryQueueUrl"]);
+    let queue = queue.message_group_id("poison").message_deduplication_id(unique("poison"));
+    queue.message_body("poison").send().await.unwrap();
+    // A socket that cannot be written to in the end is closed.
+    let connection = world.items(&format!("USER#{}", owner.id)).await;
+    let connection = connection.iter().find_map(|item| item.get("connection_id")).unwrap().as_s().unwrap().clone();
+    sockets.refuse(|call| call.operation == "POST");
+    let mut environment = world.environment.clone();
+    environment.insert("WEBSOCKET_ENDPOINT".to_owned(), format!("{}/ws", sockets.url()));
+    environment.insert("AWS_ACCESS_KEY_ID".to_owned(), "deliver".to_owned());
+    let deliver = confab_functions::handler("deliver", &environment).unwrap();
+    let parcel = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
+    let event = json!({"Records": [{
+        "messageId": "1", "body": parcel.to_string(), "messageAttributes": {}, "eventSource": "aws:sqs",
+        "attributes": {"MessageGroupId": connection, "ApproximateReceiveCount": "4"},
+    }]});
+    let event = serde_json::value::to_raw_value(&event).unwrap();
+    let context = lambda_runtime::Context::default();
+    assert_eq!(
+        deliver(lambda_runtime::LambdaEvent::new(event, context)).await.unwrap(),
+        json!({"batchItemFailures": []})
+    );
+    sockets.refuse(|_| false);
+}
+
+/// Whatever is asked with a token that has not been used for long extends it.
+async fn tokens_live_on(world: &World) {
+    let template = template();
+    for resource in template.body()["Resources"].as_object().unwrap().values() {
+        for event in resource["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()) {
+            let user = world.user("anna").await;
+            world.expire_tokens(&user, 24 * 3600).await;
+            let method = event["Properties"]["Method"].as_str().unwrap_or("TRACE");
+            let path = event["Properties"]["Path"].as_str().unwrap_or("/nowhere").replace(['{', '}'], "");
+            if event["Type"] == "HttpApi" {
+                user.call(method.parse().unwrap(), &path, json!({})).await;
+            }
+        }
+    }
+    let user = world.user("anna").await;
+    world.expire_tokens(&user, 24 * 3600).await;
+    let mut socket = user.socket().await;
+    for action in ["subscribe", "send"] {
+        world.expire_tokens(&user, 24 * 3600).await;
+        socket.ask(&json!({"action": action, "uri": "0123456789abcde", "message": "x"})).await;
+    }
 }
 
 async fn accounts(world: &World, user: &User<'_>) {

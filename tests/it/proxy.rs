@@ -78,6 +78,11 @@ impl Proxy {
         *self.0.refuses.lock().unwrap() = Box::new(rule);
     }
 
+    /// How many calls of an operation there have been since the calls were last asked for.
+    pub fn count(&self, operation: &str) -> usize {
+        self.0.calls.lock().unwrap().iter().filter(|call| call.operation == operation).count()
+    }
+
     /// The calls since the last time that this was asked.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.0.calls.lock().unwrap())

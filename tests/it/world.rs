@@ -9,7 +9,7 @@ use std::{
     env,
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -134,6 +134,32 @@ impl World {
 
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.aws("DYNAMODB"))
+    }
+
+    /// All items of a partition.
+    pub async fn items(&self, pk: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let query = self.dynamodb().query().table_name(self.variable("TABLE_NAME")).consistent_read(true);
+        let query = query.key_condition_expression("pk = :pk");
+        let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
+        query.send().await.unwrap().items.unwrap_or_default()
+    }
+
+    /// Deletes an item behind everybody's back.
+    pub async fn delete(&self, pk: &str, sk: &str) {
+        let delete = self.dynamodb().delete_item().table_name(self.variable("TABLE_NAME"));
+        let delete = delete.key("pk", AttributeValue::S(pk.to_owned())).key("sk", AttributeValue::S(sk.to_owned()));
+        delete.send().await.unwrap();
+    }
+
+    /// Sets when the tokens of a user expire, in seconds from now.
+    pub async fn expire_tokens(&self, user: &User<'_>, seconds: i64) {
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64 + seconds;
+        for token in self.items(&format!("TOKENS#{}", user.id)).await {
+            let update = self.dynamodb().update_item().table_name(self.variable("TABLE_NAME"));
+            let update = update.key("pk", token["pk"].clone()).key("sk", token["sk"].clone());
+            let update = update.update_expression("SET expires_at = :at");
+            update.expression_attribute_values(":at", AttributeValue::N(at.to_string())).send().await.unwrap();
+        }
     }
 
     pub fn sns(&self) -> aws_sdk_sns::Client {
