@@ -28,10 +28,7 @@ pub(crate) fn serve(
     tasks: &mut JoinSet<()>,
 ) {
     let poller = Arc::new(Poller { source, queue_url, client: client.clone(), lambda: lambda.clone() });
-    for _ in 0..poller.source.concurrency {
-        let (poller, stopped) = (poller.clone(), stopped.clone());
-        tasks.spawn(async move { poller.run(stopped).await });
-    }
+    tasks.spawn(poller.run(stopped.clone()));
 }
 
 struct Poller {
@@ -42,9 +39,14 @@ struct Poller {
 }
 
 impl Poller {
-    async fn run(&self, stopped: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, stopped: watch::Receiver<bool>) {
         let mut stop = std::pin::pin!(crate::stop(stopped));
+        let mut batches = JoinSet::new();
         loop {
+            while batches.try_join_next().is_some() {}
+            if batches.len() >= self.source.concurrency {
+                batches.join_next().await;
+            }
             let receive = self
                 .client
                 .receive_message()
@@ -56,14 +58,15 @@ impl Poller {
                 .send();
             // Only waiting is cut short; what has come is handed over.
             let received = tokio::select! {
-                () = &mut stop => return,
+                () = &mut stop => break,
                 received = receive => received,
             };
             match received {
                 Ok(answer) => {
                     let messages = answer.messages.unwrap_or_default();
                     if !messages.is_empty() {
-                        self.hand_over(messages).await;
+                        let poller = self.clone();
+                        batches.spawn(async move { poller.hand_over(messages).await });
                     }
                 }
                 Err(error) => {
@@ -72,6 +75,7 @@ impl Poller {
                 }
             }
         }
+        while batches.join_next().await.is_some() {}
     }
 
     async fn hand_over(&self, messages: Vec<Message>) {

@@ -10,6 +10,7 @@ mod convergence;
 mod delivery;
 mod events;
 mod exchange;
+mod faults;
 mod gateway;
 mod golden;
 mod layers;

@@ -1,9 +1,12 @@
 //! A proxy between the functions and an AWS service: it counts what passes, and can refuse it.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
 use axum::{
-    Router,
+    BoxError, Router,
     body::{Body, to_bytes},
     extract::State,
     http::{Request, Response, StatusCode},
@@ -22,7 +25,25 @@ pub struct Call {
     pub body: String,
 }
 
-type Rule = Box<dyn Fn(&Call) -> bool + Send>;
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// An internal error of the service, and nothing is done.
+    Refuse,
+    /// The service is asked too much, and nothing is done.
+    Throttle,
+    /// It is done, but later.
+    Slow(Duration),
+    /// Nothing is done, and no answer comes before the caller's patience ends.
+    Hang,
+    /// The connection breaks, and nothing is done.
+    Reset,
+    /// It is done, and the connection breaks before the answer.
+    LoseAnswer,
+}
+
+type Rule = Box<dyn Fn(&Call) -> Fault + Send>;
 
 /// The proxy of one service.
 #[derive(Clone)]
@@ -33,7 +54,7 @@ struct Inner {
     target: OnceLock<String>,
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
-    refuses: Mutex<Rule>,
+    rule: Mutex<Rule>,
 }
 
 impl Proxy {
@@ -44,7 +65,7 @@ impl Proxy {
             target: OnceLock::new(),
             client: reqwest::Client::new(),
             calls: Mutex::default(),
-            refuses: Mutex::new(Box::new(|_| false)),
+            rule: Mutex::new(Box::new(|_| Fault::None)),
         };
         let proxy = Self(Arc::new(inner));
         let app = Router::new().fallback(pass).with_state(proxy.clone());
@@ -75,7 +96,12 @@ impl Proxy {
 
     /// From now on, answers such calls with an internal error of the service.
     pub fn refuse(&self, rule: impl Fn(&Call) -> bool + Send + 'static) {
-        *self.0.refuses.lock().unwrap() = Box::new(rule);
+        self.inject(move |call| if rule(call) { Fault::Refuse } else { Fault::None });
+    }
+
+    /// From now on, lets this go wrong with each call.
+    pub fn inject(&self, rule: impl Fn(&Call) -> Fault + Send + 'static) {
+        *self.0.rule.lock().unwrap() = Box::new(rule);
     }
 
     /// How many calls of an operation there have been since the calls were last asked for.
@@ -104,20 +130,42 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap()).unwrap_or_default();
     let caller = authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
     let call = Call { caller: caller.unwrap_or_default().to_owned(), operation, body: text };
-    let refused = proxy.0.refuses.lock().unwrap()(&call);
+    let fault = proxy.0.rule.lock().unwrap()(&call);
     proxy.0.calls.lock().unwrap().push(call);
-    if refused {
-        let mut response =
-            Response::new(Body::from(r#"{"__type":"InternalServerError","message":"refused by the test"}"#));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return response;
+    match fault {
+        Fault::Refuse => return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+        // Each service has a name of its own for it, and all SDKs know them all.
+        Fault::Throttle => return failure(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException"),
+        Fault::Reset => return broken(),
+        Fault::Hang => {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            return broken();
+        }
+        Fault::Slow(time) => tokio::time::sleep(time).await,
+        Fault::None | Fault::LoseAnswer => {}
     }
     let url = format!("{}{}", proxy.0.target.get().unwrap(), parts.uri);
     let mut headers = parts.headers;
     headers.remove("host");
-    let answer = proxy.0.client.request(parts.method, url).headers(headers).body(body).send().await.unwrap();
+    // By itself: what has been asked for is done, whether the caller waits for it or not.
+    let request = proxy.0.client.request(parts.method, url).headers(headers).body(body);
+    let Ok(Ok(answer)) = tokio::spawn(request.send()).await else { return broken() };
+    if fault == Fault::LoseAnswer {
+        return broken();
+    }
     let mut response = Response::builder().status(answer.status());
     *response.headers_mut().unwrap() = answer.headers().clone();
     response.headers_mut().unwrap().remove("transfer-encoding");
     response.body(Body::from(answer.bytes().await.unwrap())).unwrap()
+}
+
+fn failure(status: StatusCode, kind: &str) -> Response<Body> {
+    let text = format!(r#"{{"__type":"{kind}","message":"the test wants it so"}}"#);
+    Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::from(text)).unwrap()
+}
+
+/// An answer that breaks off before it has begun.
+fn broken() -> Response<Body> {
+    let nothing = futures_util::stream::once(std::future::ready(Err::<Vec<u8>, BoxError>("broken".into())));
+    Response::builder().header("content-length", "100000").body(Body::from_stream(nothing)).unwrap()
 }

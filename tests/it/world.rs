@@ -198,21 +198,40 @@ impl World {
         Some(if self.emulator() { 403 } else { status })
     }
 
+    /// A laptop cloud that runs in another process, as far as HTTP and WebSocket reach.
+    pub fn at(port: u16) -> Self {
+        Self {
+            http_url: format!("http://127.0.0.1:{port}"),
+            websocket_url: format!("ws://127.0.0.1:{port}/ws"),
+            environment: BTreeMap::new(),
+            client: reqwest::Client::new(),
+            cloud: None,
+        }
+    }
+
+    /// Opens a socket, unless that fails for any reason.
+    pub async fn try_open(&self, headers: &[(&'static str, &str)]) -> Option<Socket> {
+        self.open_or_fail("", headers).await.ok()
+    }
+
     /// Tries to open a socket.
     pub async fn open(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        match self.open_or_fail(query, headers).await {
+            Ok(socket) => Ok(socket),
+            Err(SocketError::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn open_or_fail(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, SocketError> {
         let mut request: Request = format!("{}{query}", self.websocket_url).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
-        match connect_async(request).await {
-            Ok((stream, response)) => {
-                let protocol = response.headers().get("sec-websocket-protocol");
-                let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
-                Ok(Socket { stream, lines: Vec::new(), frames: 0, protocol })
-            }
-            Err(SocketError::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
+        let (stream, response) = connect_async(request).await?;
+        let protocol = response.headers().get("sec-websocket-protocol");
+        let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
+        Ok(Socket { stream, lines: Vec::new(), frames: 0, protocol })
     }
 }
 
@@ -373,7 +392,13 @@ impl Socket {
         }
     }
 
-    async fn receive(&mut self) -> Result<Value, u16> {
+    /// Sends, unless the socket is closed.
+    pub async fn try_send(&mut self, frame: &Value) -> bool {
+        self.stream.send(Message::text(frame.to_string())).await.is_ok()
+    }
+
+    /// The next object, or the code with which the socket was closed.
+    pub async fn receive(&mut self) -> Result<Value, u16> {
         while self.lines.is_empty() {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => {
