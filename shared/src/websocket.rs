@@ -260,6 +260,13 @@ mod tests {
         assert_eq!(frame, expected);
     }
 
+    #[test]
+    fn a_frame_has_its_bounds() {
+        let said = |text: String| Said { connection_id: "c=".into(), text };
+        assert_eq!(said(format!("{{\"a\":\"{}\"}}", "x".repeat(BODY_BYTES))).fields().unwrap_err().status(), 413);
+        assert_eq!(said(format!("{{\"a\":{}", "[".repeat(30_000))).fields().unwrap_err().status(), 400);
+    }
+
     proptest! {
         #[test]
         fn any_frame_gives_an_answer(text in "[\\[\\]{}\"a0,:\\\\ -]{0,60}") {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod access;
 mod accounts;
 mod calls;
 mod chats;
@@ -14,6 +15,7 @@ mod faults;
 mod gateway;
 mod golden;
 mod layers;
+mod limits;
 mod messages;
 mod permissions;
 mod proxy;

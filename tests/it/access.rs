@@ -1,0 +1,200 @@
+//! Who may do what: every endpoint and action, asked by everybody there is, in one table.
+
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Socket, User, World, answer, template};
+
+/// What each caller gets. `closed` is a socket that is closed, `open` one that opens. In paths and bodies, URI is the chat, SELF the
+/// caller, OTHER a member besides, GUEST a user who is not in.
+///
+/// The expired token was good when its socket opened.
+const TABLE: &str = r#"
+                                                                    | none   bad    expired logged-out | stranger removed member owner
+ POST   /auth/users/create/               {}                        | 400    401    401     401        | 400      400     400    400
+ POST   /auth/token/create/               {}                        | 400    401    401     401        | 400      400     400    400
+ POST   /auth/token/destroy/              {}                        | 401    401    401     401        | 204      204     204    204
+ GET    /auth/me/                         -                         | 401    401    401     401        | 200      200     200    200
+ PATCH  /auth/me/                         {"first_name":"A"}        | 401    401    401     401        | 200      200     200    200
+ POST   /auth/password/                   {}                        | 401    401    401     401        | 400      400     400    400
+ POST   /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
+ GET    /api/chats/URI/                   -                         | 401    401    401     401        | 403      403     200    200
+ PATCH  /api/chats/URI/                   {"username":"SELF"}       | 401    401    401     401        | 200      200     200    200
+ PATCH  /api/chats/URI/                   {"username":"GUEST"}      | 401    401    401     401        | 403      403     200    200
+ GET    /api/chats/URI/messages/          -                         | 401    401    401     401        | 403      403     200    200
+ POST   /api/chats/URI/messages/          {"message":"hello"}       | 401    401    401     401        | 403      403     200    200
+ DELETE /api/chats/URI/members/SELF/      -                         | 401    401    401     401        | 403      403     204    403
+ DELETE /api/chats/URI/members/OTHER/     -                         | 401    401    401     401        | 403      403     403    204
+ DELETE /api/chats/URI/members/GUEST/     -                         | 401    401    401     401        | 403      403     403    404
+ GET    /api/chats/0123456789abcde/       -                         | 401    401    401     401        | 404      404     404    404
+ PATCH  /api/chats/0123456789abcde/       {"username":"SELF"}       | 401    401    401     401        | 404      404     404    404
+ PUT    /api/chats/                       -                         | 401    401    401     401        | 405      405     405    405
+ GET    /nowhere/                         -                         | 404    401    401     401        | 404      404     404    404
+ OPEN   -                                 -                         | 401    401    401     401        | open     open    open   open
+ OPEN   ?uri=URI                          -                         | 401    401    401     401        | 403      403     open   open
+ SAY    -                                 {"action":"subscribe","uri":"URI","after":0} | 401 401 401 closed | 403 403 subscribed subscribed
+ SAY    -                                 {"action":"unsubscribe","uri":"URI"} | 401 401 unsubscribed closed | unsubscribed unsubscribed unsubscribed unsubscribed
+ SAY    -                                 {"action":"send","uri":"URI","message":"hi"} | 401 401 401 closed | 403 403   sent   sent
+ SAY    -                                 {"action":"ping"}         | 401    401    pong    closed     | pong     pong    pong   pong
+ SAY    -                                 {"action":"fly"}          | 401    401    404     closed     | 404      404     404    404
+"#;
+
+struct Row {
+    what: String,
+    method: String,
+    path: String,
+    body: String,
+    expected: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for line in TABLE.lines().skip(2) {
+        let (what, expected) = line.split_once('|').unwrap();
+        let mut words = what.split_whitespace().map(|word| if word == "-" { "" } else { word }.to_owned());
+        let [method, path, body] = [(); 3].map(|()| words.next().unwrap());
+        let expected: Vec<String> =
+            expected.split_whitespace().filter(|word| *word != "|").map(str::to_owned).collect();
+        assert_eq!(expected.len(), 8, "{what}");
+        rows.push(Row { what: what.trim().to_owned(), method, path, body, expected });
+    }
+    rows
+}
+
+/// What a caller gets for a row.
+async fn outcome(world: &World, row: &Row, caller: &str) -> String {
+    let (owner, other) = (world.user("owner").await, world.user("other").await);
+    let uri = owner.start_chat().await;
+    other.join(&uri).await;
+    let guest = world.user("guest").await;
+    let user = match caller {
+        "owner" => User { world, username: owner.username.clone(), id: owner.id, token: owner.token.clone() },
+        _ => world.user(caller).await,
+    };
+    if ["removed", "member"].contains(&caller) {
+        user.join(&uri).await;
+    }
+    if caller == "removed" {
+        let path = format!("/api/chats/{uri}/members/{}/", user.username);
+        assert_eq!(owner.call(Method::DELETE, &path, Value::Null).await.0, 204);
+    }
+    let fill = |text: &str| {
+        [("URI", &uri), ("SELF", &user.username), ("OTHER", &other.username), ("GUEST", &guest.username)]
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    };
+    let header = match caller {
+        "none" => None,
+        "bad" => Some(format!("Token {}", "0".repeat(64))),
+        _ => Some(format!("Token {}", user.token)),
+    };
+    let headers: Vec<(&'static str, &str)> = header.iter().map(|value| ("authorization", value.as_str())).collect();
+    let socket = match row.method.as_str() {
+        "SAY" => match world.open("", &headers).await {
+            Ok(socket) => Some(socket),
+            Err(status) => return status.to_string(),
+        },
+        _ => None,
+    };
+    match caller {
+        "expired" => world.expire_tokens(&user, -60).await,
+        "logged-out" => {
+            assert_eq!(user.call(Method::POST, "/auth/token/logout/", json!({})).await.0, 204);
+        }
+        _ => {}
+    }
+    match row.method.as_str() {
+        "SAY" => said(socket.unwrap(), &fill(&row.body), caller).await,
+        "OPEN" => match world.open(&fill(&row.path), &headers).await {
+            Ok(_) => "open".to_owned(),
+            Err(status) => status.to_string(),
+        },
+        method => {
+            let mut request = world.request(method.parse().unwrap(), &fill(&row.path));
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            if !row.body.is_empty() {
+                request = request.header("content-type", "application/json").body(fill(&row.body));
+            }
+            answer(request).await.0.as_u16().to_string()
+        }
+    }
+}
+
+async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
+    if caller == "logged-out" {
+        socket.closed().await;
+        return "closed".to_owned();
+    }
+    socket.send_text(frame).await;
+    let answer = socket.next().await;
+    match answer["type"].as_str().unwrap() {
+        "error" => answer["status"].to_string(),
+        kind => kind.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_gets_what_the_table_says() {
+    let world = World::any().await;
+    let callers: Vec<&str> = TABLE.lines().nth(1).unwrap().split_whitespace().filter(|word| *word != "|").collect();
+    assert_eq!(callers.len(), 8);
+    let rows = rows();
+    let cells = rows.iter().flat_map(|row| callers.iter().zip(&row.expected).map(move |cell| (row, cell)));
+    let wrong: Vec<String> = stream::iter(cells)
+        .map(|(row, (caller, expected))| {
+            let world = &world;
+            async move {
+                let actual = outcome(world, row, caller).await;
+                // The emulator refuses every socket with 403.
+                let refused = row.method == "OPEN" || row.method == "SAY" && ["none", "bad"].contains(caller);
+                let expected = match expected.parse() {
+                    Ok(status) if refused => world.refusal(status).unwrap().to_string(),
+                    _ => expected.clone(),
+                };
+                (actual != expected).then(|| format!("{}: {caller} got {actual}, not {expected}", row.what))
+            }
+        })
+        .buffer_unordered(8)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_has_every_route_of_the_template() {
+    let template = template();
+    let resources = template.body()["Resources"].as_object().unwrap();
+    let same = |path: &str, template: &str| {
+        let (path, template): (Vec<_>, Vec<_>) =
+            (path.trim_end_matches('/').split('/').collect(), template.split('/').collect());
+        path.len() == template.len() && path.iter().zip(&template).all(|(a, b)| b.starts_with('{') || a == b)
+    };
+    // Two paths lead to one function for these, and one of them is in the table.
+    let aliases =
+        ["/auth/users", "/auth/token/login", "/auth/token/logout", "/auth/users/me", "/auth/users/set_password"];
+    let rows = rows();
+    for resource in resources.values() {
+        for event in resource["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()) {
+            let properties = &event["Properties"];
+            let (Some(method), Some(path)) = (properties["Method"].as_str(), properties["Path"].as_str()) else {
+                continue;
+            };
+            // PUT of a profile is PATCH in all but name.
+            if aliases.contains(&path) || (method, path) == ("PUT", "/auth/me") {
+                continue;
+            }
+            assert!(
+                rows.iter().any(|row| row.method == method && same(&row.path, path)),
+                "{method} {path} is not asked"
+            );
+        }
+    }
+    let routes = resources["WebSocketApi"]["Properties"]["Routes"].as_object().unwrap();
+    for action in routes.keys().filter(|key| !key.starts_with('$')) {
+        assert!(rows.iter().any(|row| row.body.contains(&format!("\"{action}\""))), "{action} is not asked");
+    }
+}

@@ -1,0 +1,196 @@
+//! What is too much: attempts at getting in, messages a minute, large bodies, deep ones. Needs clouds of its own.
+
+use futures_util::future::join_all;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::{
+    proxy::{Call, Proxy},
+    world::{PASSWORD, World, answer, eventually, options, unique},
+};
+
+async fn limited(parameters: &[(&str, &str)]) -> World {
+    let mut options = options();
+    options.parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    World::own(options).await
+}
+
+fn log_in(world: &World, username: &str, password: &str) -> RequestBuilder {
+    world.request(Method::POST, "/auth/token/create/").json(&json!({"username": username, "password": password}))
+}
+
+/// The status, and how long to wait where it is 429.
+async fn status(request: RequestBuilder) -> (u16, Option<u64>) {
+    let response = request.send().await.unwrap();
+    let (status, after) = (response.status().as_u16(), response.headers().get("retry-after").cloned());
+    let body: Value = response.json().await.unwrap();
+    let Some(after) = after else { return (status, None) };
+    let seconds = after.to_str().unwrap().parse().unwrap();
+    let plural = if seconds == 1 { "" } else { "s" };
+    let detail = format!("Request was throttled. Expected available in {seconds} second{plural}.");
+    assert_eq!((status, body), (429, json!({"detail": detail})));
+    (status, Some(seconds))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_a_password_takes_longer_and_longer() {
+    let world = limited(&[("AttemptsPerAddress", "0")]).await;
+    let (user, other) = (world.user("anna").await, world.user("ben").await);
+    for username in [user.username.as_str(), &unique("nobody")] {
+        for _ in 0..5 {
+            assert_eq!(status(log_in(&world, username, "wrong")).await, (400, None));
+        }
+        // From here on each attempt that is looked at starts a wait of twice the length.
+        let mut longest = 0;
+        while longest < 2 {
+            if let (429, Some(seconds)) = status(log_in(&world, username, "wrong")).await {
+                assert!(seconds <= 2, "{seconds}");
+                longest = longest.max(seconds);
+            }
+        }
+    }
+    // Even the right one has to wait, and is forgiven then.
+    assert_eq!(status(log_in(&world, &user.username, PASSWORD)).await.0, 429);
+    assert_eq!(status(log_in(&world, &other.username, PASSWORD)).await.0, 200, "another user is not concerned");
+    eventually("the wait is over", async || status(log_in(&world, &user.username, PASSWORD)).await.0 == 200).await;
+    for _ in 0..5 {
+        assert_eq!(status(log_in(&world, &user.username, "wrong")).await, (400, None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_at_the_same_time_is_asking_often() {
+    let world = limited(&[]).await;
+    let user = world.user("anna").await;
+    let answers = join_all((0..40).map(|_| status(log_in(&world, &user.username, "wrong")))).await;
+    let looked_at = answers.iter().filter(|(status, _)| *status == 400).count();
+    // Five are free, one starts a wait of a second, and the next ones of two and four.
+    assert!((5..=8).contains(&looked_at), "{looked_at}");
+    assert!(answers.iter().all(|(status, _)| [400, 429].contains(status)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_throttled_whatever_names_it_tries() {
+    let world = limited(&[("AttemptsPerAddress", "8")]).await;
+    let register = || {
+        let form = json!({"username": unique("anna"), "password": PASSWORD});
+        world.request(Method::POST, "/auth/users/create/").json(&form)
+    };
+    let statuses = join_all((0..20).map(|_| status(register()))).await;
+    let created = statuses.iter().filter(|(status, _)| *status == 201).count();
+    assert!((8..=10).contains(&created), "{statuses:?}");
+    assert!(statuses.iter().all(|(status, _)| [201, 429].contains(status)), "{statuses:?}");
+    let guesses = join_all((0..20).map(|_| status(log_in(&world, &unique("nobody"), "wrong")))).await;
+    let looked_at = guesses.iter().filter(|(status, _)| *status == 400).count();
+    assert!((8..=10).contains(&looked_at), "registering does not count against logging in: {guesses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changing_the_password_is_no_way_to_guess_it() {
+    let world = limited(&[]).await;
+    let user = world.user("anna").await;
+    let change = || {
+        let form = json!({"current_password": "wrong", "new_password": "An0ther-pass-phrase"});
+        status(user.request(Method::POST, "/auth/password/").json(&form))
+    };
+    let statuses: Vec<u16> = join_all((0..15).map(|_| change())).await.into_iter().map(|(status, _)| status).collect();
+    assert!(statuses.iter().filter(|status| **status == 400).count() <= 8, "{statuses:?}");
+    assert!(statuses.contains(&429));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_messages_a_minute_and_no_more() {
+    let world = limited(&[("PostsPerMinute", "5")]).await;
+    let (user, other) = (world.user("anna").await, world.user("ben").await);
+    let uri = user.start_chat().await;
+    other.join(&uri).await;
+    let path = format!("/api/chats/{uri}/messages/");
+    let post =
+        |key: &str| user.request(Method::POST, &path).header("Idempotency-Key", key).json(&json!({"message": key}));
+    let mut posted = 0;
+    let wait = loop {
+        match status(post(&posted.to_string())).await {
+            (200, None) => posted += 1,
+            (429, Some(seconds)) => break seconds,
+            other => panic!("{other:?}"),
+        }
+        // A minute may end in between, and with it the count.
+        assert!(posted <= 10, "there is no limit");
+    };
+    assert!(posted >= 5 && (1..=60).contains(&wait), "{posted} {wait}");
+    assert_eq!(status(post("0")).await, (200, None), "what has been posted is no new message");
+    let mut socket = user.socket().await;
+    let refused = loop {
+        let answer = socket.ask(&json!({"action": "send", "uri": uri, "message": "over", "key": unique("k")})).await;
+        if answer["type"] == "error" {
+            break answer;
+        }
+    };
+    assert_eq!((&refused["status"], refused["retry_after"].as_u64().is_some()), (&json!(429), true), "{refused}");
+    assert_eq!(other.post(&uri, "somebody else is not concerned").await, user.history(&uri).await.len() as u64 + 1);
+}
+
+/// In text, and in what is done: the same calls, the same hashing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_user_costs_what_a_wrong_password_costs() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let mut seen: Vec<(Value, Vec<String>)> = Vec::new();
+    for username in [user.username.as_str(), &unique("nobody")] {
+        dynamodb.calls();
+        let (status, body) = answer(log_in(&world, username, "wrong")).await;
+        assert_eq!(status, 400);
+        let own = |call: &Call| call.caller == "login";
+        seen.push((body, dynamodb.calls().into_iter().filter(own).map(|call| call.operation).collect()));
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_and_deep_bodies_are_refused() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let messages = format!("/api/chats/{uri}/messages/");
+    let (large, deep) =
+        (json!({"message": "x".repeat(70_000)}).to_string(), format!("{}{}", "[".repeat(30_000), "]".repeat(30_000)));
+    for (method, path) in [
+        (Method::POST, "/auth/users/create/"),
+        (Method::POST, "/auth/token/create/"),
+        (Method::PATCH, "/auth/me/"),
+        (Method::POST, "/auth/password/"),
+        (Method::PATCH, &format!("/api/chats/{uri}/")),
+        (Method::POST, &messages),
+    ] {
+        for (body, expected, detail) in
+            [(&large, 413, "The request has more than 65536 bytes."), (&deep, 400, "JSON parse error")]
+        {
+            let request = user.request(method.clone(), path).header("content-type", "application/json");
+            let (status, body) = answer(request.body(body.clone())).await;
+            assert_eq!(status.as_u16(), expected, "{method} {path} {body}");
+            assert!(body["detail"].as_str().unwrap().starts_with(detail), "{body}");
+        }
+    }
+    assert_eq!(user.history(&uri).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_characters_are_kept_where_text_is_free_and_refused_where_it_is_not() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let message = "\u{1}\u{8}\t\r\n\u{1b}[31m\u{202e}\u{7f}\u{85}\u{2028}";
+    user.post(&uri, message).await;
+    assert_eq!(user.history(&uri).await[0]["message"], message);
+    let (status, body) =
+        user.call(Method::POST, &format!("/api/chats/{uri}/messages/"), json!({"message": "a\0b"})).await;
+    assert_eq!((status.as_u16(), body), (400, json!({"message": ["Null characters are not allowed."]})));
+    let (status, body) = user.call(Method::PATCH, "/auth/me/", json!({"first_name": "a\0b"})).await;
+    assert_eq!((status.as_u16(), body), (400, json!({"first_name": ["Null characters are not allowed."]})));
+    for username in ["a\u{1}b", "a#b", "USER#1", "a\0b", "a/b", "a b", "a\u{202e}b"] {
+        let form = json!({"username": username, "password": PASSWORD});
+        let (status, body) = answer(world.request(Method::POST, "/auth/users/").json(&form)).await;
+        assert_eq!(status, 400, "{username:?}");
+        assert!(body["username"].is_array(), "{body}");
+    }
+}
