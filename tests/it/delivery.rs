@@ -1,12 +1,12 @@
 //! From a post to every socket: in the log's order, without holes, whatever happens on the way.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::Method;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     proxy::Proxy,
-    world::{World, eventually, unique},
+    world::{Socket, World, eventually, options, unique},
 };
 
 fn ids(entries: &[Value]) -> Vec<u64> {
@@ -201,4 +201,52 @@ async fn a_lost_notification_heals_with_the_next() {
     assert_eq!(ids(&seen), [2, 3]);
     assert_eq!(seen[0]["message"], "lost on the way");
     assert_eq!(seen[0]["user"]["id"], user.id);
+}
+
+/// A room that grows beyond what one invocation serves while messages flow, and goes on in shards. Needs a cloud of its own.
+/// `ulimit -n 65536; CONFAB_ROOM=10000 cargo test --release large_room` fills it properly.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_room_hears_everything_once_and_in_order() {
+    let size: usize = std::env::var("CONFAB_ROOM").map_or(60, |size| size.parse().unwrap());
+    let mut options = options();
+    options.parameters.insert("LargeRoom".to_owned(), 500.min(size / 3).to_string());
+    let world = World::own(options).await;
+    let users = join_all((0..8).map(|_| world.user("user"))).await;
+    let uri = users[0].start_chat().await;
+    for user in &users[1..] {
+        user.join(&uri).await;
+    }
+    let query = format!("?uri={uri}");
+    let started = std::time::Instant::now();
+    let open = |n: usize| {
+        let (world, users, uri, query) = (&world, &users, &uri, &query);
+        async move {
+            let user = &users[n % users.len()];
+            if n % (size / 6) == 0 {
+                user.post(uri, &format!("while it grows: {n}")).await;
+            }
+            world.open(query, &[("authorization", &format!("Token {}", user.token))]).await.unwrap()
+        }
+    };
+    let sockets: Vec<Socket> = stream::iter((0..size).map(open)).buffer_unordered(32).collect().await;
+    println!("{size} sockets are open after {:?}", started.elapsed());
+    let started = std::time::Instant::now();
+    users[0].post(&uri, "everybody is in").await;
+    join_all(users[1..].iter().map(|user| user.post(&uri, &user.username))).await;
+    users[0].post(&uri, "the end").await;
+    let history: Vec<Value> = users[0].history(&uri).await.iter().map(|message| message["id"].clone()).collect();
+    let listen = |mut socket: Socket| {
+        let (uri, history) = (&uri, &history);
+        async move {
+            let mut seen = socket.until("the end").await;
+            seen.retain(|entry| entry["type"] == "message" && entry["uri"] == uri.as_str());
+            let ids: Vec<Value> = seen.iter().map(|entry| entry["id"].clone()).collect();
+            // What was said before it came it need not have heard; from its first entry on it has heard all, once and in order.
+            assert!(ids.len() >= 9 && history.ends_with(&ids), "{ids:?}");
+        }
+    };
+    stream::iter(sockets).map(listen).buffer_unordered(size).for_each(|()| std::future::ready(())).await;
+    println!("nine messages have reached {size} sockets after {:?}", started.elapsed());
+    let cursor = world.items(&format!("CURSOR#{uri}")).await;
+    assert_eq!(cursor[0]["is_large"].as_bool(), Ok(&true), "it was not delivered to in shards");
 }

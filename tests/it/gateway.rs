@@ -1,6 +1,10 @@
 //! The laptop cloud itself: faithful where it matters, and clear where something is wrong. Needs clouds of its own.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use confab_local::{Cloud, Template};
 use reqwest::{Method, StatusCode};
@@ -304,4 +308,93 @@ async fn connection_ids(world: &World, user_id: u64) -> Vec<String> {
     let query = query.expression_attribute_values(":pk", text(format!("USER#{user_id}")));
     let found = query.expression_attribute_values(":prefix", text("CONNECTION#".to_owned())).send().await.unwrap();
     found.items().iter().map(|item| item["connection_id"].as_s().unwrap().clone()).collect()
+}
+
+/// The stream of a table, as the template has it: filtered, in batches, tried again by halves, and at last given up and told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_handed_over_in_order_and_what_fails_for_good_is_told_of() {
+    let template = r#"
+Resources:
+  Things:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{ AttributeName: id, AttributeType: S }]
+      KeySchema: [{ AttributeName: id, KeyType: HASH }]
+      StreamSpecification: { StreamViewType: NEW_IMAGE }
+  Failures: { Type: AWS::SQS::Queue }
+  Listener:
+    Type: AWS::Serverless::Function
+    Properties:
+      Events:
+        Stream:
+          Type: DynamoDB
+          Properties:
+            Stream: !GetAtt Things.StreamArn
+            StartingPosition: TRIM_HORIZON
+            BatchSize: 4
+            MaximumBatchingWindowInSeconds: 1
+            MaximumRetryAttempts: 1
+            BisectBatchOnFunctionError: true
+            DestinationConfig: { OnFailure: { Destination: !GetAtt Failures.Arn } }
+            FilterCriteria: { Filters: [{ Pattern: '{"eventName": ["INSERT"], "dynamodb": {"Keys": {"id": {"S": [{"prefix": "thing"}]}}}}' }] }
+Outputs:
+  Failures: { Value: !Ref Failures }
+  Things: { Value: !Ref Things }
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    fs::write(&path, template).unwrap();
+    let batches: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let seen = batches.clone();
+    let mut options = options();
+    (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
+    options.data = Some(folder.path().join("data.db"));
+    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+        let seen = seen.clone();
+        Ok(Arc::new(move |event| {
+            let event: Value = serde_json::from_str(event.payload.get()).unwrap();
+            let records = event["Records"].as_array().unwrap();
+            let ids: Vec<String> = records
+                .iter()
+                .map(|record| record["dynamodb"]["NewImage"]["id"]["S"].as_str().unwrap().to_owned())
+                .collect();
+            assert!(records.iter().all(|record| record["eventSource"] == "aws:dynamodb"));
+            let fails = ids.iter().any(|id| id == "thing 3");
+            seen.lock().unwrap().push(ids);
+            Box::pin(async move { if fails { Err("thing 3 is too much".into()) } else { Ok(Value::Null) } })
+        }))
+    }));
+    let cloud = Cloud::start(options.clone()).await.unwrap();
+    let world = World { environment: cloud.client_environment(), ..World::at(0) };
+    let table = cloud.outputs()["Things"].clone();
+    let put = async |world: &World, id: String| {
+        let put = world.dynamodb().put_item().table_name(&table);
+        put.item("id", aws_sdk_dynamodb::types::AttributeValue::S(id)).send().await.unwrap();
+    };
+    for n in 0..6 {
+        put(&world, format!("thing {n}")).await;
+        put(&world, format!("nothing {n}")).await;
+        // A change of what is there is no insertion.
+        put(&world, format!("nothing {n}")).await;
+    }
+    let handled = |batches: &Mutex<Vec<Vec<String>>>| batches.lock().unwrap().concat();
+    eventually("all of it is handed over", async || handled(&batches).contains(&"thing 5".to_owned())).await;
+    let tried = handled(&batches);
+    let count = |id: &str| tried.iter().filter(|tried| *tried == id).count();
+    assert!(count("thing 3") > count("thing 5") && count("thing 5") == 1 && count("thing 0") >= 1, "{tried:?}");
+    let told = world.sqs().receive_message().queue_url(&cloud.outputs()["Failures"]).wait_time_seconds(10);
+    let told = told.send().await.unwrap().messages.expect("nothing is told of what was given up");
+    let told: Value = serde_json::from_str(told[0].body.as_ref().unwrap()).unwrap();
+    assert_eq!(told["requestContext"]["condition"], "RetryAttemptsExhausted");
+    assert_eq!((&told["DDBStreamBatchInfo"]["batchSize"], &told["version"]), (&json!(1), &json!("1.0")));
+
+    // After a restart it goes on from where it was.
+    cloud.stop().await;
+    batches.lock().unwrap().clear();
+    let cloud = Cloud::start(options).await.unwrap();
+    let world = World { environment: cloud.client_environment(), ..World::at(0) };
+    put(&world, "thing 6".to_owned()).await;
+    eventually("the new one is handed over", async || !batches.lock().unwrap().is_empty()).await;
+    assert_eq!(handled(&batches), ["thing 6"]);
 }
