@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::{
     proxy::{Fault, Proxy},
-    world::{PASSWORD, Socket, User, World, eventually, options, unique},
+    world::{DEADLINE, PASSWORD, Socket, User, World, eventually, options, unique},
 };
 
 /// How long everything may take to come right once nothing goes wrong any more.
@@ -75,35 +75,44 @@ fn impatient() -> Template {
     Template::read(&path).unwrap()
 }
 
-/// What goes wrong in a scenario: with which chances, while `on`.
+/// The weather between the functions and one service, or over the functions themselves: calm and storms in turn, while `on`.
 struct Weather {
-    on: AtomicBool,
-    rng: Mutex<Rng>,
-    /// In thousand calls.
-    faults: u32,
-    /// In thousand invocations.
-    deaths: u32,
+    on: Arc<AtomicBool>,
+    state: Mutex<(Rng, Instant, bool)>,
 }
 
 impl Weather {
-    fn fault(&self) -> Fault {
-        let mut rng = self.rng.lock().unwrap();
-        if !self.on.load(Ordering::Relaxed) || rng.u32(..1000) >= self.faults {
-            return Fault::None;
+    fn new(on: &Arc<AtomicBool>, rng: Rng) -> Arc<Self> {
+        Arc::new(Self { on: on.clone(), state: Mutex::new((rng, Instant::now(), true)) })
+    }
+
+    /// Whether something goes wrong now, and what the dice say about it.
+    fn strikes(&self) -> Option<Rng> {
+        let (rng, until, storm) = &mut *self.state.lock().unwrap();
+        if !self.on.load(Ordering::Relaxed) {
+            return None;
         }
-        match rng.u32(..12) {
+        if *until < Instant::now() {
+            *storm = !*storm;
+            *until = Instant::now() + Duration::from_millis(rng.u64(100..if *storm { 2500 } else { 1500 }));
+        }
+        (rng.u32(..100) < if *storm { 80 } else { 3 }).then(|| rng.fork())
+    }
+
+    fn fault(&self) -> Fault {
+        let Some(mut rng) = self.strikes() else { return Fault::None };
+        match rng.u32(..14) {
             0..3 => Fault::Refuse,
             3..5 => Fault::Throttle,
-            5..7 => Fault::Slow(Duration::from_millis(rng.u64(..300))),
-            7..9 => Fault::Reset,
-            9..11 => Fault::LoseAnswer,
+            5..8 => Fault::Slow(Duration::from_millis(rng.u64(..600))),
+            8..10 => Fault::Reset,
+            10..13 => Fault::LoseAnswer,
             _ => Fault::Hang,
         }
     }
 
     fn polls(&self) -> u64 {
-        let mut rng = self.rng.lock().unwrap();
-        if self.on.load(Ordering::Relaxed) && rng.u32(..1000) < self.deaths { rng.u64(..60) } else { u64::MAX }
+        self.strikes().map_or(u64::MAX, |mut rng| rng.u64(..50))
     }
 }
 
@@ -115,6 +124,8 @@ struct Client<'a> {
     half_open: Vec<Socket>,
     rooms: BTreeMap<String, View>,
     rng: Rng,
+    /// How often its socket was closed without its doing.
+    cut_off: u32,
 }
 
 /// What a client knows of a room.
@@ -143,7 +154,7 @@ impl View {
 impl<'a> Client<'a> {
     fn new(user: &'a User<'a>, uris: &[String], seed: u64) -> Self {
         let rooms = uris.iter().map(|uri| (uri.clone(), View::default())).collect();
-        Self { user, socket: None, half_open: Vec::new(), rooms, rng: Rng::with_seed(seed) }
+        Self { user, socket: None, half_open: Vec::new(), rooms, rng: Rng::with_seed(seed), cut_off: 0 }
     }
 
     /// Listens until it is as far as the goal, once that is known.
@@ -186,7 +197,10 @@ impl<'a> Client<'a> {
                 let late = |view: &View| view.asked.is_some_and(|asked| asked.elapsed() > Duration::from_secs(8));
                 self.subscribe_where(late).await;
             }
-            Ok(Err(_)) => self.socket = None,
+            Ok(Err(_)) => {
+                self.cut_off += 1;
+                self.socket = None;
+            }
             Ok(Ok(object)) => self.take(&object).await,
         }
     }
@@ -233,10 +247,12 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Posts over HTTP until it is acknowledged, always with the same key, as a client's outbox does.
-async fn post(user: &User<'_>, uri: &str, message: &str) -> u64 {
+/// Posts over HTTP until it is acknowledged, always with the same key, as a client's outbox does. It is not patient: what it has given
+/// up waiting for may still be under way when it asks again.
+async fn post(user: &User<'_>, uri: &str, message: &str, patience: Duration) -> u64 {
+    let mut patience = patience;
     loop {
-        let request = user.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
+        let request = user.request(Method::POST, &format!("/api/chats/{uri}/messages/")).timeout(patience);
         let request = request.header("Idempotency-Key", message).json(&json!({"message": message}));
         if let Ok(response) = request.send().await {
             let status = response.status().as_u16();
@@ -250,6 +266,7 @@ async fn post(user: &User<'_>, uri: &str, message: &str) -> u64 {
                 return receipt["id"].as_u64().unwrap();
             }
         }
+        patience = (patience * 2).min(DEADLINE);
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }
@@ -297,23 +314,17 @@ async fn dead_letters(world: &World) -> Vec<String> {
     }
 }
 
-async fn stormy_chat(seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    let weather = Arc::new(Weather {
-        on: AtomicBool::new(false),
-        rng: Mutex::new(rng.fork()),
-        faults: rng.u32(20..120),
-        deaths: rng.u32(0..100),
-    });
+/// A cloud whose functions reach everything through bad weather, and die in it.
+async fn stormy_world(on: &Arc<AtomicBool>, rng: &mut Rng) -> World {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     for service in &services {
-        let weather = weather.clone();
+        let weather = Weather::new(on, rng.fork());
         service.inject(move |_| weather.fault());
     }
     let [dynamodb, sns, sqs, sockets] = services;
-    let fate = weather.clone();
+    let fate = Weather::new(on, rng.fork());
     let mut options = Options { template: impatient(), functions: mortal(move |_| fate.polls()), ..options() };
-    options.parameters.insert("LargeRoom".to_owned(), rng.choice(["2", "500"]).unwrap().to_owned());
+    options.parameters.insert("LargeRoom".to_owned(), (*rng.choice(&["2", "500"]).unwrap()).to_owned());
     options.environment = [
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
         ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
@@ -327,49 +338,59 @@ async fn stormy_chat(seed: u64) {
     sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
     sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
     sockets.leads_to(&world.http_url);
+    world
+}
 
-    let users = join_all((0..3).map(|_| world.user("user"))).await;
+/// Some rounds of talk in bad weather. At the end of each the weather clears, and without another word being said everybody must come
+/// to know all of it.
+async fn stormy_chat(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    let on = Arc::new(AtomicBool::new(false));
+    let world = stormy_world(&on, &mut rng).await;
+    let users = join_all((0..2).map(|_| world.user("user"))).await;
     let uris = [users[0].start_chat().await, users[1].start_chat().await];
-    for user in &users {
-        for uri in &uris {
-            user.join(uri).await;
-        }
+    for (user, uri) in users.iter().zip(uris.iter().rev()) {
+        user.join(uri).await;
     }
     let mut clients: Vec<Client<'_>> =
         users.iter().chain(&users[..1]).map(|user| Client::new(user, &uris, rng.u64(..))).collect();
     let poison = unique("poison");
     world.publish(&uris[0], &poison).await;
-
-    weather.on.store(true, Ordering::Relaxed);
-    let (tell, goal) = watch::channel(None);
-    let talk = async {
-        let talks = users.iter().enumerate().flat_map(|(n, user)| uris.iter().map(move |uri| (n, user, uri)));
-        let talks = talks.map(|(n, user, uri)| {
-            let mut rng = rng.fork();
-            async move {
-                let mut posted = Vec::new();
-                for m in 0..5 {
-                    let text = format!("{n}-{m}");
-                    posted.push((uri.clone(), post(user, uri, &text).await, text));
-                    tokio::time::sleep(Duration::from_millis(rng.u64(..150))).await;
+    let mut posted = Vec::new();
+    for round in 0..4 {
+        let (tell, goal) = watch::channel(None);
+        on.store(true, Ordering::Relaxed);
+        let talk = async {
+            let talks = users.iter().enumerate().flat_map(|(n, user)| uris.iter().map(move |uri| (n, user, uri)));
+            let talks = talks.map(|(n, user, uri)| {
+                let mut rng = rng.fork();
+                async move {
+                    let mut posted = Vec::new();
+                    for m in 0..rng.u32(..3) {
+                        tokio::time::sleep(Duration::from_millis(rng.u64(..400))).await;
+                        let text = format!("{round}-{n}-{m}");
+                        let patience = Duration::from_millis(rng.u64(50..800));
+                        posted.push((uri.clone(), post(user, uri, &text, patience).await, text));
+                    }
+                    posted
                 }
-                posted
-            }
-        });
-        let posted = join_all(talks).await.concat();
-        weather.on.store(false, Ordering::Relaxed);
-        tell.send_replace(Some(last_ids(&users[0], &uris).await));
-        posted
-    };
-    let listen = join_all(clients.iter_mut().map(|client| client.run(goal.clone())));
-    let both = async { tokio::join!(talk, listen) };
-    let (posted, _) = tokio::time::timeout(RECOVERY * 2, both).await.unwrap_or_else(|_| {
-        panic!("it did not come right in time; goal {:?}", goal.borrow());
-    });
+            });
+            let posted = join_all(talks).await.concat();
+            tokio::time::sleep(Duration::from_millis(rng.u64(..1500))).await;
+            on.store(false, Ordering::Relaxed);
+            tell.send_replace(Some(last_ids(&users[0], &uris).await));
+            posted
+        };
+        let listen = join_all(clients.iter_mut().map(|client| client.run(goal.clone())));
+        let both = async { tokio::join!(talk, listen) };
+        match tokio::time::timeout(RECOVERY, both).await {
+            Ok((more, _)) => posted.extend(more),
+            Err(_) => panic!("round {round} did not come right; it should have come to {:?}", goal.borrow()),
+        }
+    }
     for uri in &uris {
         let acknowledged: Vec<(u64, String)> =
             posted.iter().filter(|(of, ..)| of == uri).map(|(_, id, text)| (*id, text.clone())).collect();
-        assert_eq!(acknowledged.len(), 15);
         check(&users[0], uri, &acknowledged, &clients).await;
     }
     eventually("the poison is put away", async || dead_letters(&world).await == [poison.clone()]).await;
@@ -420,7 +441,7 @@ async fn cut_off_at_any_await_a_post_is_done_once_in_the_end() {
             let request = user.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
             let request = request.header("Idempotency-Key", &text).json(&json!({"message": text}));
             let survived = request.send().await.unwrap().status() == 200;
-            acknowledged.push((post(&user, &uri, &text).await, text));
+            acknowledged.push((post(&user, &uri, &text, DEADLINE).await, text));
             if survived {
                 assert!(lives > 3, "it was hardly ever cut off");
                 break;
@@ -536,7 +557,7 @@ async fn killed_and_started_again_nothing_is_lost() {
                 let mut posted = Vec::new();
                 while !done.load(Ordering::Relaxed) || posted.len() < 5 {
                     let text = format!("{n}-{}", posted.len());
-                    posted.push((post(user, uri, &text).await, text));
+                    posted.push((post(user, uri, &text, DEADLINE).await, text));
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 posted
