@@ -1,0 +1,404 @@
+"""Holds the server against its description: runs schemathesis over every operation of openapi.yaml against a laptop cloud.
+
+Checks the document itself first (that it is OpenAPI 3.1, that its examples fit its schemas, and that it has template.yaml's routes and no
+others), then sends what fits the document and what does not, by itself and along the document's links, and compares the answers with what the
+document promises. Needs what tests/requirements.txt lists.
+
+    tests/contract.py                       builds confab and tests it
+    tests/contract.py --no-build            takes target/debug/confab as it is
+    tests/contract.py path/to/confab        takes that one
+    tests/contract.py --seed 7              other requests; the same seed sends the same ones
+"""
+
+import argparse
+import contextlib
+import email
+import itertools
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import openapi_spec_validator
+import schemathesis
+import schemathesis.cli
+import yaml
+from openapi_schema_validator import OAS31Validator
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.openapi.checks import RejectedPositiveData
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Values for template.yaml's parameters: no limits. The one on attempts under the same name cannot be switched off, so that some 429 come all
+# the same, which the document has.
+PARAMETERS = ["PostsPerMinute=0", "AttemptsPerAddress=0"]
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "positive_data_acceptance",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+    "ensure_resource_availability",
+    "use_after_free",
+    "has_request_id",
+    "names_the_right_methods",
+    # Not object_level_authorization: it wants what one user made hidden from another, and here a uri is an invitation.
+]
+
+# A body can fit the document and be refused all the same, for what a schema cannot say.
+REFUSALS = re.compile(
+    "|".join(
+        [
+            # Who is registered, and with which password.
+            r"A user with that username already exists\.",
+            r"Unable to create account\.",
+            r"Unable to login with provided credentials\.",
+            r"Invalid password\.",
+            r"There is no user \".*\"\.",
+            # What was posted with the same key before.
+            r"This Idempotency-Key was used for a different request\.",
+            # What is a letter, and how long the NFKC form is.
+            r"Enter a valid username\. .*",
+            # `format: idn-email` is wider than what is accepted.
+            r"Enter a valid email address\.",
+            # How good a password is, a number's included, once the white space around it is gone.
+            r"The password is too similar to the .*\.",
+            r"This password is (too common|entirely numeric)\.",
+            r"This password is too short\. .*",
+        ]
+    ),
+    re.DOTALL,
+)
+
+# A name in a multipart form stands in a header, where HTTP has no control characters; schemathesis sends them all the same.
+UNSPEAKABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+PASSWORD = "mypassword"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("confab", nargs="?", type=pathlib.Path, help="the program to test")
+    arguments.add_argument("--no-build", action="store_true", help="do not build it first")
+    arguments.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/openapi.yaml")
+    arguments.add_argument("--template", type=pathlib.Path, default=ROOT / "template.yaml")
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--examples", type=int, default=30, help="so many requests per operation and phase, about")
+    arguments.add_argument("--log", type=pathlib.Path, help="where confab's log goes")
+    arguments = arguments.parse_args()
+
+    document = yaml.safe_load(arguments.document.read_text())
+    check_document(document, arguments.template)
+    confab = (arguments.confab or ROOT / "target/debug/confab").resolve()
+    if not arguments.confab and not arguments.no_build:
+        subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
+    started = time.monotonic()
+    with running(confab, arguments.template, PARAMETERS, arguments.log) as url, tempfile.TemporaryDirectory() as folder:
+        world = World(url)
+        check_large_bodies(world, document)
+        register_hooks(world, document)
+        config = pathlib.Path(folder) / "schemathesis.toml"
+        config.write_text(configuration(world))
+        # The examples shall speak of the chat session that there is.
+        example = pathlib.Path(folder) / "openapi.yaml"
+        example.write_text(arguments.document.read_text().replace(document["components"]["parameters"]["Uri"]["example"], world.uri))
+        command = ["--config-file", str(config), "run", str(example), "--url", url]
+        command += ["--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing,stateful"]
+        command += ["--seed", str(arguments.seed), "--max-examples", str(arguments.examples), "--generation-database", "none"]
+        command += ["--workers", "2", "--request-timeout", "30", "--continue-on-failure", "--suppress-health-check", "all", "--no-color"]
+        status = schemathesis.cli.schemathesis.main(args=command, standalone_mode=False)
+    print(f"Seed {arguments.seed}, {time.monotonic() - started:.0f} s.")
+    sys.exit(status)
+
+
+# --- The document ------------------------------------------------------------------------------------------------------
+
+
+def check_document(document, template):
+    openapi_spec_validator.validate(document)
+    for place, media_type in media_types(document["paths"]) + media_types(document["components"]):
+        schema = {**media_type["schema"], "components": document["components"]}
+        validator = OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER)
+        for name, example in media_type["examples"].items():
+            for error in validator.iter_errors(example["value"]):
+                sys.exit(f"{place}: the example {name} does not fit its schema: {error.message}")
+    described = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method in ("get", "put", "post", "patch", "delete")
+    }
+    routes = {(route["Method"], route["Path"] + "/") for route in http_routes(template)}
+    if described != routes:
+        sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
+
+
+def media_types(value, place=""):
+    """All bodies that the document describes, with where they stand."""
+    if isinstance(value, list):
+        return []
+    found = [(place, value)] if "schema" in value and "examples" in value else []
+    members = ((name, member) for name, member in value.items() if isinstance(member, dict) and name not in ("examples", "schemas"))
+    return found + [each for name, member in members for each in media_types(member, f"{place}/{name}")]
+
+
+def http_routes(template):
+    class Loader(yaml.SafeLoader):
+        """Takes CloudFormation's tags for nothing."""
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    resources = yaml.load(template.read_text(), Loader)["Resources"].values()
+    events = (event for resource in resources for event in resource.get("Properties", {}).get("Events", {}).values())
+    return [event["Properties"] for event in events if event["Type"] == "HttpApi" and "Path" in event["Properties"]]
+
+
+# --- The server --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running(confab, template, parameters, log):
+    """A laptop cloud of our own."""
+    port = free_ports()
+    command = [confab, "--port", str(port), "--template", template]
+    command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
+    with open(log, "w") if log else contextlib.nullcontext(subprocess.DEVNULL) as output:
+        cloud = subprocess.Popen(command, stdout=output)
+        try:
+            wait_for(port, cloud)
+            yield f"http://127.0.0.1:{port}"
+            if cloud.poll() is not None:
+                sys.exit(f"confab ended by itself: {cloud.returncode}")
+        finally:
+            cloud.terminate()
+            cloud.wait()
+
+
+def free_ports():
+    """A port that is free, as are the three after it."""
+    while True:
+        with contextlib.ExitStack() as listeners:
+            listener = listeners.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            try:
+                for other in range(port + 1, port + 4):
+                    listeners.enter_context(socket.socket()).bind(("127.0.0.1", other))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def wait_for(port, cloud):
+    deadline = time.monotonic() + 30
+    while cloud.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("confab does not start.")
+
+
+class World:
+    """What the requests need: users, their tokens, and a chat session with something in it."""
+
+    def __init__(self, url):
+        self.url = url
+        self.numbers = itertools.count(1)
+        self.names = ["danidee", "daniel", "bystander"]
+        for name in self.names:
+            self.call("POST", "/auth/users/create/", body={"username": name, "password": PASSWORD})
+        self.token, self.guest = self.log_in("danidee"), self.log_in("daniel")
+        self.uri = self.call("POST", "/api/chats/", self.token)["uri"]
+        self.uri_of_others = self.call("POST", "/api/chats/", self.guest)["uri"]
+        self.call("PATCH", f"/api/chats/{self.uri}/", self.guest, {"username": "daniel"})
+        for text in ("Hello!", "Hey whatsup!", "Žofie 😀"):
+            self.call("POST", f"/api/chats/{self.uri}/messages/", self.guest, {"message": text})
+
+    def log_in(self, name):
+        return self.call("POST", "/auth/token/create/", body={"username": name, "password": PASSWORD})["auth_token"]
+
+    def token_of_nobody_else(self):
+        """The token of a user for a single request."""
+        name = f"passer-by-{next(self.numbers)}"
+        self.call("POST", "/auth/users/create/", body={"username": name, "password": PASSWORD})
+        return self.log_in(name)
+
+    def send_bytes(self, method, path, size):
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Token {self.token_of_nobody_else()}"}
+        request = urllib.request.Request(self.url + path, b"x=".ljust(size, b"x"), headers, method=method.upper())
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, None
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def call(self, method, path, token=None, body=None):
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Token {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
+
+
+def check_large_bodies(world, document):
+    """Wherever a body is read, one byte above 64 KB is too much; schemathesis does not send so many."""
+    schema = document["components"]["responses"]["TooLarge"]["content"]["application/json"]["schema"]
+    validator = OAS31Validator({"components": document["components"], **schema})
+    for path, item in document["paths"].items():
+        for method in item.keys() & {"post", "put", "patch", "delete"}:
+            status, answer = world.send_bytes(method, path.format(uri=world.uri, username="daniel"), 65537)
+            fits = status == 413 and validator.is_valid(answer)
+            if fits != ("413" in item[method]["responses"]):
+                sys.exit(f"{method.upper()} {path} answers {status} {answer} to 65,537 bytes.")
+            if fits and world.send_bytes(method, path.format(uri=world.uri, username="daniel"), 65536)[0] == 413:
+                sys.exit(f"{method.upper()} {path} answers 413 to 65,536 bytes.")
+
+
+# --- What schemathesis is told -------------------------------------------------------------------------------------------
+
+
+def configuration(world):
+    """Chances that a value is one that the server knows; else hardly a request would get past the first question."""
+    names, uris, password = json.dumps(world.names), json.dumps([world.uri] * 4 + [world.uri_of_others]), json.dumps(PASSWORD)
+    return f"""
+        [dictionaries]
+        uris = {{ values = {uris} }}
+        names = {{ values = {names} }}
+        newcomers = {{ values = ["newcomer"] }}
+        passwords = {{ values = [{password}] }}
+        strong = {{ values = ["Str0ng-pass-phrase", "  пароль-längere  "] }}
+        addresses = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com", ""] }}
+
+        [parameters]
+        "path.uri" = {{ dictionary = "uris", probability = 0.9 }}
+        "path.username" = {{ dictionary = "names", probability = 0.5 }}
+        "body.email" = {{ dictionary = "addresses", probability = 0.7 }}
+        "body.new_password" = {{ dictionary = "strong", probability = 0.7 }}
+
+        [[operations]]
+        include-operation-id = "joinChat"
+        parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.usernames[*]" = {{ dictionary = "names", probability = 0.9 }} }}
+
+        [[operations]]
+        include-operation-id = ["register", "registerAtUsers"]
+        parameters = {{ "body.username" = {{ dictionary = "newcomers", probability = 0.7 }}, "body.password" = {{ dictionary = "strong", probability = 0.7 }} }}
+
+        [[operations]]
+        include-operation-id = ["logIn", "logInAtLogin"]
+        parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
+
+        [[operations]]
+        include-operation-id = ["changePassword", "changePasswordAtUsers"]
+        parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
+    """
+
+
+def register_hooks(world, document):
+    """What is particular to Confab."""
+    # These end what they came with, so each request has a user of its own.
+    fatal_operations = {"logOut", "logOutAtLogout", "changePassword", "changePasswordAtUsers"}
+    authorization = f"Token {world.token}"
+    # These names are new only once; a request that is refused for its name tells nothing of its other fields.
+    newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]
+
+    class Owner:
+        def get(self, case, context):
+            return authorization
+
+        def set(self, case, data, context):
+            case.headers["Authorization"] = data
+
+    schemathesis.auth(refresh_interval=None)(Owner)
+
+    def operation_id(case):
+        return case.operation.definition.raw.get("operationId")
+
+    @schemathesis.hook
+    def before_call(context, case, kwargs):
+        if operation_id(case) in fatal_operations and case.headers.get("Authorization") == authorization:
+            case.headers["Authorization"] = f"Token {world.token_of_nobody_else()}"
+        if operation_id(case) in ("register", "registerAtUsers") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
+            case.body = {**case.body, "username": f"newcomer-{next(world.numbers)}"}
+
+    @schemathesis.hook
+    def filter_failure(context, failure, case, response):
+        if isinstance(failure, RejectedPositiveData):
+            unspeakable = case.media_type == "multipart/form-data" and any(map(UNSPEAKABLE.search, case.body))
+            return not unspeakable and not all(map(REFUSALS.fullmatch, problems(response)))
+        if isinstance(failure, AcceptedNegativeData):
+            # What was meant to be wrong can come out right: in a form everything is a text, and a value from a dictionary takes
+            # the place of one that did not fit.
+            return negative_outside_the_body(case) or not fits(document, case, response.request)
+        return True
+
+    @schemathesis.check
+    def has_request_id(context, response, case):
+        assert response.headers.get("x-request-id"), "There is no X-Request-Id."
+
+    @schemathesis.check
+    def names_the_right_methods(context, response, case):
+        if response.status_code == 405:
+            methods = sorted(method.upper() for method in document["paths"][case.path] if method != "parameters")
+            assert response.headers.get("allow") == [", ".join(methods)], f"Allow is {response.headers.get('allow')}."
+
+
+def request_examples(document, name):
+    return document["components"]["requestBodies"][name]["content"]["application/json"]["examples"].values()
+
+
+def negative_outside_the_body(case):
+    places = ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER
+    return any(case.meta.is_negative_at(place) for place in places)
+
+
+def fits(document, case, request):
+    """Whether the body that was really sent fits the document."""
+    body = document["paths"][case.path][case.method.lower()].get("requestBody")
+    if body is None:
+        return False
+    schema = {"components": document["components"], "$ref": body["$ref"] + "/content/application~1json/schema"}
+    return OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER).is_valid(sent(request))
+
+
+def sent(request):
+    """A body as the server reads it."""
+    content_type, body = request.headers.get("Content-Type", ""), request.body or b""
+    body = body.encode() if isinstance(body, str) else body
+    if content_type.startswith("application/json"):
+        return json.loads(body)
+    if content_type.startswith("multipart/"):
+        message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+        parts = message.get_payload() if message.is_multipart() else []
+        pairs = [(part.get_param("name", header="content-disposition"), part.get_payload(decode=True).decode(errors="replace")) for part in parts]
+    else:
+        pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)
+    fields = {name: [value for other, value in pairs if other == name] for name, _ in pairs}
+    return {name: values if name == "usernames" else values[-1] for name, values in fields.items()}
+
+
+def problems(response):
+    """What an answer says is wrong."""
+    with contextlib.suppress(ValueError):
+        answer = response.json()
+        if isinstance(answer, list):
+            return answer
+        if isinstance(answer, dict):
+            return [answer["detail"]] if "detail" in answer else list(itertools.chain.from_iterable(answer.values()))
+    return [response.text]
+
+
+if __name__ == "__main__":
+    main()
