@@ -12,8 +12,10 @@ use confab_shared::{
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let token = request.token()?;
-    let key = request.idempotency_key()?;
-    let visit = confab.visit(token.as_ref(), request.uri(), key.as_ref()).await?;
+    let key = request.idempotency_key();
+    // Who calls is asked before what is wrong with the key, as it is before what is wrong with anything.
+    let visit = confab.visit(token.as_ref(), request.uri(), key.as_ref().ok().and_then(Option::as_ref)).await?;
+    let key = key?;
     let fields = request.fields().await?;
     visit.as_member()?;
     Answer::ok(&confab.post(&visit, Message::read(&fields)?, key.as_ref()).await?)

@@ -83,7 +83,7 @@ impl Rule {
             Self::Is(expected) => expected == value,
             Self::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix)),
             Self::Suffix(suffix) => text.is_some_and(|text| text.ends_with(suffix)),
-            Self::Exists(exists) => !value.is_null() == *exists,
+            Self::Exists(exists) => value.is_null() != *exists,
             Self::AnythingBut(others) => !value.is_null() && !others.contains(value),
         }
     }

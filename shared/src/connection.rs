@@ -198,18 +198,19 @@ impl Confab {
         }
     }
 
-    /// Ends a subscription; ending one that does not exist is fine.
-    pub(crate) async fn end_subscription(&self, connection_id: &str, uri: &Uri) -> Result<()> {
+    /// Ends a subscription, and says whether there was one.
+    pub(crate) async fn end_subscription(&self, connection_id: &str, uri: &Uri) -> Result<bool> {
         let uris = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![uri.to_string()]);
         let subscriber = Write::delete(Subscriber::key(uri, connection_id));
         let writes = vec![
             Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present(),
-            subscriber.clone(),
+            subscriber.clone().if_present(),
         ];
         match self.table().transact(writes).await? {
-            None => Ok(()),
+            None => Ok(true),
             // The connection is forgotten already.
-            Some(_) => self.table().apply(subscriber).await.map(drop),
+            Some(Refusal { index: 0, .. }) => self.table().apply(subscriber).await.map(|_| false),
+            Some(_) => Ok(false),
         }
     }
 

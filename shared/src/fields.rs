@@ -144,9 +144,6 @@ impl Text {
             invalid.add(self.name, "This field may not be blank.");
             return None;
         }
-        if text.contains('\0') {
-            invalid.add(self.name, "Null characters are not allowed.");
-        }
         if text.chars().count() > self.at_most {
             invalid.add(self.name, format!("Ensure this field has no more than {} characters.", self.at_most));
         }

@@ -66,7 +66,8 @@ impl Confab {
         users.extend(self.users(strangers).await?);
         let (first, last) = (entries.first().map(|entry| entry.id), entries.last().map(|entry| entry.id));
         let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
-        let older = |id| Page { after: None, before: Some(id), limit: page.limit }.link(url);
+        // A link must be one that is taken when it comes back.
+        let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(url);
         let (next, previous) = match (page.after, page.before) {
             (Some(after), _) => {
                 let (first, last) = (first.unwrap_or(after + 1), last.unwrap_or(after));

@@ -44,7 +44,9 @@ impl Confab {
         }
         let subscribed = self.subscribed_connections(user_id, uri).await?;
         let ended = stream::iter(subscribed).map(async |connection_id: String| {
-            self.end_subscription(&connection_id, uri).await?;
+            if !self.end_subscription(&connection_id, uri).await? {
+                return Ok(());
+            }
             let frame = json!({ "type": "unsubscribed", "uri": uri }).to_string();
             // It is a courtesy: a socket that does not get it gets nothing else of this chat either.
             if let Err(error) = self.sockets()?.post(&connection_id, &frame).await {

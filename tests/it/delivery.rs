@@ -1,11 +1,13 @@
 //! From a post to every socket: in the log's order, without holes, whatever happens on the way.
 
+use std::time::{Duration, Instant};
+
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::Method;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    proxy::Proxy,
+    proxy::{Fault, Proxy},
     world::{Socket, World, eventually, options, unique},
 };
 
@@ -217,12 +219,12 @@ async fn a_large_room_hears_everything_once_and_in_order() {
         user.join(&uri).await;
     }
     let query = format!("?uri={uri}");
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let open = |n: usize| {
         let (world, users, uri, query) = (&world, &users, &uri, &query);
         async move {
             let user = &users[n % users.len()];
-            if n % (size / 6) == 0 {
+            if n.is_multiple_of(size / 6) {
                 user.post(uri, &format!("while it grows: {n}")).await;
             }
             world.open(query, &[("authorization", &format!("Token {}", user.token))]).await.unwrap()
@@ -230,7 +232,7 @@ async fn a_large_room_hears_everything_once_and_in_order() {
     };
     let sockets: Vec<Socket> = stream::iter((0..size).map(open)).buffer_unordered(32).collect().await;
     println!("{size} sockets are open after {:?}", started.elapsed());
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     users[0].post(&uri, "everybody is in").await;
     join_all(users[1..].iter().map(|user| user.post(&uri, &user.username))).await;
     users[0].post(&uri, "the end").await;
@@ -249,4 +251,31 @@ async fn a_large_room_hears_everything_once_and_in_order() {
     println!("nine messages have reached {size} sockets after {:?}", started.elapsed());
     let cursor = world.items(&format!("CURSOR#{uri}")).await;
     assert_eq!(cursor[0]["is_large"].as_bool(), Ok(&true), "it was not delivered to in shards");
+}
+
+/// A client's subscription is registered before the log is read for it; what is written in between comes twice rather than never.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_client_subscribes_reaches_it() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.post(&uri, "before").await;
+    let mut socket = user.socket().await;
+    // From here on registering takes a while, during which somebody posts, and nobody afterwards.
+    dynamodb.inject(|call| {
+        let registers = call.caller == "ws-subscribe" && call.operation == "TransactWriteItems";
+        if registers { Fault::Slow(Duration::from_millis(700)) } else { Fault::None }
+    });
+    socket.send(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
+    eventually("it is registering", async || dynamodb.count_of("ws-subscribe", "TransactWriteItems") == 1).await;
+    user.post(&uri, "meanwhile").await;
+    let mut seen = Vec::new();
+    while !seen.contains(&json!(2)) {
+        match socket.next().await {
+            subscribed if subscribed["type"] == "subscribed" => {
+                seen.extend(subscribed["entries"].as_array().unwrap().iter().map(|entry| entry["id"].clone()));
+            }
+            live => seen.push(live["id"].clone()),
+        }
+    }
 }

@@ -8,7 +8,6 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    process::{Process, free_ports},
     proxy::{Fault, Proxy},
     world::{DEADLINE, PASSWORD, Socket, User, World, eventually, options, unique},
 };
@@ -494,46 +494,11 @@ async fn a_right_that_ended_ends_all_that_follows_from_it() {
     assert_ne!(other, guest.token);
 }
 
-/// A confab process, with its data in a file.
-struct Process {
-    child: tokio::process::Child,
-}
-
-impl Process {
-    async fn start(port: u16, data: &std::path::Path) -> Self {
-        let program = env!("CARGO_BIN_EXE_confab-under-test");
-        let mut command = tokio::process::Command::new(program);
-        command.args(["--port", &port.to_string(), "--data", data.to_str().unwrap()]);
-        command.args(["--parameter", "PostsPerMinute=0", "--parameter", "AttemptsPerAddress=0"]);
-        command.stdout(Stdio::null()).stderr(Stdio::inherit()).env("RUST_LOG", "error").kill_on_drop(true);
-        let child = command.spawn().unwrap();
-        let address = format!("127.0.0.1:{port}");
-        eventually("it listens", async || tokio::net::TcpStream::connect(&address).await.is_ok()).await;
-        Self { child }
-    }
-
-    /// SIGKILL: it has no time to do anything.
-    async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-}
-
-/// Four free ports in a row, as far as one can know.
-fn free_ports() -> u16 {
-    loop {
-        let port = 20_000 + fastrand::u16(..4_000) * 5;
-        let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (port..port + 4).all(free) {
-            return port;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_and_started_again_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let (data, port) = (folder.path().join("confab.db"), free_ports());
-    let mut process = Process::start(port, &data).await;
+    let mut process = Process::start(port, &data, "error").await;
     let world = World::at(port);
     let users = join_all((0..2).map(|_| world.user("user"))).await;
     let uris = [users[0].start_chat().await];
@@ -545,7 +510,7 @@ async fn killed_and_started_again_nothing_is_lost() {
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(300..1200))).await;
             process.kill().await;
-            process = Process::start(port, &data).await;
+            process = Process::start(port, &data, "error").await;
         }
         done.store(true, Ordering::Relaxed);
         process

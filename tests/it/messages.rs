@@ -155,3 +155,26 @@ async fn a_page_too_heavy_is_cut_short_and_leads_on() {
     assert!(body["previous"].as_str().unwrap().ends_with(&format!("?before={first}")), "{}", body["previous"]);
     assert_eq!(anna.history(&uri).await.len(), 800, "page after page, all of it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_link_of_a_history_is_taken_when_it_comes_back() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.post(&uri, "one").await;
+    for query in ["", "?after=9007199254740991", "?before=9007199254740991", "?before=0", "?after=0&limit=1"] {
+        let (status, page) = user.get(&format!("/api/chats/{uri}/messages/{query}")).await;
+        assert_eq!(status, 200, "{query} {page}");
+        for link in [&page["next"], &page["previous"]].into_iter().filter_map(Value::as_str) {
+            let (status, page) = user.get(&link[link.find("/api/").unwrap()..]).await;
+            assert_eq!(status, 200, "{query} → {link} {page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_calls_is_asked_before_what_is_wrong_with_the_key() {
+    let world = World::any().await;
+    let post = world.request(Method::POST, "/api/chats/0123456789abcde/messages/").header("Idempotency-Key", "é");
+    assert_eq!(answer(post.json(&json!({"message": "x"}))).await.0, 401);
+}

@@ -109,6 +109,12 @@ impl Proxy {
         self.0.calls.lock().unwrap().iter().filter(|call| call.operation == operation).count()
     }
 
+    /// The same of one function's calls.
+    pub fn count_of(&self, caller: &str, operation: &str) -> usize {
+        let calls = self.0.calls.lock().unwrap();
+        calls.iter().filter(|call| call.caller == caller && call.operation == operation).count()
+    }
+
     /// The calls since the last time that this was asked.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.0.calls.lock().unwrap())
