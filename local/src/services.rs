@@ -59,11 +59,7 @@ pub(crate) fn serve(
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Database, StartError> {
-    let opened = match data {
-        Some(path) => Database::new(&path.to_string_lossy()),
-        None => Database::memory(),
-    };
-    let database = opened.map_err(|error| StartError::Data(error.to_string()))?;
+    let database = open(data).map_err(StartError::Data)?;
     let (served, stop) = (database.clone(), stopped.clone());
     tasks.spawn(async move {
         if let Err(error) = dynoxide::server::serve_with_shutdown(listeners.dynamodb, served, crate::stop(stop)).await {
@@ -83,6 +79,23 @@ pub(crate) fn serve(
     let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues))));
     let service = SnsHttpService::new(Arc::new(RustackSnsHandler::new(topics)), SnsHttpConfig::default());
     tasks.spawn(serve_hyper(listeners.sns, service, stopped.clone()));
+    Ok(database)
+}
+
+/// Opens the database, and gives its streams what they lack: an index, without which each write takes longer the more have gone
+/// before it, and an end, which on AWS comes after a day.
+fn open(data: Option<&Path>) -> Result<Database, String> {
+    let place = match data {
+        Some(path) => path.to_string_lossy().into_owned(),
+        // In memory, by a name under which it can be opened twice (https://www.sqlite.org/inmemorydb.html#sharedmemdb).
+        None => format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4().simple()),
+    };
+    let database = Database::new(&place).map_err(|error| error.to_string())?;
+    let connection = rusqlite::Connection::open(&place).map_err(|error| error.to_string())?;
+    let streams = "CREATE INDEX IF NOT EXISTS laptop_cloud_streams
+                       ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+                   DELETE FROM _stream_records WHERE created_at < unixepoch() - 24 * 3600;";
+    connection.execute_batch(streams).map_err(|error| error.to_string())?;
     Ok(database)
 }
 

@@ -22,8 +22,8 @@ use crate::{
     tally::{self, Metric},
 };
 
-/// So many sockets of a room are written to at a time.
-const POSTS_AT_A_TIME: usize = 64;
+/// So many sockets of a room, or of each of its shards, are written to at a time.
+const POSTS_AT_A_TIME: usize = 32;
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
 /// has returned.
 const OPENING_SECONDS: i64 = 10;

@@ -27,11 +27,12 @@ pub(crate) enum Sent {
 impl Sockets {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let endpoint = environment.get("WEBSOCKET_ENDPOINT")?;
-        // One socket that hangs must not hold up its room.
+        // One socket that hangs must not hold up its room for long; but a frame that was given up too soon and had gone out all the same
+        // goes out twice.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(Duration::from_secs(1))
-            .operation_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(Duration::from_secs(2))
+            .operation_timeout(Duration::from_secs(5))
             .build();
         let config = Builder::from(&environment.client_at(Some(endpoint)));
         Some(Self { client: Client::from_conf(config.timeout_config(timeouts).build()) })
