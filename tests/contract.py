@@ -70,6 +70,8 @@ REFUSALS = re.compile(
             r"Unable to login with provided credentials\.",
             r"Invalid password\.",
             r"There is no user \".*\"\.",
+            # How far a log has come.
+            r"There is no such entry in this chat\.",
             # What was posted with the same key before.
             r"This Idempotency-Key was used for a different request\.",
             # What is a letter, and how long the NFKC form is.

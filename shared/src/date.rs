@@ -20,6 +20,11 @@ impl Date {
         self.0.timestamp_millis()
     }
 
+    /// Microseconds since 1970, which is as exact as a date is.
+    pub fn epoch_microseconds(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
     /// Seconds since 1970, the unit of the table's `expires_at`.
     pub fn epoch_seconds(self) -> i64 {
         self.0.timestamp()

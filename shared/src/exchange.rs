@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sns::types::PublishBatchRequestEntry;
 use futures_util::future;
+use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
@@ -32,16 +33,16 @@ impl Exchange {
         Some(Self { client: aws_sdk_sns::Client::new(&environment.client("SNS")), topic_arn })
     }
 
-    /// Publishes log entries of one chat, in order. The message group is the uri; the deduplication id, uri and entry id,
-    /// makes publishing an entry twice within five minutes the same as once.
-    async fn publish(&self, uri: &Uri, notices: Vec<(u64, String)>) -> Result<()> {
+    /// Publishes notices of one chat, in order, each with its deduplication id: what has the same id within five minutes is published
+    /// once. The message group is the uri.
+    async fn publish(&self, uri: &Uri, notices: Vec<(String, String)>) -> Result<()> {
         let group = uri.to_string();
         if let [(id, body)] = notices.as_slice() {
             self.client
                 .publish()
                 .topic_arn(&self.topic_arn)
                 .message_group_id(&group)
-                .message_deduplication_id(format!("{uri}-{id}"))
+                .message_deduplication_id(id)
                 .message(body)
                 .send()
                 .await?;
@@ -50,9 +51,9 @@ impl Exchange {
         for batch in notices.chunks(MESSAGES_PER_BATCH) {
             let entries = batch.iter().map(|(id, body)| {
                 PublishBatchRequestEntry::builder()
-                    .id(id.to_string())
+                    .id(id)
                     .message_group_id(&group)
-                    .message_deduplication_id(format!("{uri}-{id}"))
+                    .message_deduplication_id(id)
                     .message(body)
                     .build()
                     .map_err(Error::from)
@@ -77,12 +78,21 @@ impl Confab {
         }
     }
 
+    /// Tells a room of something that is not kept. What has the same id within five minutes is told once. It is no loss if it does not
+    /// arrive, so the caller is not troubled with it.
+    pub(crate) async fn tell(&self, uri: &Uri, id: &str, notice: &Value) {
+        let told = async { self.exchange()?.publish(uri, vec![(id.to_owned(), notice.to_string())]).await };
+        if let Err(error) = told.await {
+            error.log();
+        }
+    }
+
     async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) -> Result<()> {
         let mut notices = Vec::new();
         for entry in entries {
             let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
             let notice = serde_json::to_string(&entry.notice(uri, user)).map_err(Error::internal)?;
-            notices.push((entry.id, notice));
+            notices.push((format!("{uri}-{}", entry.id), notice));
         }
         if notices.is_empty() { Ok(()) } else { self.exchange()?.publish(uri, notices).await }
     }

@@ -44,11 +44,19 @@ pub struct History {
 
 /// A message in a history.
 #[derive(Debug, Serialize)]
-struct Said {
+pub(crate) struct Said {
     id: EntryId,
     user: User,
     message: String,
     create_date: Date,
+}
+
+impl Said {
+    /// What an entry says, if it is a message and its author is among `users`.
+    pub(crate) fn new(entry: Entry, users: &HashMap<UserId, User>) -> Option<Self> {
+        let user = users.get(&entry.user_id)?.clone();
+        Some(Self { id: entry.id, user, message: entry.message?, create_date: entry.create_date })
+    }
 }
 
 impl Confab {
@@ -80,7 +88,7 @@ impl Confab {
                 (next, first.filter(|_| more).map(older))
             }
         };
-        let messages = entries.into_iter().filter_map(|entry| said(entry, &users)).collect();
+        let messages = entries.into_iter().filter_map(|entry| Said::new(entry, &users)).collect();
         Ok(History { id: session.id, uri: uri.clone(), last_id: session.last_id, messages, next, previous })
     }
 
@@ -126,9 +134,4 @@ impl Confab {
         }
         Ok((messages, more))
     }
-}
-
-fn said(entry: Entry, users: &HashMap<UserId, User>) -> Option<Said> {
-    let user = users.get(&entry.user_id)?.clone();
-    Some(Said { id: entry.id, user, message: entry.message?, create_date: entry.create_date })
 }

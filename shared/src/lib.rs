@@ -8,6 +8,7 @@
 mod attempts;
 pub mod batch;
 pub mod change;
+pub mod chats;
 pub mod connection;
 pub mod date;
 mod delivery;
@@ -20,6 +21,7 @@ pub mod history;
 pub mod http;
 mod limits;
 pub mod log;
+pub mod marker;
 mod membership;
 pub mod message;
 pub mod page;

@@ -96,6 +96,11 @@ fn sort_key(id: EntryId) -> String {
     format!("{id:016}")
 }
 
+/// Where an entry is.
+pub(crate) fn entry_key(uri: &Uri, id: EntryId) -> Key {
+    Key::new(partition(uri), sort_key(id))
+}
+
 fn partition(uri: &Uri) -> String {
     format!("LOG#{uri}")
 }
@@ -155,9 +160,9 @@ impl Confab {
                     create_date,
                 })
                 .collect();
-            let mut writes = vec![Session::advance(uri, last_id, entries.len(), create_date)?];
+            let mut writes = vec![Session::advance(uri, last_id, &entries, create_date)?];
             for entry in &entries {
-                writes.push(Write::put(Key::new(partition(uri), sort_key(entry.id)), entry)?.if_absent());
+                writes.push(Write::put(entry_key(uri, entry.id), entry)?.if_absent());
             }
             let own = writes.len();
             writes.extend(changes(&entries)?);

@@ -46,24 +46,30 @@ impl Page {
 
     /// The address of this page, given the address of another.
     pub fn link(&self, url: &Url) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, id) in [("before", self.before), ("after", self.after)] {
-            if let Some(id) = id {
-                query.append_pair(name, &id.to_string());
-            }
-        }
-        if self.limit != MESSAGES {
-            query.append_pair("limit", &self.limit.to_string());
-        }
-        let origin = match (url.scheme_str(), url.authority()) {
-            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
-            _ => String::new(),
-        };
-        format!("{origin}{}?{}", url.path(), query.finish())
+        let limit = Some(self.limit as u64).filter(|limit| *limit != MESSAGES as u64);
+        let parameters = [("before", self.before), ("after", self.after), ("limit", limit)];
+        address(url, parameters.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))))
     }
 }
 
-fn number(name: &'static str, value: &str, range: std::ops::RangeInclusive<u64>, invalid: &mut Invalid) -> Option<u64> {
+/// The address `url` with other parameters.
+pub(crate) fn address(url: &Url, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(parameters);
+    let origin = match (url.scheme_str(), url.authority()) {
+        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+        _ => String::new(),
+    };
+    format!("{origin}{}?{}", url.path(), query.finish())
+}
+
+/// Reads a number in its range.
+pub(crate) fn number(
+    name: &'static str,
+    value: &str,
+    range: std::ops::RangeInclusive<u64>,
+    invalid: &mut Invalid,
+) -> Option<u64> {
     match value.parse().ok().filter(|number| range.contains(number)) {
         Some(number) => Some(number),
         None => {

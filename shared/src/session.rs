@@ -1,6 +1,10 @@
 //! Chat sessions and their members: starting one, showing it, joining it, inviting others.
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
@@ -68,6 +72,10 @@ pub struct Session {
     pub owner_id: UserId,
     /// The id of the last entry in its log; 0 while there is none.
     pub last_id: EntryId,
+    /// The id of the last message among them; 0 while there is none.
+    pub last_message_id: EntryId,
+    /// How many are in it.
+    pub member_count: u64,
     /// When it was started.
     pub create_date: Date,
     /// When something last happened in it.
@@ -82,6 +90,8 @@ pub(crate) struct Member {
     joined_id: EntryId,
     joined: Date,
     role: Role,
+    /// How far they have read.
+    pub(crate) read_id: EntryId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,10 +102,11 @@ enum Role {
 }
 
 /// The other side of a membership: what chats a user is in.
-#[derive(Serialize)]
-struct Membership {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Membership {
+    pub(crate) uri: Uri,
     joined: Date,
-    read_id: EntryId,
+    pub(crate) read_id: EntryId,
 }
 
 /// A chat session as its members see it.
@@ -106,6 +117,8 @@ pub struct Shown {
     owner: Option<User>,
     members: Vec<User>,
     last_id: EntryId,
+    /// How far each member has read, by the user's id.
+    read: BTreeMap<UserId, EntryId>,
     create_date: Date,
     update_date: Date,
 }
@@ -126,12 +139,22 @@ impl Session {
     }
 
     /// The step of `last_id` by which entries get their numbers.
-    pub(crate) fn advance(uri: &Uri, last_id: EntryId, by: usize, date: Date) -> Result<Write> {
-        Write::update(Self::key(uri), "SET last_id = :next, update_date = :date")
+    /// What they mean for the session as a whole is kept there too.
+    pub(crate) fn advance(uri: &Uri, last_id: EntryId, entries: &[Entry], date: Date) -> Result<Write> {
+        let count = |kind| entries.iter().filter(|entry| entry.kind == kind).count() as i64;
+        let message = entries.iter().rev().find(|entry| entry.kind == EntryType::Message);
+        let set_message = if message.is_some() { ", last_message_id = :message" } else { "" };
+        let expression = format!("SET last_id = :next, update_date = :date{set_message} ADD member_count :more");
+        let write = Write::update(Self::key(uri), &expression)
             .when("last_id = :last")
             .number(":last", last_id)
-            .number(":next", last_id + by as u64)
-            .serialized(":date", &date)
+            .number(":next", last_id + entries.len() as u64)
+            .number(":more", count(EntryType::Joined) - count(EntryType::Left))
+            .serialized(":date", &date)?;
+        Ok(match message {
+            Some(message) => write.number(":message", message.id),
+            None => write,
+        })
     }
 }
 
@@ -152,8 +175,8 @@ impl Member {
 
     /// The writes by which a user comes in.
     fn come_in(uri: &Uri, user_id: UserId, role: Role, joined_id: EntryId, joined: Date) -> Result<[Write; 2]> {
-        let member = Self { user_id, joined_id, joined, role };
-        let membership = Membership { joined, read_id: joined_id };
+        let member = Self { user_id, joined_id, joined, role, read_id: joined_id };
+        let membership = Membership { uri: uri.clone(), joined, read_id: joined_id };
         Ok([
             Write::put(Self::key(uri, user_id), &member)?.if_absent(),
             Write::put(Self::membership_key(uri, user_id), &membership)?,
@@ -169,7 +192,16 @@ impl Confab {
     pub async fn start_chat(&self, caller: &Caller) -> Result<Uri> {
         let id = self.next_id(Counter::Chat).await?;
         let (uri, now, owner_id) = (Uri::random(), Date::now(), caller.user.id);
-        let session = Session { uri: uri.clone(), id, owner_id, last_id: 0, create_date: now, update_date: now };
+        let session = Session {
+            uri: uri.clone(),
+            id,
+            owner_id,
+            last_id: 0,
+            last_message_id: 0,
+            member_count: 1,
+            create_date: now,
+            update_date: now,
+        };
         let mut writes = vec![Write::put(Session::key(&uri), &session)?.if_absent()];
         writes.extend(Member::come_in(&uri, owner_id, Role::Owner, 0, now)?);
         match self.table().transact(writes).await? {
@@ -185,7 +217,8 @@ impl Confab {
     /// As [`Visit::as_member`].
     pub async fn show_chat(&self, visit: &Visit) -> Result<Shown> {
         let session = visit.as_member()?;
-        let ids = self.member_ids(&session.uri).await?;
+        let members = self.members(&session.uri).await?;
+        let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
         let users = self.users(ids.iter().copied()).await?;
         Ok(Shown {
             id: session.id,
@@ -193,6 +226,7 @@ impl Confab {
             owner: users.get(&session.owner_id).cloned(),
             members: in_order(&ids, &users),
             last_id: session.last_id,
+            read: members.iter().map(|member| (member.user_id, member.read_id)).collect(),
             create_date: session.create_date,
             update_date: session.update_date,
         })
@@ -286,9 +320,13 @@ impl Confab {
 
     /// Who is in, in the order of joining; the owner first.
     pub(crate) async fn member_ids(&self, uri: &Uri) -> Result<Vec<UserId>> {
+        Ok(self.members(uri).await?.into_iter().map(|member| member.user_id).collect())
+    }
+
+    pub(crate) async fn members(&self, uri: &Uri) -> Result<Vec<Member>> {
         let mut members: Vec<Member> = self.table().pages_under(format!("CHAT#{uri}"), "MEMBER#").all().await?;
         members.sort_by_key(|member| (member.role != Role::Owner, member.joined_id));
-        Ok(members.into_iter().map(|member| member.user_id).collect())
+        Ok(members)
     }
 }
 

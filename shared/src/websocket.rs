@@ -1,5 +1,7 @@
 //! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -14,6 +16,7 @@ use crate::{
     message::{IdempotencyKey, Message},
     session::{Session, Uri},
     token::Token,
+    user::UserId,
 };
 
 /// The subprotocol that browsers name, and that the server selects.
@@ -22,8 +25,10 @@ pub const PROTOCOL: &str = "confab";
 const TOKEN_PROTOCOL: &str = "token.";
 /// More entries than this cannot fit one message, so a client that misses more is told so without reading them.
 const RECOVERABLE_ENTRIES: u64 = 1000;
-/// What a `subscribed` frame needs besides its entries, generously.
-const SUBSCRIBED_BYTES: usize = 256;
+/// Read markers are told in rooms of so many members at most.
+const MARKED_MEMBERS: u64 = 100;
+/// What a `subscribed` frame needs besides its entries, generously: for each marker two ids of sixteen digits.
+const SUBSCRIBED_BYTES: usize = 256 + 40 * MARKED_MEMBERS as usize;
 
 /// A socket's opening request.
 #[derive(Clone, Debug)]
@@ -115,6 +120,9 @@ struct Subscribed<'a> {
     last_id: EntryId,
     recovered: bool,
     entries: Vec<Box<RawValue>>,
+    /// How far each member has read, for who comes back and has missed hearing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<BTreeMap<UserId, EntryId>>,
 }
 
 impl Confab {
@@ -142,8 +150,30 @@ impl Confab {
             last_id,
             recovered: missed.is_some(),
             entries: missed.unwrap_or_default(),
+            read: if after.is_some() { self.markers(&uri).await? } else { None },
         };
         serde_json::to_string(&subscribed).map_err(Error::internal)
+    }
+
+    /// How far each member has read, unless they are so many that nobody would look.
+    async fn markers(&self, uri: &Uri) -> Result<Option<BTreeMap<UserId, EntryId>>> {
+        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
+        if session.is_none_or(|session| session.member_count > MARKED_MEMBERS) {
+            return Ok(None);
+        }
+        let members = self.members(uri).await?;
+        Ok(Some(members.into_iter().map(|member| (member.user_id, member.read_id)).collect()))
+    }
+
+    /// Moves the caller's read marker forward, as over HTTP.
+    ///
+    /// # Errors
+    /// As [`Confab::mark_read`].
+    pub async fn read_up_to(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let uri = text("uri", fields)?;
+        let identity = self.connection(connection_id).await?.identity;
+        let visit = self.visit_as(identity, uri.parse().ok(), None).await?;
+        serde_json::to_string(&self.mark_read(&visit, fields).await?).map_err(Error::internal)
     }
 
     /// What a client missed since `after`, if it fits one message, and the id of its last entry.

@@ -19,11 +19,13 @@ const TABLE: &str = r#"
  PATCH  /auth/me/                         {"first_name":"A"}        | 401    401    401     401        | 200      200     200    200
  POST   /auth/password/                   {}                        | 401    401    401     401        | 400      400     400    400
  POST   /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
+ GET    /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
  GET    /api/chats/URI/                   -                         | 401    401    401     401        | 403      403     200    200
  PATCH  /api/chats/URI/                   {"username":"SELF"}       | 401    401    401     401        | 200      200     200    200
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | 401    401    401     401        | 403      403     200    200
  GET    /api/chats/URI/messages/          -                         | 401    401    401     401        | 403      403     200    200
  POST   /api/chats/URI/messages/          {"message":"hello"}       | 401    401    401     401        | 403      403     200    200
+ PUT    /api/chats/URI/read/              {"id":0}                  | 401    401    401     401        | 403      403     200    200
  DELETE /api/chats/URI/members/SELF/      -                         | 401    401    401     401        | 403      403     204    403
  DELETE /api/chats/URI/members/OTHER/     -                         | 401    401    401     401        | 403      403     403    204
  DELETE /api/chats/URI/members/GUEST/     -                         | 401    401    401     401        | 403      403     403    404
@@ -36,6 +38,7 @@ const TABLE: &str = r#"
  SAY    -                                 {"action":"subscribe","uri":"URI","after":0} | 401 401 401 closed | 403 403 subscribed subscribed
  SAY    -                                 {"action":"unsubscribe","uri":"URI"} | 401 401 unsubscribed closed | unsubscribed unsubscribed unsubscribed unsubscribed
  SAY    -                                 {"action":"send","uri":"URI","message":"hi"} | 401 401 401 closed | 403 403   sent   sent
+ SAY    -                                 {"action":"read","uri":"URI","id":0} | 401 401 401 closed | 403 403   read   read
  SAY    -                                 {"action":"ping"}         | 401    401    pong    closed     | pong     pong    pong   pong
  SAY    -                                 {"action":"fly"}          | 401    401    404     closed     | 404      404     404    404
 "#;

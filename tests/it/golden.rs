@@ -27,6 +27,7 @@ const DIFFERENCES: &[(u64, u16, &str)] = &[
     (225, 405, "POST to a chat is not a way to create one"),
     (226, 405, "POST to a chat is not a way to create one"),
     (227, 405, "the original crashes without a uri"),
+    (228, 200, "Confab lists chats"),
     (232, 405, "OPTIONS metadata is not copied"),
     (236, 200, "Confab shows a chat"),
     (240, 405, "OPTIONS metadata is not copied"),

@@ -20,5 +20,6 @@ mod messages;
 mod permissions;
 mod process;
 mod proxy;
+mod reading;
 mod sockets;
 mod world;

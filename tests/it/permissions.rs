@@ -161,6 +161,10 @@ async fn everything(world: &World, sns: &Proxy) {
     anna.call(Method::PATCH, &path, json!({"usernames": [others[0].username, others[1].username]})).await;
     anna.get(&path).await;
     anna.history(&uri).await;
+    anna.get("/api/chats/").await;
+    for id in [1, 2, 1, 100_000] {
+        anna.call(Method::PUT, &format!("{path}read/"), json!({"id": id})).await;
+    }
     anna.call(Method::DELETE, &path, Value::Null).await;
 
     let mut socket = ben.socket().await;
@@ -170,6 +174,8 @@ async fn everything(world: &World, sns: &Proxy) {
         json!({"action": "unsubscribe", "uri": uri}),
         json!({"action": "subscribe", "uri": uri}),
         json!({"action": "send", "uri": uri, "message": "keyed", "key": "k"}),
+        json!({"action": "read", "uri": uri, "id": 2}),
+        json!({"action": "read", "uri": uri, "id": 100_000}),
         json!({"action": "ping"}),
         json!({"action": "fly"}),
     ] {
@@ -178,6 +184,7 @@ async fn everything(world: &World, sns: &Proxy) {
             "subscribe" => "subscribed",
             "unsubscribe" => "unsubscribed",
             "send" => "sent",
+            "read" if frame["id"] == 2 => "read",
             "ping" => "pong",
             _ => "error",
         };
@@ -306,7 +313,7 @@ async fn tokens_live_on(world: &World) {
     let user = world.user("anna").await;
     world.expire_tokens(&user, 24 * 3600).await;
     let mut socket = user.socket().await;
-    for action in ["subscribe", "send"] {
+    for action in ["subscribe", "send", "read"] {
         world.expire_tokens(&user, 24 * 3600).await;
         socket.ask(&json!({"action": action, "uri": "0123456789abcde", "message": "x"})).await;
     }

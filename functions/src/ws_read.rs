@@ -1,0 +1,11 @@
+//! `read`: moves the caller's read marker forward.
+
+use confab_shared::{Confab, Result, websocket::Said};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
+    confab.read_up_to(&said.connection_id, &said.fields()?).await
+}

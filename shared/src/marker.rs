@@ -1,0 +1,63 @@
+//! Read markers: how far each member has read, which moves forward only and is told to the room.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    Confab, Error, Result,
+    error::Invalid,
+    fields::Fields,
+    log::{EntryId, LAST_ID},
+    session::{Member, Uri},
+    table::{Write, read},
+    user::User,
+    visit::Visit,
+};
+
+/// How far a member has read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Marker {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    uri: Uri,
+    user: User,
+    read_id: EntryId,
+}
+
+impl Confab {
+    /// Moves the caller's read marker forward to the entry `id`, and tells the room. A marker that is there already, or further, stays
+    /// where it is; the answer says where.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::Invalid`] where `id` is no entry of this chat's.
+    pub async fn mark_read(&self, visit: &Visit, fields: &Fields) -> Result<Marker> {
+        let session = visit.as_member()?;
+        let (uri, user) = (&session.uri, &visit.caller.user);
+        let id = entry_id("id", fields)?;
+        // The log may have grown since it was looked at, and the caller may know that.
+        if id > session.last_id && id > self.last_id(uri).await? {
+            return Err(Invalid::field("id", "There is no such entry in this chat.").into());
+        }
+        let marker = |read_id| Marker { kind: "read", uri: uri.clone(), user: user.clone(), read_id };
+        let forward = |key| Write::update(key, "SET read_id = :id").when("read_id < :id").number(":id", id);
+        let writes = vec![forward(Member::key(uri, user.id)), forward(Member::membership_key(uri, user.id))];
+        match self.table().transact(writes).await? {
+            None => {
+                self.tell(uri, &format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+                Ok(marker(id))
+            }
+            Some(refusal) => match refusal.item {
+                Some(item) => Ok(marker(read::<Member>(&item)?.read_id)),
+                None => Err(Error::Forbidden("You are not a member of this chat.")),
+            },
+        }
+    }
+}
+
+/// Reads the id of an entry, which in a form is a text.
+fn entry_id(name: &'static str, fields: &Fields) -> Result<EntryId> {
+    let Some(value) = fields.get(name) else { return Err(Invalid::field(name, "This field is required.").into()) };
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let in_range = number.filter(|id| *id <= LAST_ID);
+    in_range.ok_or_else(|| Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required.")).into())
+}

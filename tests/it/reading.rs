@@ -1,0 +1,133 @@
+//! My chats and read markers: what is unread, who has read how far.
+
+use futures_util::{StreamExt, future::join_all, stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{User, World};
+
+async fn chats(user: &User<'_>, query: &str) -> (Vec<Value>, Option<String>) {
+    let (status, body) = user.get(&format!("/api/chats/{query}")).await;
+    assert_eq!(status, 200, "{body}");
+    let next = body["next"].as_str().map(|url| url[url.find('?').unwrap()..].to_owned());
+    (body["chats"].as_array().unwrap().clone(), next)
+}
+
+async fn mark(user: &User<'_>, uri: &str, id: u64) -> (StatusCode, Value) {
+    user.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await
+}
+
+fn uris(chats: &[Value]) -> Vec<&str> {
+    chats.iter().map(|chat| chat["uri"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn my_chats_come_newest_activity_first_page_by_page() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    assert_eq!(chats(&anna, "").await, (vec![], None));
+    let (first, second, third) = (anna.start_chat().await, ben.start_chat().await, anna.start_chat().await);
+    anna.join(&second).await;
+    ben.join(&first).await;
+    ben.post(&first, "hello").await;
+    let (list, next) = chats(&anna, "").await;
+    assert_eq!((uris(&list), next), (vec![first.as_str(), &second, &third], None));
+    let shown = &list[0];
+    assert_eq!(
+        (&shown["owner"]["id"], &shown["member_count"], &shown["last_id"]),
+        (&json!(anna.id), &json!(2), &json!(2))
+    );
+    assert_eq!((&shown["unread"], &shown["unread_more"], &shown["read_id"]), (&json!(1), &json!(false), &json!(0)));
+    let last = &shown["last_message"];
+    assert_eq!((&last["id"], &last["message"], &last["user"]["id"]), (&json!(2), &json!("hello"), &json!(ben.id)));
+    assert_eq!((&list[2]["last_message"], &list[2]["unread"]), (&Value::Null, &json!(0)));
+
+    let (mut seen, mut query) = (Vec::new(), Some("?limit=1".to_owned()));
+    while let Some(page) = query {
+        let (list, next) = chats(&anna, &page).await;
+        assert_eq!(list.len(), 1);
+        seen.extend(list);
+        query = next;
+    }
+    assert_eq!(seen, list);
+    for wrong in ["?limit=0", "?limit=101", "?cursor=x", "?cursor=5-x"] {
+        assert_eq!(anna.get(&format!("/api/chats/{wrong}")).await.0, 400, "{wrong}");
+    }
+    // Who leaves has it no more; the others see how many are left.
+    let path = format!("/api/chats/{first}/members/{}/", ben.username);
+    assert_eq!(ben.call(Method::DELETE, &path, Value::Null).await.0, 204);
+    assert_eq!(uris(&chats(&ben, "").await.0), [&second]);
+    assert_eq!(chats(&anna, "").await.0[0]["member_count"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_is_what_others_said_behind_the_marker() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let unread = async |user| {
+        let (list, _) = chats(user, "").await;
+        (list[0]["unread"].as_u64().unwrap(), list[0]["unread_more"].as_bool().unwrap())
+    };
+    anna.post(&uri, "my own does not count").await;
+    let id = ben.post(&uri, "one").await;
+    ben.post(&uri, "two").await;
+    assert_eq!((unread(&anna).await, unread(&ben).await), ((2, false), (1, false)));
+    assert_eq!(mark(&anna, &uri, id).await.1["read_id"], id);
+    assert_eq!(unread(&anna).await, (1, false));
+    stream::iter((0..97).map(|_| ben.post(&uri, "more"))).buffer_unordered(4).collect::<Vec<_>>().await;
+    assert_eq!(unread(&anna).await, (98, false));
+    ben.post(&uri, "ninety-nine").await;
+    assert_eq!(unread(&anna).await, (99, false));
+    let last = ben.post(&uri, "a hundred").await;
+    assert_eq!(unread(&anna).await, (99, true));
+    mark(&anna, &uri, last).await;
+    assert_eq!(unread(&anna).await, (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_moves_forward_only_and_is_told_to_the_room() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    for n in 0..4 {
+        anna.post(&uri, &n.to_string()).await;
+    }
+    let mut hears = anna.subscribed(&uri).await;
+    let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
+    let expected = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
+    assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, expected(3)));
+    assert_eq!(hears.next_of("read").await, expected(3));
+    // Backward, and on the spot, it stays, and nobody is told.
+    assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (expected(3), expected(3)));
+    let mut socket = ben.socket().await;
+    let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
+    assert_eq!(answer, expected(5));
+    assert_eq!(hears.next_of("read").await, expected(5));
+    for (id, status) in [(json!(6), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
+        let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
+        assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");
+    }
+    let refused = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
+    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(400)));
+
+    // Who was not there finds out when looking, or coming back.
+    let markers = json!({anna.id.to_string(): 0, ben.id.to_string(): 5});
+    assert_eq!(anna.get(&format!("/api/chats/{uri}/")).await.1["read"], markers);
+    assert_eq!(anna.socket().await.subscribe(&uri, 0).await["read"], markers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn markers_that_race_end_at_the_furthest() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    for n in 0..8 {
+        anna.post(&uri, &n.to_string()).await;
+    }
+    let answers = join_all((1..=8).map(|id| mark(&anna, &uri, id))).await;
+    assert!(answers.iter().all(|(status, body)| *status == 200 && body["read_id"].as_u64() <= Some(8)), "{answers:?}");
+    assert_eq!(chats(&anna, "").await.0[0]["read_id"], 8);
+}
