@@ -42,11 +42,12 @@ functions! {
     "ws-unsubscribe" WS_UNSUBSCRIBE = Act(ws_unsubscribe);
     "ws-send" WS_SEND = Act(ws_send);
     "ws-read" WS_READ = Act(ws_read);
+    "ws-typing" WS_TYPING = Act(ws_typing);
     "ws-default" WS_DEFAULT = Act(ws_default);
     "fanout" FANOUT = Queue(fanout);
     "deliver" DELIVER = Queue(deliver);
     "relay" RELAY = Stream(relay);
-    "revoke" REVOKE = Stream(revoke);
+    "settle" SETTLE = Stream(settle);
 }
 
 pub use runtime::{Error, Function, Handler, handler, run};

@@ -46,8 +46,8 @@ pub enum Function {
     Open(for<'a> fn(&'a Confab, &'a Opening) -> BoxFuture<'a, Result<Option<&'static str>>>),
     /// A socket that has closed.
     Close(for<'a> fn(&'a Confab, &'a str) -> BoxFuture<'a, Result<()>>),
-    /// A frame from an open socket, answered by another.
-    Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<String>>),
+    /// A frame from an open socket, answered by another, or by none.
+    Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<Option<String>>>),
     /// A batch from a queue, of which some messages may have to be tried again.
     Queue(for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<String>>),
     /// Changes from a table's stream, of which the first that failed is tried again with all behind it.
@@ -174,8 +174,11 @@ impl Function {
                     text: event.body.unwrap_or_default(),
                 };
                 let answer = in_time(deadline, handle(confab, &said)).await;
-                let frame = answer.unwrap_or_else(|error| error_frame(&error, &said));
-                Ok(json!({ "statusCode": 200, "body": frame }))
+                let frame = answer.unwrap_or_else(|error| Some(error_frame(&error, &said)));
+                Ok(match frame {
+                    Some(frame) => json!({ "statusCode": 200, "body": frame }),
+                    None => json!({ "statusCode": 200 }),
+                })
             }
             Self::Queue(handle) => {
                 let batch: SqsEvent = serde_json::from_str(text)?;
@@ -218,6 +221,7 @@ fn change(record: EventRecord) -> Result<Change> {
         sequence_number: record.change.sequence_number.unwrap_or_default(),
         key: serde_dynamo::from_item::<_, Key>(record.change.keys)?,
         item: (record.event_name != "REMOVE").then_some(record.change.new_image),
+        old: (record.event_name != "INSERT").then_some(record.change.old_image),
     })
 }
 

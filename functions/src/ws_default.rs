@@ -6,6 +6,6 @@ use confab_shared::{Confab, Result, websocket::Said};
 ///
 /// # Errors
 /// What the client is to be told.
-pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
-    confab.other_action(&said.fields()?)
+pub async fn handle(confab: &Confab, said: &Said) -> Result<Option<String>> {
+    confab.other_action(&said.fields()?).map(Some)
 }

@@ -6,6 +6,6 @@ use confab_shared::{Confab, Result, websocket::Said};
 ///
 /// # Errors
 /// What the client is to be told.
-pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
-    confab.read_up_to(&said.connection_id, &said.fields()?).await
+pub async fn handle(confab: &Confab, said: &Said) -> Result<Option<String>> {
+    confab.read_up_to(&said.connection_id, &said.fields()?).await.map(Some)
 }

@@ -6,6 +6,6 @@ use confab_shared::{Confab, Result, websocket::Said};
 ///
 /// # Errors
 /// What the client is to be told.
-pub async fn handle(confab: &Confab, said: &Said) -> Result<String> {
-    confab.send_message(&said.connection_id, &said.fields()?).await
+pub async fn handle(confab: &Confab, said: &Said) -> Result<Option<String>> {
+    confab.send_message(&said.connection_id, &said.fields()?).await.map(Some)
 }

@@ -1,5 +1,6 @@
 //! Changes of the table, as its stream tells of them, and what they mean here.
 
+use serde::Deserialize;
 use serde_dynamo::Item;
 
 use crate::{log::Entry, session::Uri, table::Key, user::UserId};
@@ -13,29 +14,44 @@ pub struct Change {
     pub key: Key,
     /// The item as it is now; `None` if it has gone.
     pub item: Option<Item>,
+    /// The item as it was; `None` if it is new.
+    pub old: Option<Item>,
 }
 
-/// A right that may have ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// One or all of a user's tokens.
+/// What a change may have consequences for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Concern {
+    /// A user's tokens: one has gone, or all of them with the password.
     Tokens(UserId),
-    /// A user's membership of a chat.
+    /// A user's membership of a chat, which has ended.
     Membership(Uri, UserId),
+    /// Whether a user is present in a chat.
+    Presence(Uri, UserId),
+}
+
+/// What is looked at of a subscriber.
+#[derive(Deserialize)]
+struct Subscribed {
+    user_id: UserId,
 }
 
 impl Change {
-    /// What may have ended with this change: a token or a member that has gone, or a profile that has changed, as it does with a new
-    /// password.
-    pub(crate) fn ended(&self) -> Option<Ended> {
+    /// What this change may have consequences for: a token or a member that has gone, a profile that has changed, as it does with a
+    /// new password, a subscriber who has come or gone.
+    pub(crate) fn concern(&self) -> Option<Concern> {
         let Key { pk, sk } = &self.key;
         let user = |id: &str| id.parse().ok().map(UserId);
         match (pk.split_once('#')?, sk.as_str(), &self.item) {
-            (("TOKENS", id), _, None) => user(id).map(Ended::Tokens),
-            (("USER", id), "PROFILE", Some(_)) => user(id).map(Ended::Tokens),
+            (("TOKENS", id), _, None) => user(id).map(Concern::Tokens),
+            (("USER", id), "PROFILE", Some(_)) => user(id).map(Concern::Tokens),
             (("CHAT", uri), sk, None) => {
                 let user_id = user(sk.strip_prefix("MEMBER#")?)?;
-                Some(Ended::Membership(uri.parse().ok()?, user_id))
+                Some(Concern::Membership(uri.parse().ok()?, user_id))
+            }
+            (("SUBSCRIBERS", uri), _, _) => {
+                let subscriber = self.item.as_ref().or(self.old.as_ref())?;
+                let Subscribed { user_id } = serde_dynamo::from_item(subscriber.clone()).ok()?;
+                Some(Concern::Presence(uri.parse().ok()?, user_id))
             }
             _ => None,
         }
@@ -54,27 +70,27 @@ mod tests {
     use proptest::prelude::*;
 
     fn change(pk: &str, sk: &str, item: Option<Item>) -> Change {
-        Change { sequence_number: "1".into(), key: Key::new(pk, sk), item }
+        Change { sequence_number: "1".into(), key: Key::new(pk, sk), item, old: None }
     }
 
     #[test]
-    fn what_ends_with_a_change() {
+    fn what_a_change_concerns() {
         let uri = "0123456789abcde";
         let some = Some(Item::default());
-        assert_eq!(change("TOKENS#7", "hash", None).ended(), Some(Ended::Tokens(UserId(7))));
-        assert_eq!(change("TOKENS#7", "hash", some.clone()).ended(), None);
-        assert_eq!(change("USER#7", "PROFILE", some.clone()).ended(), Some(Ended::Tokens(UserId(7))));
-        assert_eq!(change("USER#7", "CHAT#x", None).ended(), None);
-        let left = Some(Ended::Membership(uri.parse().unwrap(), UserId(7)));
-        assert_eq!(change(&format!("CHAT#{uri}"), "MEMBER#7", None).ended(), left);
-        assert_eq!(change(&format!("CHAT#{uri}"), "SESSION", None).ended(), None);
+        assert_eq!(change("TOKENS#7", "hash", None).concern(), Some(Concern::Tokens(UserId(7))));
+        assert_eq!(change("TOKENS#7", "hash", some.clone()).concern(), None);
+        assert_eq!(change("USER#7", "PROFILE", some.clone()).concern(), Some(Concern::Tokens(UserId(7))));
+        assert_eq!(change("USER#7", "CHAT#x", None).concern(), None);
+        let left = Some(Concern::Membership(uri.parse().unwrap(), UserId(7)));
+        assert_eq!(change(&format!("CHAT#{uri}"), "MEMBER#7", None).concern(), left);
+        assert_eq!(change(&format!("CHAT#{uri}"), "SESSION", None).concern(), None);
     }
 
     proptest! {
         #[test]
-        fn any_key_gives_an_answer(pk in "(TOKENS|USER|CHAT|LOG|)#?[0-9a-f#]{0,16}", sk in "(MEMBER#|PROFILE|)[0-9x]{0,30}", gone: bool) {
+        fn any_key_gives_an_answer(pk in "(TOKENS|USER|CHAT|LOG|SUBSCRIBERS|)#?[0-9a-f#]{0,16}", sk in "(MEMBER#|PROFILE|)[0-9x]{0,30}", gone: bool) {
             let change = change(&pk, &sk, (!gone).then(Item::default));
-            let _ = change.ended();
+            let _ = change.concern();
             prop_assert!(change.entry().is_none());
         }
     }

@@ -59,7 +59,7 @@ pub(crate) struct Owned {
 pub(crate) struct Subscriber {
     pub(crate) connection_id: String,
     connect_date: Date,
-    user_id: UserId,
+    pub(crate) user_id: UserId,
     expires_at: i64,
 }
 

@@ -124,6 +124,9 @@ impl Confab {
 
     /// Sends frames to some subscribers, each socket by itself; what one socket does holds up no other.
     pub(crate) async fn send_to_all(&self, subscribers: &[Subscriber], frames: Frames<'_>) -> Result<()> {
+        for frame in frames.frames {
+            tally::count(Metric::EntriesPerFrame, frame.lines().count() as i64);
+        }
         // Collected first, since the compiler cannot see through a stream that borrows as it goes.
         let send = |subscriber| async move { (subscriber, self.send_to(subscriber, frames).await) };
         let sent: Vec<_> = subscribers.iter().map(send).collect();

@@ -80,11 +80,15 @@ impl Confab {
 
     /// Tells a room of something that is not kept. What has the same id within five minutes is told once. It is no loss if it does not
     /// arrive, so the caller is not troubled with it.
-    pub(crate) async fn tell(&self, uri: &Uri, id: &str, notice: &Value) {
-        let told = async { self.exchange()?.publish(uri, vec![(id.to_owned(), notice.to_string())]).await };
-        if let Err(error) = told.await {
+    pub(crate) async fn tell(&self, uri: &Uri, id: String, notice: &Value) {
+        if let Err(error) = self.publish(uri, id, notice).await {
             error.log();
         }
+    }
+
+    /// The same for whoever tries again if it fails.
+    pub(crate) async fn publish(&self, uri: &Uri, id: String, notice: &Value) -> Result<()> {
+        self.exchange()?.publish(uri, vec![(id, notice.to_string())]).await
     }
 
     async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) -> Result<()> {

@@ -8,18 +8,22 @@
 //! log second, so an entry that its reading missed was written after its registration, and whoever knows the entry finds
 //! the subscription.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
     batch::{Batch, Record, Step},
+    connection::Subscriber,
     date::Date,
     delivery::Frames,
     log::{EntryId, Hint},
     session::Uri,
     table::{Key, Write},
     tally::{self, Metric},
+    user::UserId,
 };
 
 /// A frame joins entries up to so many bytes: what API Gateway meters as one message, and sends as one frame.
@@ -29,6 +33,9 @@ pub const MESSAGE_BYTES: usize = 128 * 1024;
 /// So many entries are read from the log and delivered before the cursor moves.
 const ENTRIES_AT_A_TIME: usize = 500;
 
+/// The type of a notice that is not for the one whom it is about, and for nobody in a large room.
+pub(crate) const TYPING: &str = "typing";
+
 /// What a record says.
 struct Told {
     hint: Hint,
@@ -36,6 +43,15 @@ struct Told {
     line: String,
     /// When the entry was written, where it is about one.
     create_date: Option<Date>,
+    /// The user that it is not for.
+    except: Option<UserId>,
+}
+
+/// A line for a room.
+#[derive(Clone)]
+struct Line {
+    text: String,
+    except: Option<UserId>,
 }
 
 impl Told {
@@ -56,7 +72,9 @@ impl Told {
         // go on as its publisher wrote it, on one line.
         let line = text.trim().replace(['\n', '\r'], " ");
         let create_date = hint.id.and_then(|_| Date::deserialize(object.get("create_date")?).ok());
-        (line.len() <= MESSAGE_BYTES).then_some(Self { hint, line, create_date })
+        let is_typing = object.get("type").and_then(Value::as_str) == Some(TYPING);
+        let except = is_typing.then(|| object["user"]["id"].as_u64().map(UserId)).flatten();
+        (line.len() <= MESSAGE_BYTES).then_some(Self { hint, line, create_date, except })
     }
 }
 
@@ -76,7 +94,7 @@ struct Room<'a> {
     /// Where its cursor will be once `lines` have been sent.
     cursor: Cursor,
     /// What is to be sent.
-    lines: Vec<String>,
+    lines: Vec<Line>,
     /// When the oldest log entry among them was written, as far as that is known.
     written: Option<Date>,
     /// The queue's message that set it off.
@@ -117,12 +135,13 @@ impl Confab {
     async fn fan_out_to_room(&self, uri: &Uri, run: &[Told], origin: &str) -> Result<()> {
         let mut room = Room { uri, cursor: self.cursor(uri).await?, lines: Vec::new(), written: None, origin };
         let start = room.cursor.last_id;
-        for Told { hint, line, create_date } in run {
+        for Told { hint, line, create_date, except } in run {
+            let line = Line { text: line.clone(), except: *except };
             match hint.id {
-                None => room.lines.push(line.clone()),
+                None => room.lines.push(line),
                 Some(id) if id <= room.cursor.last_id => {}
                 Some(id) if id == room.cursor.last_id + 1 => {
-                    room.lines.push(line.clone());
+                    room.lines.push(line);
                     room.cursor.last_id = id;
                     room.written = room.written.or(*create_date);
                 }
@@ -144,7 +163,7 @@ impl Confab {
                 }
                 return Ok(());
             }
-            room.lines.extend(entries);
+            room.lines.extend(entries.into_iter().map(|text| Line { text, except: None }));
             room.cursor.last_id = last;
             room.written = room.written.or(create_date);
             if room.lines.len() >= ENTRIES_AT_A_TIME {
@@ -184,16 +203,22 @@ impl Confab {
         if lines.is_empty() {
             return Ok(());
         }
-        let frames = frames(&lines);
-        for frame in &frames {
-            tally::count(Metric::EntriesPerFrame, frame.lines().count() as i64);
-        }
         let written = room.written.take();
-        let frames = Frames { uri: room.uri, frames: &frames, written, origin: room.origin };
         let few = if room.cursor.is_large { None } else { self.few_subscribers(room.uri).await? };
         match few {
             Some(subscribers) => {
-                self.send_to_all(&subscribers, frames).await?;
+                let excepted: BTreeSet<Option<UserId>> =
+                    lines.iter().filter_map(|line| line.except).map(Some).chain([None]).collect();
+                for user in excepted {
+                    // To each of those whom some lines are not for by themselves, and to all others together.
+                    let is_one = |subscriber: &Subscriber| match user {
+                        Some(user) => subscriber.user_id == user,
+                        None => lines.iter().all(|line| line.except != Some(subscriber.user_id)),
+                    };
+                    let frames = frames(lines.iter().filter(|line| user.is_none() || line.except != user));
+                    let subscribers: Vec<Subscriber> = subscribers.iter().filter(|one| is_one(one)).cloned().collect();
+                    self.send_to_all(&subscribers, room.frames(&frames, written)).await?;
+                }
                 if let Some(date) = written {
                     tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - date.epoch_milliseconds());
                 }
@@ -204,23 +229,37 @@ impl Confab {
                     self.table().apply(mark.serialized(":yes", &true)?).await?;
                     room.cursor.is_large = true;
                 }
-                self.hand_to_shards(frames).await?;
+                let frames = frames(lines.iter().filter(|line| line.except.is_none()));
+                self.hand_to_shards(room.frames(&frames, written)).await?;
             }
         }
         Ok(())
     }
 }
 
+impl Room<'_> {
+    fn frames<'a>(&'a self, frames: &'a [String], written: Option<Date>) -> Frames<'a> {
+        Frames { uri: self.uri, frames, written, origin: self.origin }
+    }
+}
+
+impl AsRef<str> for Line {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Joins lines into as few frames as hold them.
-pub(crate) fn frames(lines: &[String]) -> Vec<String> {
+pub(crate) fn frames<'a, T: AsRef<str> + 'a>(lines: impl IntoIterator<Item = &'a T>) -> Vec<String> {
     let mut frames: Vec<String> = Vec::new();
     for line in lines {
+        let line = line.as_ref();
         match frames.last_mut() {
             Some(frame) if frame.len() + 1 + line.len() <= FRAME_BYTES => {
                 frame.push('\n');
                 frame.push_str(line);
             }
-            _ => frames.push(line.clone()),
+            _ => frames.push(line.to_owned()),
         }
     }
     frames

@@ -26,6 +26,7 @@ mod membership;
 pub mod message;
 pub mod page;
 pub mod password;
+mod presence;
 pub mod registration;
 mod revocation;
 pub mod session;

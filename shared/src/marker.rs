@@ -43,7 +43,7 @@ impl Confab {
         let writes = vec![forward(Member::key(uri, user.id)), forward(Member::membership_key(uri, user.id))];
         match self.table().transact(writes).await? {
             None => {
-                self.tell(uri, &format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+                self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
                 Ok(marker(id))
             }
             Some(refusal) => match refusal.item {

@@ -1,7 +1,7 @@
 //! What ends when a right ends: the sockets of a token that is no good any more, the subscriptions of a former member.
 //!
 //! Whoever ends the right ends these too before answering. Should that be cut off in between, the table's stream tells the
-//! function `revoke` of the right that ended, and it does the same again; both look at how things are now, so doing it twice,
+//! function `settle` of the right that ended, and it does the same again; both look at how things are now, so doing it twice,
 //! or late, is harmless.
 
 use futures_util::{StreamExt, future, stream};
@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::{
     Confab, Result,
-    change::{Change, Ended},
     connection::Owned,
     session::{Member, Uri},
     table::Key,
@@ -55,17 +54,5 @@ impl Confab {
             Ok(())
         });
         ended.buffer_unordered(10).fold(Ok(()), |result: Result<()>, ended| future::ready(result.and(ended))).await
-    }
-
-    /// Does what a change of the table asks for. `None` is a change that asks for nothing.
-    ///
-    /// # Errors
-    /// When the table or the sockets fail; then it is to be tried again.
-    pub async fn revoke(&self, change: &Change) -> Result<()> {
-        match change.ended() {
-            Some(Ended::Tokens(user_id)) => self.close_unauthorized_sockets(user_id).await,
-            Some(Ended::Membership(uri, user_id)) => self.end_strangers_subscriptions(&uri, user_id).await,
-            None => Ok(()),
-        }
     }
 }

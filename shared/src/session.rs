@@ -1,7 +1,7 @@
 //! Chat sessions and their members: starting one, showing it, joining it, inviting others.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     str::FromStr,
 };
@@ -117,6 +117,8 @@ pub struct Shown {
     owner: Option<User>,
     members: Vec<User>,
     last_id: EntryId,
+    /// Who of them is listening, unless they are very many.
+    online: Option<BTreeSet<UserId>>,
     /// How far each member has read, by the user's id.
     read: BTreeMap<UserId, EntryId>,
     create_date: Date,
@@ -226,6 +228,7 @@ impl Confab {
             owner: users.get(&session.owner_id).cloned(),
             members: in_order(&ids, &users),
             last_id: session.last_id,
+            online: self.present(&session.uri).await?,
             read: members.iter().map(|member| (member.user_id, member.read_id)).collect(),
             create_date: session.create_date,
             update_date: session.update_date,

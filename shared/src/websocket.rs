@@ -1,6 +1,6 @@
 //! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde::Serialize;
@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     Confab, Error, Result,
+    date::Date,
     error::Invalid,
-    fanout::MESSAGE_BYTES,
+    fanout::{MESSAGE_BYTES, TYPING},
     fields::Fields,
     http::BODY_BYTES,
     log::{Entry, EntryId, LAST_ID},
     message::{IdempotencyKey, Message},
+    presence::PRESENCE_MEMBERS,
     session::{Session, Uri},
     token::Token,
     user::UserId,
@@ -25,10 +27,10 @@ pub const PROTOCOL: &str = "confab";
 const TOKEN_PROTOCOL: &str = "token.";
 /// More entries than this cannot fit one message, so a client that misses more is told so without reading them.
 const RECOVERABLE_ENTRIES: u64 = 1000;
-/// Read markers are told in rooms of so many members at most.
-const MARKED_MEMBERS: u64 = 100;
-/// What a `subscribed` frame needs besides its entries, generously: for each marker two ids of sixteen digits.
-const SUBSCRIBED_BYTES: usize = 256 + 40 * MARKED_MEMBERS as usize;
+/// That somebody is typing is told once in so many seconds: the exchange drops what has the same id.
+const TYPING_SECONDS: i64 = 3;
+/// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
+const SUBSCRIBED_BYTES: usize = 256 + 60 * PRESENCE_MEMBERS as usize;
 
 /// A socket's opening request.
 #[derive(Clone, Debug)]
@@ -120,9 +122,17 @@ struct Subscribed<'a> {
     last_id: EntryId,
     recovered: bool,
     entries: Vec<Box<RawValue>>,
-    /// How far each member has read, for who comes back and has missed hearing of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    read: Option<BTreeMap<UserId, EntryId>>,
+    #[serde(flatten)]
+    standing: Option<Standing>,
+}
+
+/// What is not in the log, for who comes back and has missed hearing of it.
+#[derive(Serialize)]
+struct Standing {
+    /// How far each member has read.
+    read: BTreeMap<UserId, EntryId>,
+    /// Who is listening.
+    online: Option<BTreeSet<UserId>>,
 }
 
 impl Confab {
@@ -150,19 +160,35 @@ impl Confab {
             last_id,
             recovered: missed.is_some(),
             entries: missed.unwrap_or_default(),
-            read: if after.is_some() { self.markers(&uri).await? } else { None },
+            standing: if after.is_some() { self.standing(&uri).await? } else { None },
         };
         serde_json::to_string(&subscribed).map_err(Error::internal)
     }
 
-    /// How far each member has read, unless they are so many that nobody would look.
-    async fn markers(&self, uri: &Uri) -> Result<Option<BTreeMap<UserId, EntryId>>> {
+    /// What is not in the log, unless the members are so many that nobody would look.
+    async fn standing(&self, uri: &Uri) -> Result<Option<Standing>> {
         let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
-        if session.is_none_or(|session| session.member_count > MARKED_MEMBERS) {
+        if session.is_none_or(|session| session.member_count > PRESENCE_MEMBERS) {
             return Ok(None);
         }
         let members = self.members(uri).await?;
-        Ok(Some(members.into_iter().map(|member| (member.user_id, member.read_id)).collect()))
+        let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
+        Ok(Some(Standing { read, online: self.present(uri).await? }))
+    }
+
+    /// Tells the others in a chat that the caller is typing, once in a few seconds however often this is said.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without a uri; else as [`crate::visit::Visit::as_member`].
+    pub async fn typing(&self, connection_id: &str, fields: &Fields) -> Result<()> {
+        let uri = text("uri", fields)?;
+        let identity = self.connection(connection_id).await?.identity;
+        let visit = self.visit_as(identity, uri.parse().ok(), None).await?;
+        let (uri, user) = (&visit.as_member()?.uri, &visit.caller.user);
+        let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
+        let notice = json!({ "type": TYPING, "uri": uri, "user": user });
+        self.tell(uri, format!("{uri}-typing-{}-{moment}", user.id), &notice).await;
+        Ok(())
     }
 
     /// Moves the caller's read marker forward, as over HTTP.

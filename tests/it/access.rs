@@ -1,5 +1,7 @@
 //! Who may do what: every endpoint and action, asked by everybody there is, in one table.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ const TABLE: &str = r#"
  SAY    -                                 {"action":"unsubscribe","uri":"URI"} | 401 401 unsubscribed closed | unsubscribed unsubscribed unsubscribed unsubscribed
  SAY    -                                 {"action":"send","uri":"URI","message":"hi"} | 401 401 401 closed | 403 403   sent   sent
  SAY    -                                 {"action":"read","uri":"URI","id":0} | 401 401 401 closed | 403 403   read   read
+ SAY    -                                 {"action":"typing","uri":"URI"} | 401 401 401 closed | 403 403   nothing   nothing
  SAY    -                                 {"action":"ping"}         | 401    401    pong    closed     | pong     pong    pong   pong
  SAY    -                                 {"action":"fly"}          | 401    401    404     closed     | 404      404     404    404
 "#;
@@ -143,7 +146,16 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
         return "closed".to_owned();
     }
     socket.send_text(frame).await;
-    let answer = socket.next().await;
+    // What is not answered is followed by what is.
+    socket.send(&json!({"action": "ping"})).await;
+    let mut answer = socket.next().await;
+    if answer["type"] == "pong" && !frame.contains("ping") {
+        // Frames are handled at the same time, so the answer may still come.
+        answer = match tokio::time::timeout(Duration::from_secs(2), socket.receive()).await {
+            Ok(answer) => answer.unwrap(),
+            Err(_) => return "nothing".to_owned(),
+        };
+    }
     match answer["type"].as_str().unwrap() {
         "error" => answer["status"].to_string(),
         kind => kind.to_owned(),

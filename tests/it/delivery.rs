@@ -33,10 +33,12 @@ async fn forty_posts_at_once_reach_three_sockets_in_the_logs_order() {
     let history = anna.history(&uri).await;
     for mut socket in sockets {
         let mut seen = Vec::new();
-        // The `joined` entry may still have been under way when the sockets subscribed.
+        // The `joined` entry may still have been under way when the sockets subscribed. The emulator's PublishBatch, by which the relay
+        // publishes, takes no notice of deduplication ids, and its queue hands out a group twice at a time; repeats are passed over there.
         while seen.len() < 40 {
             let entry = socket.next().await;
-            if entry["type"] == "message" {
+            if entry["type"] == "message" && !(world.emulator() && ids(&seen).contains(&entry["id"].as_u64().unwrap()))
+            {
                 seen.push(entry);
             }
         }

@@ -18,6 +18,7 @@ mod layers;
 mod limits;
 mod messages;
 mod permissions;
+mod presence;
 mod process;
 mod proxy;
 mod reading;

@@ -176,6 +176,7 @@ async fn everything(world: &World, sns: &Proxy) {
         json!({"action": "send", "uri": uri, "message": "keyed", "key": "k"}),
         json!({"action": "read", "uri": uri, "id": 2}),
         json!({"action": "read", "uri": uri, "id": 100_000}),
+        json!({"action": "typing", "uri": "nope"}),
         json!({"action": "ping"}),
         json!({"action": "fly"}),
     ] {
@@ -190,6 +191,8 @@ async fn everything(world: &World, sns: &Proxy) {
         };
         socket.next_of(expected).await;
     }
+    socket.send(&json!({"action": "typing", "uri": uri})).await;
+    witness.next_of("typing").await;
     for n in 0..12 {
         socket.send(&json!({"action": "send", "uri": uri, "message": n.to_string()})).await;
     }
@@ -313,7 +316,7 @@ async fn tokens_live_on(world: &World) {
     let user = world.user("anna").await;
     world.expire_tokens(&user, 24 * 3600).await;
     let mut socket = user.socket().await;
-    for action in ["subscribe", "send", "read"] {
+    for action in ["subscribe", "send", "read", "typing"] {
         world.expire_tokens(&user, 24 * 3600).await;
         socket.ask(&json!({"action": action, "uri": "0123456789abcde", "message": "x"})).await;
     }

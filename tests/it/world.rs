@@ -383,8 +383,18 @@ impl Socket {
         self.next_of("subscribed").await
     }
 
-    /// The next object.
+    /// The next object. Who comes and goes is passed over: it is told when it is told.
     pub async fn next(&mut self) -> Value {
+        loop {
+            let object = self.next_of_any().await;
+            if !["online", "offline"].iter().any(|kind| object["type"] == *kind) {
+                return object;
+            }
+        }
+    }
+
+    /// The next object of whatever type.
+    pub async fn next_of_any(&mut self) -> Value {
         match tokio::time::timeout(DEADLINE, self.receive()).await {
             Ok(Ok(object)) => object,
             Ok(Err(code)) => panic!("the socket was closed with {code}"),

@@ -1,0 +1,93 @@
+//! Presence: who listens in a chat at the moment, and telling the others when that changes, once for each user and not for each socket.
+//!
+//! Whether somebody is there is a matter of looking: whoever has a subscription is. What is kept, `PRESENCE#<uri>`, is what the room has been
+//! told. The table's stream tells of subscribers that come and go, by whatever way they go: unsubscribing, a closed socket, a 410, or a
+//! subscription that has expired. Whoever comes and goes within the stream's window was never away, so that flapping is damped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    Confab, Result,
+    change::{Change, Concern},
+    date::Date,
+    session::{Session, Uri},
+    table::{Key, Write},
+    user::UserId,
+};
+
+/// In chats of more members nobody is told who comes and goes: each would be told to all.
+pub(crate) const PRESENCE_MEMBERS: u64 = 100;
+
+/// What a room has been told of a user: that they are there.
+#[derive(Serialize, Deserialize)]
+struct Presence {
+    online_date: Date,
+}
+
+impl Presence {
+    fn key(uri: &Uri, user_id: UserId) -> Key {
+        Key::new(format!("PRESENCE#{uri}"), user_id.to_string())
+    }
+}
+
+impl Confab {
+    /// Who is present in a chat, or nothing where they are too many to look.
+    pub(crate) async fn present(&self, uri: &Uri) -> Result<Option<BTreeSet<UserId>>> {
+        let subscribers = self.few_subscribers(uri).await?;
+        Ok(subscribers.map(|subscribers| subscribers.into_iter().map(|subscriber| subscriber.user_id).collect()))
+    }
+
+    /// Settles what changes of the table have consequences for, each concern once, and names the first change that has to be tried
+    /// again.
+    pub async fn settle(&self, changes: &[Change]) -> Option<String> {
+        // The last of several changes with one concern sees what all of them have led to.
+        let mut concerns: BTreeMap<Concern, usize> = BTreeMap::new();
+        for (place, change) in changes.iter().enumerate() {
+            if let Some(concern) = change.concern() {
+                concerns.insert(concern, place);
+            }
+        }
+        let mut failed: Option<usize> = None;
+        for (concern, place) in concerns {
+            let number = &changes[place].sequence_number;
+            let settled = match &concern {
+                Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
+                Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
+                Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, number).await,
+            };
+            if let Err(error) = settled {
+                error.log();
+                failed = Some(failed.map_or(place, |failed| failed.min(place)));
+            }
+        }
+        failed.map(|place| changes[place].sequence_number.clone())
+    }
+
+    /// Tells a room that a user is there, or is not any more, unless it has been told. `occasion` names the change that gave rise to it, so
+    /// that telling it again can be told from telling it anew.
+    async fn tell_presence(&self, uri: &Uri, user_id: UserId, occasion: &str) -> Result<()> {
+        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
+        if session.is_none_or(|session| session.member_count > PRESENCE_MEMBERS) {
+            return Ok(());
+        }
+        let is_there = !self.subscribed_connections(user_id, uri).await?.is_empty();
+        let key = Presence::key(uri, user_id);
+        let told = self.table().get::<Presence>(&key).await?.is_some();
+        if is_there == told {
+            return Ok(());
+        }
+        let users = self.users([user_id]).await?;
+        let kind = if is_there { "online" } else { "offline" };
+        let notice = json!({ "type": kind, "uri": uri, "user": users.get(&user_id) });
+        // First told, then kept: what is told twice is dropped by its id, what is not told at all would never be.
+        self.publish(uri, format!("{uri}-{kind}-{user_id}-{occasion}"), &notice).await?;
+        let keep = match is_there {
+            true => Write::put(key, &Presence { online_date: Date::now() })?,
+            false => Write::delete(key),
+        };
+        self.table().apply(keep).await.map(drop)
+    }
+}

@@ -1,0 +1,94 @@
+//! Who is there, and who is typing.
+
+use serde_json::{Value, json};
+
+use crate::world::{Socket, User, World, eventually};
+
+/// The next object of one of these types.
+async fn next_of(socket: &mut Socket, kinds: &[&str]) -> Value {
+    loop {
+        let object = socket.next_of_any().await;
+        if kinds.iter().any(|kind| object["type"] == *kind) {
+            return object;
+        }
+    }
+}
+
+async fn online(user: &User<'_>, uri: &str) -> Vec<u64> {
+    let (status, chat) = user.get(&format!("/api/chats/{uri}/")).await;
+    assert_eq!(status, 200, "{chat}");
+    chat["online"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
+}
+
+const PRESENCE: &[&str] = &["online", "offline"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coming_and_going_is_told_once_for_each_user() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    assert_eq!(online(&anna, &uri).await, [0; 0]);
+    let mut annas = anna.subscribed(&uri).await;
+    assert_eq!(next_of(&mut annas, PRESENCE).await["user"]["id"], anna.id);
+    let (first, second) = (ben.subscribed(&uri).await, ben.subscribed(&uri).await);
+    assert_eq!(online(&anna, &uri).await, [anna.id, ben.id]);
+    let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
+    assert_eq!(next_of(&mut annas, PRESENCE).await, json!({"type": "online", "uri": uri, "user": user}));
+    // One of two sockets is not the user, and who is back at once was never away.
+    first.close().await;
+    second.close().await;
+    let third = ben.subscribed(&uri).await;
+    let standing = anna.socket().await.subscribe(&uri, 0).await;
+    assert_eq!(standing["online"], json!([anna.id, ben.id]));
+    third.close().await;
+    assert_eq!(next_of(&mut annas, PRESENCE).await, json!({"type": "offline", "uri": uri, "user": user}));
+    eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
+}
+
+/// API Gateway does not promise to tell of a disconnect; the next message finds out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vanished_socket_goes_offline_too() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let mut annas = anna.subscribed(&uri).await;
+    ben.leave_stale_connection(&uri).await;
+    let (mut seen, all) = (Vec::new(), [anna.id, ben.id]);
+    while seen.len() < 2 {
+        let told = next_of(&mut annas, PRESENCE).await;
+        assert_eq!(told["type"], "online");
+        seen.push(told["user"]["id"].as_u64().unwrap());
+    }
+    assert!(all.iter().all(|id| seen.contains(id)), "{seen:?}");
+    anna.post(&uri, "anybody there?").await;
+    let gone = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&gone["type"], &gone["user"]["id"]), (&json!("offline"), &json!(ben.id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typing_is_told_to_the_others_and_not_too_often() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let (mut annas, mut bens) = (anna.subscribed(&uri).await, ben.subscribed(&uri).await);
+    let typing = json!({"action": "typing", "uri": uri});
+    for _ in 0..6 {
+        bens.send(&typing).await;
+    }
+    let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
+    assert_eq!(annas.next_of("typing").await, json!({"type": "typing", "uri": uri, "user": user}));
+    ben.post(&uri, "typed").await;
+    // Of six in a moment one or two are told, as the moment falls, and none to Ben.
+    let more = annas.until("typed").await;
+    assert!(more.iter().filter(|told| told["type"] == "typing").count() <= 1, "{more:?}");
+    let own = bens.until("typed").await;
+    assert!(own.iter().all(|told| told["type"] != "typing"), "{own:?}");
+    assert_eq!(anna.history(&uri).await.len(), 1, "it is not kept");
+
+    let stranger = world.user("stranger").await;
+    let refused = stranger.socket().await.ask(&typing).await;
+    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+}
