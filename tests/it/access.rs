@@ -149,7 +149,7 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
     // What is not answered is followed by what is.
     socket.send(&json!({"action": "ping"})).await;
     let mut answer = socket.next().await;
-    if answer["type"] == "pong" && !frame.contains("ping") {
+    if answer["type"] == "pong" && !frame.contains("\"ping\"") {
         // Frames are handled at the same time, so the answer may still come.
         answer = match tokio::time::timeout(Duration::from_secs(2), socket.receive()).await {
             Ok(answer) => answer.unwrap(),

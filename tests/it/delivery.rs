@@ -87,8 +87,8 @@ async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
     }
     let mut socket = user.socket().await;
     let subscribed = socket.subscribe(&uri, 0).await;
-    let expected = json!({"type": "subscribed", "uri": uri, "last_id": 24, "recovered": false, "entries": []});
-    assert_eq!(subscribed, expected);
+    let standing = (&subscribed["last_id"], &subscribed["recovered"], &subscribed["entries"]);
+    assert_eq!(standing, (&json!(24), &json!(false), &json!([])));
     let subscribed = socket.subscribe(&uri, 10).await;
     assert_eq!((&subscribed["recovered"], subscribed["entries"].as_array().unwrap().len()), (&json!(true), 14));
     let ahead = socket.subscribe(&uri, 99).await;

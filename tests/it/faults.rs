@@ -129,18 +129,21 @@ struct Client<'a> {
 }
 
 /// What a client knows of a room.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct View {
     last_id: u64,
     messages: Vec<(u64, String)>,
     /// When it last asked to be subscribed, while that is not answered.
     asked: Option<Instant>,
+    /// The highest id that it has heard of, holes before it or not.
+    heard_id: u64,
 }
 
 impl View {
     /// Whether there is no hole before the entry.
     fn fold(&mut self, entry: &Value) -> bool {
         let id = entry["id"].as_u64().unwrap();
+        self.heard_id = self.heard_id.max(id);
         if id == self.last_id + 1 {
             self.last_id = id;
             if entry["type"] == "message" {
@@ -214,6 +217,8 @@ impl<'a> Client<'a> {
                 for entry in object["entries"].as_array().unwrap() {
                     assert!(view.fold(entry), "a hole in {object}");
                 }
+                // What came live before this answer may be newer than it.
+                self.subscribe_where(|view| view.asked.is_none() && view.heard_id > view.last_id).await;
             }
             (Some("message" | "joined" | "left"), Some(view)) => {
                 if !view.fold(object) && view.asked.is_none() {
@@ -384,10 +389,12 @@ async fn stormy_chat(seed: u64) {
         };
         let listen = join_all(clients.iter_mut().map(|client| client.run(goal.clone())));
         let both = async { tokio::join!(talk, listen) };
-        match tokio::time::timeout(RECOVERY, both).await {
-            Ok((more, _)) => posted.extend(more),
-            Err(_) => panic!("round {round} did not come right; it should have come to {:?}", goal.borrow()),
-        }
+        let ended = tokio::time::timeout(RECOVERY, both).await;
+        let Ok((more, _)) = ended else {
+            let views: Vec<_> = clients.iter().map(|client| (client.socket.is_some(), &client.rooms)).collect();
+            panic!("round {round} did not come right: it should be {:?}, and is {views:?}", *goal.borrow());
+        };
+        posted.extend(more);
     }
     for uri in &uris {
         let acknowledged: Vec<(u64, String)> =
