@@ -123,7 +123,9 @@ def main():
         command += ["--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing,stateful"]
         command += ["--seed", str(arguments.seed), "--max-examples", str(arguments.examples), "--generation-database", "none"]
         command += ["--workers", "2", "--request-timeout", "30", "--continue-on-failure", "--suppress-health-check", "all", "--no-color"]
-        status = schemathesis.cli.schemathesis.main(args=command, standalone_mode=False)
+        # It leaves caches where it runs.
+        with contextlib.chdir(folder):
+            status = schemathesis.cli.schemathesis.main(args=command, standalone_mode=False)
     print(f"Seed {arguments.seed}, {time.monotonic() - started:.0f} s.")
     sys.exit(status)
 
