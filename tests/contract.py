@@ -69,7 +69,7 @@ REFUSALS = re.compile(
             r"Unable to create account\.",
             r"Unable to login with provided credentials\.",
             r"Invalid password\.",
-            r"There is no user \".*\"\.",
+            r"There is no (user|member) \".*\"\.",
             # How far a log has come.
             r"There is no such entry in this chat\.",
             # What was posted with the same key before.

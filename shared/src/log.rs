@@ -38,6 +38,8 @@ pub enum EntryType {
     Joined,
     /// Somebody left, or was removed.
     Left,
+    /// Somebody became the owner.
+    Owner,
 }
 
 /// An entry as stored.

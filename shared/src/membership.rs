@@ -1,15 +1,22 @@
-//! Leaving a chat, and being removed from one.
+//! Leaving a chat, being removed from one, and handing one over.
 
 use crate::{
     Confab, Error, Result,
+    error::Invalid,
+    fields::{Fields, Text},
     log::{Appended, EntryType, Happening},
-    session::Member,
+    session::{Joined, Member, in_order},
     table::Write,
     user::{User, Username},
     visit::Visit,
 };
 
 const STRANGER: &str = "You are not a member of this chat.";
+const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
+
+fn not_the_owner() -> Error {
+    Error::Forbidden("Only the owner of this chat can hand it over.")
+}
 
 impl Confab {
     /// Takes a user out of a chat: the caller, or whomever the caller, being its owner, names. From the answer on nothing more of
@@ -30,7 +37,7 @@ impl Confab {
         } else if is_owner {
             self.user_by_username(username).await?.ok_or(Error::NotFound)?
         } else {
-            return Err(Error::Forbidden("Only the owner of this chat can remove others."));
+            return Err(Error::Forbidden(MAY_NOT_REMOVE));
         };
         let (uri, user_id) = (&session.uri, leaver.id);
         let happening = Happening { kind: EntryType::Left, user_id, message: None };
@@ -40,7 +47,7 @@ impl Confab {
                 Write::delete(Member::membership_key(uri, user_id)),
             ];
             if caller.id != user_id {
-                writes.push(Member::still(uri, caller.id));
+                writes.push(Member::still_owner(uri, caller.id)?);
             }
             Ok(writes)
         };
@@ -56,8 +63,45 @@ impl Confab {
                 self.end_strangers_subscriptions(uri, user_id).await?;
                 Err(Error::NotFound)
             }
+            Appended::Refused(2, _) => Err(Error::Forbidden(MAY_NOT_REMOVE)),
             Appended::Refused(..) => Err(Error::Forbidden(STRANGER)),
         }
+    }
+
+    /// Makes another member, whom the field `owner` names, the chat's owner.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::Forbidden`] for anybody but the owner; [`Error::Invalid`] where there is no such member.
+    pub async fn hand_over(&self, visit: &Visit, fields: &Fields) -> Result<Joined> {
+        let session = visit.as_member()?;
+        let (uri, caller) = (&session.uri, &visit.caller.user);
+        let mut invalid = Invalid::default();
+        let name = Text::required("owner").read(fields, &mut invalid).unwrap_or_default();
+        invalid.unless_empty(())?;
+        if session.owner_id != caller.id {
+            return Err(not_the_owner());
+        }
+        let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
+        let heir = self.user_by_username(&name).await?.ok_or_else(nobody)?;
+        if heir.id != caller.id {
+            let happening = Happening { kind: EntryType::Owner, user_id: heir.id, message: None };
+            let changes = |_: &[_]| Ok(Member::hand_over(uri, caller.id, heir.id)?.into());
+            match self.append(uri, session.last_id, &[happening], changes).await? {
+                Appended::Written(entries) => {
+                    self.publish_entries(uri, &entries, &[(heir.id, heir.clone())].into()).await;
+                }
+                Appended::Refused(0, _) => return Err(not_the_owner()),
+                Appended::Refused(..) => return Err(nobody()),
+            }
+        }
+        let ids = self.member_ids(uri).await?;
+        Ok(Joined {
+            status: "SUCCESS",
+            members: in_order(&ids, &self.users(ids.iter().copied()).await?),
+            message: format!("{} owns the chat", heir.username),
+            user: heir.clone(),
+            users: vec![heir],
+        })
     }
 
     async fn user_by_username(&self, username: &str) -> Result<Option<User>> {

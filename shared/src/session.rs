@@ -125,14 +125,14 @@ pub struct Shown {
     update_date: Date,
 }
 
-/// The answer to joining and inviting.
+/// The answer to joining, inviting and handing over.
 #[derive(Debug, Serialize)]
 pub struct Joined {
-    status: &'static str,
-    members: Vec<User>,
-    message: String,
-    user: User,
-    users: Vec<User>,
+    pub(crate) status: &'static str,
+    pub(crate) members: Vec<User>,
+    pub(crate) message: String,
+    pub(crate) user: User,
+    pub(crate) users: Vec<User>,
 }
 
 impl Session {
@@ -144,19 +144,25 @@ impl Session {
     /// What they mean for the session as a whole is kept there too.
     pub(crate) fn advance(uri: &Uri, last_id: EntryId, entries: &[Entry], date: Date) -> Result<Write> {
         let count = |kind| entries.iter().filter(|entry| entry.kind == kind).count() as i64;
-        let message = entries.iter().rev().find(|entry| entry.kind == EntryType::Message);
+        let last = |kind| entries.iter().rev().find(|entry| entry.kind == kind);
+        let (message, owner) = (last(EntryType::Message), last(EntryType::Owner));
         let set_message = if message.is_some() { ", last_message_id = :message" } else { "" };
-        let expression = format!("SET last_id = :next, update_date = :date{set_message} ADD member_count :more");
-        let write = Write::update(Self::key(uri), &expression)
+        let set_owner = if owner.is_some() { ", owner_id = :owner" } else { "" };
+        let set = format!("SET last_id = :next, update_date = :date{set_message}{set_owner}");
+        let expression = format!("{set} ADD member_count :more");
+        let mut write = Write::update(Self::key(uri), &expression)
             .when("last_id = :last")
             .number(":last", last_id)
             .number(":next", last_id + entries.len() as u64)
             .number(":more", count(EntryType::Joined) - count(EntryType::Left))
             .serialized(":date", &date)?;
-        Ok(match message {
-            Some(message) => write.number(":message", message.id),
-            None => write,
-        })
+        if let Some(message) = message {
+            write = write.number(":message", message.id);
+        }
+        if let Some(owner) = owner {
+            write = write.number(":owner", owner.user_id);
+        }
+        Ok(write)
     }
 }
 
@@ -173,6 +179,22 @@ impl Member {
     /// Lets a transaction pass only while the user is in the chat.
     pub(crate) fn still(uri: &Uri, user_id: UserId) -> Write {
         Write::check(Self::key(uri, user_id), "attribute_exists(pk)")
+    }
+
+    /// Lets a transaction pass only while the user owns the chat.
+    pub(crate) fn still_owner(uri: &Uri, user_id: UserId) -> Result<Write> {
+        Write::check(Self::key(uri, user_id), "#role = :owner").name("#role", "role").serialized(":owner", &Role::Owner)
+    }
+
+    /// The writes by which a chat goes from its owner to another member.
+    pub(crate) fn hand_over(uri: &Uri, owner_id: UserId, heir_id: UserId) -> Result<[Write; 2]> {
+        let role = |user_id, role| {
+            Write::update(Self::key(uri, user_id), "SET #role = :role").name("#role", "role").serialized(":role", &role)
+        };
+        Ok([
+            role(owner_id, Role::Member)?.when("#role = :owner").serialized(":owner", &Role::Owner)?,
+            role(heir_id, Role::Owner)?.if_present(),
+        ])
     }
 
     /// The writes by which a user comes in.
@@ -333,7 +355,7 @@ impl Confab {
     }
 }
 
-fn in_order(ids: &[UserId], users: &HashMap<UserId, User>) -> Vec<User> {
+pub(crate) fn in_order(ids: &[UserId], users: &HashMap<UserId, User>) -> Vec<User> {
     ids.iter().filter_map(|id| users.get(id).cloned()).collect()
 }
 

@@ -93,6 +93,7 @@ pub struct Write {
     key: Key,
     kind: Kind,
     condition: Option<String>,
+    names: HashMap<String, String>,
     values: Item,
 }
 
@@ -106,7 +107,7 @@ enum Kind {
 
 impl Write {
     fn new(key: Key, kind: Kind) -> Self {
-        Self { key, kind, condition: None, values: HashMap::new() }
+        Self { key, kind, condition: None, names: HashMap::new(), values: HashMap::new() }
     }
 
     /// Puts an item, whole.
@@ -151,6 +152,12 @@ impl Write {
         self.when("attribute_exists(pk)")
     }
 
+    /// Lets a name stand for an attribute whose own is a word of DynamoDB's.
+    pub fn name(mut self, name: &str, attribute: &str) -> Self {
+        self.names.insert(name.to_owned(), attribute.to_owned());
+        self
+    }
+
     /// Gives a value to a name in the expressions.
     pub fn value(mut self, name: &str, value: AttributeValue) -> Self {
         self.values.insert(name.to_owned(), value);
@@ -173,6 +180,10 @@ impl Write {
     /// When the value cannot be written as a DynamoDB attribute.
     pub fn serialized(self, name: &str, value: &impl Serialize) -> Result<Self> {
         Ok(self.value(name, to_attribute_value(value)?))
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        (!self.names.is_empty()).then(|| self.names.clone())
     }
 
     fn values(&self) -> Option<Item> {
@@ -316,7 +327,7 @@ impl Table {
 
     async fn apply_once(&self, write: Write) -> Result<Applied> {
         tally::called_dynamodb();
-        let values = write.values();
+        let (names, values) = (write.names(), write.values());
         let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
         match write.kind {
             Kind::Put(item) => {
@@ -326,6 +337,7 @@ impl Table {
                     .table_name(&self.name)
                     .set_item(Some(item))
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(on_failure)
                     .send()
@@ -343,6 +355,7 @@ impl Table {
                     .set_key(Some(write.key.attributes()))
                     .update_expression(expression)
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values(ReturnValue::AllNew)
                     .return_values_on_condition_check_failure(on_failure)
@@ -360,6 +373,7 @@ impl Table {
                     .table_name(&self.name)
                     .set_key(Some(write.key.attributes()))
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values(ReturnValue::AllOld)
                     .return_values_on_condition_check_failure(on_failure)
@@ -415,7 +429,7 @@ impl Table {
     }
 
     fn transaction_item(&self, write: Write) -> Result<TransactWriteItem> {
-        let values = write.values();
+        let (names, values) = (write.names(), write.values());
         let on_failure = ReturnValuesOnConditionCheckFailure::AllOld;
         let item = TransactWriteItem::builder();
         Ok(match write.kind {
@@ -424,6 +438,7 @@ impl Table {
                     .table_name(&self.name)
                     .set_item(Some(attributes))
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(on_failure)
                     .build()?,
@@ -434,6 +449,7 @@ impl Table {
                     .set_key(Some(write.key.attributes()))
                     .update_expression(expression)
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(on_failure)
                     .build()?,
@@ -443,6 +459,7 @@ impl Table {
                     .table_name(&self.name)
                     .set_key(Some(write.key.attributes()))
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(on_failure)
                     .build()?,
@@ -452,6 +469,7 @@ impl Table {
                     .table_name(&self.name)
                     .set_key(Some(write.key.attributes()))
                     .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(on_failure)
                     .build()?,

@@ -24,6 +24,7 @@ const TABLE: &str = r#"
  GET    /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
  GET    /api/chats/URI/                   -                         | 401    401    401     401        | 403      403     200    200
  PATCH  /api/chats/URI/                   {"username":"SELF"}       | 401    401    401     401        | 200      200     200    200
+ PATCH  /api/chats/URI/                   {"owner":"OTHER"}      | 401    401    401     401        | 403      403     403    200
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | 401    401    401     401        | 403      403     200    200
  GET    /api/chats/URI/messages/          -                         | 401    401    401     401        | 403      403     200    200
  POST   /api/chats/URI/messages/          {"message":"hello"}       | 401    401    401     401        | 403      403     200    200

@@ -238,3 +238,64 @@ async fn a_race_to_leave_has_one_winner_and_one_entry() {
     assert!(answers.iter().all(|(status, _)| [204, 403, 404].contains(&status.as_u16())), "{answers:?}");
     assert_eq!(owner.get(&format!("/api/chats/{uri}/")).await.1["last_id"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
+    let world = World::any().await;
+    let (owner, heir, stranger) = (world.user("owner").await, world.user("heir").await, world.user("stranger").await);
+    let uri = owner.start_chat().await;
+    heir.join(&uri).await;
+    let mut socket = heir.subscribed(&uri).await;
+    let path = format!("/api/chats/{uri}/");
+    let give = |name: &str| json!({ "owner": name });
+    for (caller, to, status) in [
+        (&heir, &heir, StatusCode::FORBIDDEN),
+        (&stranger, &stranger, StatusCode::FORBIDDEN),
+        (&owner, &stranger, StatusCode::BAD_REQUEST),
+        (&owner, &owner, StatusCode::OK),
+    ] {
+        assert_eq!(caller.call(Method::PATCH, &path, give(&to.username)).await.0, status, "{}", to.username);
+    }
+    for wrong in [
+        json!({"owner": unique("nobody")}),
+        json!({"owner": ""}),
+        json!({"owner": null}),
+        json!({"owner": "x".repeat(3000)}),
+    ] {
+        let (status, body) = owner.call(Method::PATCH, &path, wrong).await;
+        assert_eq!((status.as_u16(), body["owner"].is_array()), (400, true), "{body}");
+    }
+    let (status, body) = owner.call(Method::PATCH, &path, give(&heir.username)).await;
+    assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
+    assert_eq!(names(&body["members"]), [&heir.username, &owner.username]);
+    let told = socket.next_of("owner").await;
+    assert_eq!((&told["user"]["id"], &told["id"]), (&json!(heir.id), &json!(2)));
+    let recovered = heir.socket().await.subscribe(&uri, 1).await;
+    assert_eq!(recovered["entries"], json!([told]));
+    assert_eq!(heir.get(&path).await.1["owner"]["id"], heir.id);
+    let members = |name: &str| format!("{path}members/{name}/");
+    assert_eq!(owner.call(Method::DELETE, &members(&heir.username), Value::Null).await.0, 403);
+    assert_eq!(owner.call(Method::DELETE, &members(&owner.username), Value::Null).await.0, 204);
+    owner.join(&uri).await;
+    assert_eq!(names(&heir.get(&path).await.1["members"]), [&heir.username, &owner.username], "once is not for ever");
+    assert_eq!(heir.call(Method::DELETE, &members(&owner.username), Value::Null).await.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_has_one_owner_however_it_is_handed_over() {
+    let world = World::any().await;
+    let owner = world.user("owner").await;
+    let heirs = join_all(["a", "b", "c"].map(|name| world.user(name))).await;
+    let uri = owner.start_chat().await;
+    for heir in &heirs {
+        heir.join(&uri).await;
+    }
+    let path = format!("/api/chats/{uri}/");
+    let answers =
+        join_all(heirs.iter().map(|heir| owner.call(Method::PATCH, &path, json!({"owner": heir.username})))).await;
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 1, "{answers:?}");
+    let (_, chat) = owner.get(&path).await;
+    let won = answers.iter().position(|(status, _)| *status == 200).unwrap();
+    assert_eq!((&chat["owner"]["id"], &chat["last_id"]), (&json!(heirs[won].id), &json!(4)));
+    assert_eq!(names(&chat["members"])[0], heirs[won].username);
+}

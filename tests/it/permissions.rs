@@ -235,6 +235,8 @@ async fn ends(world: &World) {
     assert_eq!(owner.call(Method::DELETE, &member(&guest), Value::Null).await.0, 204);
     heard.next_of("unsubscribed").await;
     assert_eq!(owner.call(Method::DELETE, &member(&guest), Value::Null).await.0, 404);
+    let given = format!("/api/chats/{uri}/");
+    assert_eq!(owner.call(Method::PATCH, &given, json!({"owner": crowd[0].username})).await.0, 400);
     let own = format!("/api/chats/{}/members/{}/", guest.start_chat().await, guest.username);
     assert_eq!(guest.call(Method::DELETE, &own, Value::Null).await.0, 204);
     guest.join(&uri).await;
