@@ -150,6 +150,10 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
     // What is not answered is followed by what is.
     socket.send(&json!({"action": "ping"})).await;
     let mut answer = socket.next().await;
+    // What has happened in the chat before may come on a fresh subscription before its answer.
+    while answer["type"] == "joined" {
+        answer = socket.next().await;
+    }
     if answer["type"] == "pong" && !frame.contains("\"ping\"") {
         // Frames are handled at the same time, so the answer may still come.
         answer = match tokio::time::timeout(Duration::from_secs(2), socket.receive()).await {
