@@ -11,7 +11,7 @@ use crate::{
     Confab, Error, Result,
     date::Date,
     table::{Applied, Key, Write, read},
-    user::USERNAME_CHARACTERS,
+    user::Username,
 };
 
 const HOUR_SECONDS: i64 = 3600;
@@ -83,9 +83,8 @@ impl Confab {
     /// # Errors
     /// [`Error::Throttled`] says how long to wait.
     pub(crate) async fn admit(&self, attempt: Attempt, name: &str, address: Option<IpAddr>) -> Result<Admitted> {
-        // There is nobody of a longer name, and DynamoDB refuses long keys.
-        let by_name = (name.chars().count() <= USERNAME_CHARACTERS)
-            .then(|| Counter { key: attempt.key("name", name), free: FREE_PER_NAME });
+        let by_name =
+            Username::is_possible(name).then(|| Counter { key: attempt.key("name", name), free: FREE_PER_NAME });
         let by_address = address
             .zip(self.limits().attempts_per_address)
             .map(|(address, free)| Counter { key: attempt.key("address", &source(address)), free });

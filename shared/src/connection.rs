@@ -194,7 +194,7 @@ impl Confab {
             Some(Refusal { index: 0, item: Some(_) }) => {
                 Err(Invalid::field("uri", format!("A connection has at most {SUBSCRIPTIONS} subscriptions.")).into())
             }
-            Some(_) => Err(Error::Forbidden("You are not a member of this chat.")),
+            Some(_) => Err(Error::not_a_member()),
         }
     }
 

@@ -27,7 +27,7 @@ const POSTS_AT_A_TIME: usize = 32;
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
 /// has returned.
 const OPENING_SECONDS: i64 = 10;
-/// A socket that could not be written to in so many tries of the queue is closed. The queue itself gives up after five.
+/// A socket that could not be written to in so many tries of the queue is closed. The queue itself gives up after ten.
 const TRIES: u32 = 4;
 
 /// A frame on its way through the `delivery` queue.

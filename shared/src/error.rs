@@ -125,6 +125,11 @@ impl Error {
         Self::Internal(cause.into())
     }
 
+    /// What is for members only.
+    pub(crate) fn not_a_member() -> Self {
+        Self::Forbidden("You are not a member of this chat.")
+    }
+
     /// The caller has to wait so many seconds, one at least.
     pub(crate) fn throttled(seconds: i64) -> Self {
         Self::Throttled { seconds: u64::try_from(seconds).unwrap_or(0).max(1) }

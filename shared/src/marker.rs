@@ -48,7 +48,7 @@ impl Confab {
             }
             Some(refusal) => match refusal.item {
                 Some(item) => Ok(marker(read::<Member>(&item)?.read_id)),
-                None => Err(Error::Forbidden("You are not a member of this chat.")),
+                None => Err(Error::not_a_member()),
             },
         }
     }

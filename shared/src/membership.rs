@@ -11,7 +11,6 @@ use crate::{
     visit::Visit,
 };
 
-const STRANGER: &str = "You are not a member of this chat.";
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
 
 fn not_the_owner() -> Error {
@@ -64,7 +63,7 @@ impl Confab {
                 Err(Error::NotFound)
             }
             Appended::Refused(2, _) => Err(Error::Forbidden(MAY_NOT_REMOVE)),
-            Appended::Refused(..) => Err(Error::Forbidden(STRANGER)),
+            Appended::Refused(..) => Err(Error::not_a_member()),
         }
     }
 

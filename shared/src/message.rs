@@ -158,7 +158,7 @@ impl Confab {
             Appended::Written(entries) => {
                 entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
             }
-            Appended::Refused(0, _) => Err(Error::Forbidden("You are not a member of this chat.")),
+            Appended::Refused(0, _) => Err(Error::not_a_member()),
             // The same request was under way twice, and the other one was first.
             Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
                 read::<Posted>(&item)?.entry(user_id, message)

@@ -64,7 +64,7 @@ impl Visit {
     /// [`Error::NotFound`] where there is none, [`Error::Forbidden`] where the caller is not in it.
     pub fn as_member(&self) -> Result<&Session> {
         let session = self.session()?;
-        if self.is_member { Ok(session) } else { Err(Error::Forbidden("You are not a member of this chat.")) }
+        if self.is_member { Ok(session) } else { Err(Error::not_a_member()) }
     }
 }
 

@@ -144,7 +144,7 @@ impl Confab {
         let (uri, after) = (text("uri", fields)?, after(fields)?);
         let connection = self.connection(connection_id).await?;
         let visit = self.visit_as(connection.identity.clone(), uri.parse().ok(), None).await?;
-        let Session { uri, last_id: before, .. } = visit.as_member()?.clone();
+        let Session { uri, last_id: before, member_count, .. } = visit.as_member()?.clone();
         // Register first, read second: what is written in between then comes twice rather than never.
         self.register_subscription(connection_id, &connection, &uri).await?;
         let (last_id, missed) = match after {
@@ -160,20 +160,20 @@ impl Confab {
             last_id,
             recovered: missed.is_some(),
             entries: missed.unwrap_or_default(),
-            standing: if after.is_some() { self.standing(&uri).await? } else { None },
+            // Where the members are so many that nobody would look, it is left out.
+            standing: match after {
+                Some(_) if member_count <= PRESENCE_MEMBERS => Some(self.standing(&uri).await?),
+                _ => None,
+            },
         };
         serde_json::to_string(&subscribed).map_err(Error::internal)
     }
 
-    /// What is not in the log, unless the members are so many that nobody would look.
-    async fn standing(&self, uri: &Uri) -> Result<Option<Standing>> {
-        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
-        if session.is_none_or(|session| session.member_count > PRESENCE_MEMBERS) {
-            return Ok(None);
-        }
+    /// What is not in the log.
+    async fn standing(&self, uri: &Uri) -> Result<Standing> {
         let members = self.members(uri).await?;
         let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
-        Ok(Some(Standing { read, online: self.present(uri).await? }))
+        Ok(Standing { read, online: self.present(uri).await? })
     }
 
     /// Tells the others in a chat that the caller is typing, once in a few seconds however often this is said.

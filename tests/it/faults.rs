@@ -327,24 +327,10 @@ async fn stormy_world(on: &Arc<AtomicBool>, rng: &mut Rng) -> World {
         let weather = Weather::new(on, rng.fork());
         service.inject(move |_| weather.fault());
     }
-    let [dynamodb, sns, sqs, sockets] = services;
     let fate = Weather::new(on, rng.fork());
     let mut options = Options { template: impatient(), functions: mortal(move |_| fate.polls()), ..options() };
     options.parameters.insert("LargeRoom".to_owned(), (*rng.choice(&["2", "500"]).unwrap()).to_owned());
-    options.environment = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
-        ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
-        ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
-        ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
-    let world = World::own(options).await;
-    dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
-    sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
-    sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
-    sockets.leads_to(&world.http_url);
-    world
+    Proxy::before_all(&services, options).await
 }
 
 /// Some rounds of talk in bad weather. At the end of each the weather clears, and without another word being said everybody must come

@@ -88,26 +88,14 @@ fn of_table(calls: Vec<Call>) -> BTreeSet<Grant> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_function_may_do_what_it_does_and_nothing_else() {
-    let [dynamodb, sns, sqs, sockets] =
-        [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
+    let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let mut options = options();
-    options.environment = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
-        ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
-        ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
-        ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
     // Limits that are looked at and not reached, and rooms that are soon large.
     options.parameters = [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("LargeRoom", "3")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-    let world = World::own(options).await;
-    dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
-    sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
-    sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
-    sockets.leads_to(&world.http_url);
+    let world = Proxy::before_all(&services, options).await;
+    let [dynamodb, sns, sqs, sockets] = services;
 
     let granted = granted();
     let mut used = BTreeSet::new();

@@ -11,6 +11,7 @@ use axum::{
     extract::State,
     http::{Request, Response, StatusCode},
 };
+use confab_local::Options;
 use tokio::net::TcpListener;
 
 use crate::world::{World, options};
@@ -83,6 +84,24 @@ impl Proxy {
         dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
         sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
         (world, dynamodb, sns)
+    }
+
+    /// A laptop cloud with these options, whose functions reach DynamoDB, SNS, SQS and `@connections` through these proxies.
+    pub async fn before_all([dynamodb, sns, sqs, sockets]: &[Self; 4], mut options: Options) -> World {
+        options.environment = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
+            ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
+            ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
+            ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let world = World::own(options).await;
+        dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
+        sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
+        sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
+        sockets.leads_to(&world.http_url);
+        world
     }
 
     /// Where to pass calls on to.
