@@ -32,8 +32,13 @@ functions! {
     "get-session" GET_SESSION = Http(get_session);
     "join-session" JOIN_SESSION = Http(join_session);
     "leave-session" LEAVE_SESSION = Http(leave_session);
+    "export-session" EXPORT_SESSION = Http(export_session);
     "list-messages" LIST_MESSAGES = Http(list_messages);
+    "search-messages" SEARCH_MESSAGES = Http(search_messages);
     "post-message" POST_MESSAGE = Http(post_message);
+    "edit-message" EDIT_MESSAGE = Http(edit_message);
+    "delete-message" DELETE_MESSAGE = Http(delete_message);
+    "react" REACT = Http(react);
     "mark-read" MARK_READ = Http(mark_read);
     "fallback" FALLBACK = Http(fallback);
     "ws-connect" WS_CONNECT = Open(ws_connect);
@@ -41,6 +46,9 @@ functions! {
     "ws-subscribe" WS_SUBSCRIBE = Act(ws_subscribe);
     "ws-unsubscribe" WS_UNSUBSCRIBE = Act(ws_unsubscribe);
     "ws-send" WS_SEND = Act(ws_send);
+    "ws-edit" WS_EDIT = Act(ws_edit);
+    "ws-delete" WS_DELETE = Act(ws_delete);
+    "ws-react" WS_REACT = Act(ws_react);
     "ws-read" WS_READ = Act(ws_read);
     "ws-typing" WS_TYPING = Act(ws_typing);
     "ws-default" WS_DEFAULT = Act(ws_default);

@@ -10,7 +10,7 @@ use crate::{
     date::Date,
     error::Invalid,
     history::Said,
-    log::{Entry, EntryId, EntryType, LAST_ID, entry_key},
+    log::{Entry, EntryId, LAST_ID, entry_key},
     page::{address, number},
     session::{Membership, Session, Uri},
     table::{Key, read},
@@ -117,7 +117,7 @@ impl Confab {
         for (session, _) in &chats {
             messages.push(last_message(session).map(|key| found.read(&key)).transpose()?.flatten());
         }
-        let authors = messages.iter().flatten().map(|message| message.user_id);
+        let authors = messages.iter().flatten().map(|message| message.happening.user_id);
         let people: Vec<UserId> = authors.chain(chats.iter().map(|(session, _)| session.owner_id)).collect();
         let users = self.users(people).await?;
         let unread: Vec<_> = chats.iter().map(|(session, own)| self.unread(session, own.read_id, user.id)).collect();
@@ -129,7 +129,7 @@ impl Confab {
                 owner: users.get(&session.owner_id).cloned(),
                 member_count: session.member_count,
                 last_id: session.last_id,
-                last_message: message.and_then(|message| Said::new(message, &users)),
+                last_message: message.and_then(|message| Said::new(message, &users, user.id)),
                 read_id: own.read_id,
                 unread,
                 unread_more,
@@ -151,7 +151,7 @@ impl Confab {
         while let Some(page) = pages.next().await? {
             for item in &page {
                 let entry: Entry = read(item)?;
-                unread += u64::from(entry.kind == EntryType::Message && entry.user_id != user_id);
+                unread += u64::from(entry.is_message() && entry.happening.user_id != user_id);
                 if unread > UNREAD {
                     return Ok((UNREAD, true));
                 }

@@ -13,6 +13,7 @@ use crate::{
     delivery::Parcel,
     environment::Environment,
     log::Entry,
+    notice::Context,
     session::Uri,
     user::{User, UserId},
 };
@@ -72,8 +73,12 @@ impl Exchange {
 impl Confab {
     /// Publishes entries that are in the log. What fails here is not lost: the table's stream has it, and [`Confab::relay`]
     /// publishes it. So the caller, whose request is done, is not troubled with it.
-    pub(crate) async fn publish_entries(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) {
-        if let Err(error) = self.try_to_publish(uri, entries, users).await {
+    pub(crate) async fn publish_entries(&self, uri: &Uri, entries: &[Entry], known: HashMap<UserId, User>) {
+        let published = async {
+            let context = self.context(&[(uri, entries)], known).await?;
+            self.try_to_publish(uri, entries, &context).await
+        };
+        if let Err(error) = published.await {
             error.log();
         }
     }
@@ -91,12 +96,10 @@ impl Confab {
         self.exchange()?.publish(uri, vec![(id, notice.to_string())]).await
     }
 
-    async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], users: &HashMap<UserId, User>) -> Result<()> {
+    async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], context: &Context) -> Result<()> {
         let mut notices = Vec::new();
         for entry in entries {
-            let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
-            let notice = serde_json::to_string(&entry.notice(uri, user)).map_err(Error::internal)?;
-            notices.push((format!("{uri}-{}", entry.id), notice));
+            notices.push((format!("{uri}-{}", entry.id), context.json(uri, entry)?));
         }
         if notices.is_empty() { Ok(()) } else { self.exchange()?.publish(uri, notices).await }
     }
@@ -113,16 +116,15 @@ impl Confab {
                 None => tracing::error!(sequence_number = change.sequence_number, "a change that is no log entry"),
             }
         }
-        let authors: Vec<UserId> =
-            rooms.values().flat_map(|(_, entries)| entries.iter().map(|entry| entry.user_id)).collect();
-        let users = match self.users(authors).await {
-            Ok(users) => users,
+        let all: Vec<(&Uri, &[Entry])> = rooms.iter().map(|(uri, (_, entries))| (uri, entries.as_slice())).collect();
+        let context = match self.context(&all, HashMap::new()).await {
+            Ok(context) => context,
             Err(error) => {
                 error.log();
                 return changes.first().map(|change| change.sequence_number.clone());
             }
         };
-        let published = rooms.iter().map(|(uri, (_, entries))| self.try_to_publish(uri, entries, &users));
+        let published = rooms.iter().map(|(uri, (_, entries))| self.try_to_publish(uri, entries, &context));
         let published = future::join_all(published).await.into_iter().zip(rooms.values());
         let failed = published
             .filter_map(|(published, (place, _))| published.inspect_err(Error::log).err().map(|_| *place))

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, error::Invalid};
+use crate::{
+    Error, Result,
+    error::Invalid,
+    log::{EntryId, LAST_ID},
+};
 
 /// The fields of a body, in the order in which they came. A name may come more than once in a form.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,6 +79,25 @@ impl Fields {
     /// The value of a field; the last, where a form has several.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The id of an entry, where the field is there and not null. In a form it is a text.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is no id.
+    pub fn entry_id(&self, name: &'static str) -> Result<Option<EntryId>> {
+        let Some(value) = self.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id <= LAST_ID);
+        let problem = || Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required."));
+        number.map(Some).ok_or_else(|| problem().into())
+    }
+
+    /// The same where it must be there.
+    ///
+    /// # Errors
+    /// As [`Fields::entry_id`].
+    pub fn required_entry_id(&self, name: &'static str) -> Result<EntryId> {
+        self.entry_id(name)?.ok_or_else(|| Invalid::field(name, "This field is required.").into())
     }
 
     /// All values of a field: a form's repeated fields, or the elements of a JSON array.

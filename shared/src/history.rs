@@ -1,13 +1,13 @@
 //! The history of a chat session: its messages, oldest first, a page at a time.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use serde::Serialize;
 
 use crate::{
-    Confab, Result,
+    Confab, Error, Result,
     date::Date,
-    log::{Entry, EntryId, EntryType, LAST_ID},
+    log::{Entry, EntryId, EntryType, LAST_ID, entry_key},
     page::Page,
     session::Uri,
     table::read,
@@ -17,7 +17,7 @@ use crate::{
 
 /// A page stops short of its limit rather than weigh more than this: Lambda's answers have at most 6 MB
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
-const PAGE_BYTES: usize = 4_500_000;
+pub(crate) const PAGE_BYTES: usize = 4_500_000;
 
 /// What a message may take in a function's answer, which is JSON within JSON, its author included.
 fn weight(entry: &Entry) -> usize {
@@ -26,7 +26,8 @@ fn weight(entry: &Entry) -> usize {
         c if c.is_control() => 7,
         c => c.len_utf8(),
     };
-    1500 + entry.message.iter().flat_map(|message| message.chars()).map(escaped).sum::<usize>()
+    let reactions = entry.reactions.iter().map(|reactions| 100 * reactions.len()).sum::<usize>();
+    1600 + reactions + entry.happening.message.iter().flat_map(|message| message.chars()).map(escaped).sum::<usize>()
 }
 
 /// A page of a chat's history.
@@ -42,20 +43,49 @@ pub struct History {
     previous: Option<String>,
 }
 
-/// A message in a history.
+/// A message as it is now, shown to one user.
 #[derive(Debug, Serialize)]
-pub(crate) struct Said {
+pub struct Said {
     id: EntryId,
     user: User,
+    /// Empty once it has been deleted.
     message: String,
     create_date: Date,
+    edit_date: Option<Date>,
+    delete_date: Option<Date>,
+    reply_to: Option<EntryId>,
+    /// Most used first.
+    reactions: Vec<Reacted>,
+}
+
+/// An emoji that some have put to a message.
+#[derive(Debug, Serialize)]
+struct Reacted {
+    emoji: String,
+    count: usize,
+    /// Whether whom it is shown to is among them.
+    mine: bool,
 }
 
 impl Said {
-    /// What an entry says, if it is a message and its author is among `users`.
-    pub(crate) fn new(entry: Entry, users: &HashMap<UserId, User>) -> Option<Self> {
-        let user = users.get(&entry.user_id)?.clone();
-        Some(Self { id: entry.id, user, message: entry.message?, create_date: entry.create_date })
+    /// What an entry says to `reader`, if it is a message and its author is among `users`.
+    pub(crate) fn new(entry: Entry, users: &HashMap<UserId, User>, reader: UserId) -> Option<Self> {
+        let user = users.get(&entry.happening.user_id)?.clone();
+        let reactions = entry.reactions?.into_iter();
+        let mut reactions: Vec<Reacted> = reactions
+            .map(|(emoji, users)| Reacted { emoji, count: users.len(), mine: users.contains(&reader) })
+            .collect();
+        reactions.sort_by_key(|reaction| Reverse(reaction.count));
+        Some(Self {
+            id: entry.id,
+            user,
+            message: entry.happening.message.unwrap_or_default(),
+            create_date: entry.create_date,
+            edit_date: entry.edit_date,
+            delete_date: entry.delete_date,
+            reply_to: entry.happening.reply_to,
+            reactions,
+        })
     }
 }
 
@@ -70,7 +100,7 @@ impl Confab {
         let (entries, more) = self.messages(uri, page).await?;
         let mut users: HashMap<UserId, User> = [(visit.caller.user.id, visit.caller.user.clone())].into();
         let strangers: Vec<UserId> =
-            entries.iter().map(|entry| entry.user_id).filter(|id| !users.contains_key(id)).collect();
+            entries.iter().map(|entry| entry.happening.user_id).filter(|id| !users.contains_key(id)).collect();
         users.extend(self.users(strangers).await?);
         let (first, last) = (entries.first().map(|entry| entry.id), entries.last().map(|entry| entry.id));
         let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
@@ -88,8 +118,19 @@ impl Confab {
                 (next, first.filter(|_| more).map(older))
             }
         };
-        let messages = entries.into_iter().filter_map(|entry| Said::new(entry, &users)).collect();
+        let messages = entries.into_iter().filter_map(|entry| Said::new(entry, &users, visit.caller.user.id)).collect();
         Ok(History { id: session.id, uri: uri.clone(), last_id: session.last_id, messages, next, previous })
+    }
+
+    /// A message as it is now, shown to the caller.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::NotFound`] where there is none.
+    pub async fn show_message(&self, visit: &Visit, id: EntryId) -> Result<Said> {
+        let key = entry_key(&visit.as_member()?.uri, id);
+        let entry: Entry = self.table().get(&key).await?.ok_or(Error::NotFound)?;
+        let users = self.users([entry.happening.user_id]).await?;
+        Said::new(entry, &users, visit.caller.user.id).ok_or(Error::NotFound)
     }
 
     /// The messages of a page, oldest first, and whether there are more in its direction.
@@ -118,7 +159,7 @@ impl Confab {
                     messages.clear();
                 }
                 seen = Some(entry.id);
-                if entry.kind == EntryType::Message {
+                if entry.happening.kind == EntryType::Message {
                     bytes += weight(&entry);
                     if bytes > PAGE_BYTES {
                         break 'pages;

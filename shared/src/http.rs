@@ -5,11 +5,13 @@ use std::{collections::HashMap, net::IpAddr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 
-use crate::{Error, Result, fields::Fields, message::IdempotencyKey, page::Page, session::Uri, token::Token};
+use crate::{
+    Error, Result, fields::Fields, log::EntryId, message::IdempotencyKey, page::Page, session::Uri, token::Token,
+};
 
 /// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
@@ -43,6 +45,11 @@ impl Request {
     /// The chat session in the path, or nothing where that cannot be one.
     pub fn uri(&self) -> Option<Uri> {
         self.parameter("uri").parse().ok()
+    }
+
+    /// The entry in the path, or 0 where that cannot be one, which no entry has.
+    pub fn entry_id(&self) -> EntryId {
+        self.parameter("id").parse().unwrap_or(0)
     }
 
     /// A variable of the route; empty where it has none of that name.
@@ -97,6 +104,18 @@ impl Answer {
     /// When the body cannot be written as JSON.
     pub fn ok(body: &impl Serialize) -> Result<Self> {
         Self::json(StatusCode::OK, body)
+    }
+
+    /// 200 with JSON Lines, and the address of what comes after them.
+    ///
+    /// # Errors
+    /// When the address cannot stand in a header.
+    pub fn lines(body: String, next: Option<&str>) -> Result<Self> {
+        let answer = Self { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        let answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let Some(next) = next else { return Ok(answer) };
+        let link = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).map_err(Error::internal)?;
+        Ok(answer.with(LINK, link))
     }
 
     /// 201 with a body.

@@ -5,6 +5,7 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod amendment;
 mod attempts;
 pub mod batch;
 pub mod change;
@@ -15,6 +16,7 @@ mod delivery;
 pub mod environment;
 pub mod error;
 pub mod exchange;
+pub mod export;
 pub mod fanout;
 pub mod fields;
 pub mod history;
@@ -24,11 +26,14 @@ pub mod log;
 pub mod marker;
 mod membership;
 pub mod message;
+pub mod notice;
 pub mod page;
 pub mod password;
 mod presence;
+pub mod reaction;
 pub mod registration;
 mod revocation;
+pub mod search;
 pub mod session;
 pub mod sockets;
 pub mod table;

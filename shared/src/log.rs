@@ -3,7 +3,10 @@
 //! **Invariant.** An entry is written in one transaction with the step of its session's `last_id` and with the state that it
 //! changes. So whoever has seen n knows that everything below n exists, and "everything after n" is a complete answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde::{Deserialize, Serialize};
@@ -15,7 +18,7 @@ use crate::{
     session::{Session, Uri},
     table::{Item, Key, Pages, Reason, Transacted, Write, read},
     tally::{self, Metric},
-    user::{User, UserId},
+    user::UserId,
 };
 
 /// The number of an entry in its log. Log ids start at 1; 0 stands for "none yet".
@@ -40,14 +43,44 @@ pub enum EntryType {
     Left,
     /// Somebody became the owner.
     Owner,
+    /// A message says something else now.
+    Edited,
+    /// A message was taken back.
+    Deleted,
+    /// Somebody put an emoji to a message.
+    Reacted,
+    /// Somebody took it away again.
+    Unreacted,
 }
 
-/// An entry as stored.
+/// Who has put which emoji to a message.
+pub(crate) type Reactions = BTreeMap<String, BTreeSet<UserId>>;
+
+/// An entry as stored. What was said in a message changes with it; everything else about an entry stays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The number in the log.
     #[serde(rename = "sk", with = "padded")]
     pub id: EntryId,
+    /// What happened.
+    #[serde(flatten)]
+    pub happening: Happening,
+    /// When.
+    pub create_date: Date,
+    /// When a message was last edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edit_date: Option<Date>,
+    /// When a message was deleted. Of what it said nothing is left then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_date: Option<Date>,
+    /// The reactions to a message. A message has them from the start, because DynamoDB adds to a map only where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reactions: Option<Reactions>,
+}
+
+/// Something that happens, of which only its number and date are not known yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Happening {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EntryType,
@@ -56,28 +89,34 @@ pub struct Entry {
     /// What was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When.
-    pub create_date: Date,
+    /// The message that a message replies to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<EntryId>,
+    /// The message that was edited, deleted or reacted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<EntryId>,
+    /// With what was reacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emoji: Option<String>,
 }
 
-/// An entry as clients and the exchange see it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Notice<'a> {
-    #[serde(rename = "type")]
-    kind: EntryType,
-    uri: &'a Uri,
-    id: EntryId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    user: &'a User,
-    create_date: Date,
+impl Happening {
+    /// Something that somebody does, or that happens to them.
+    pub fn new(kind: EntryType, user_id: UserId) -> Self {
+        Self { kind, user_id, message: None, reply_to: None, of: None, emoji: None }
+    }
 }
 
 impl Entry {
-    /// The entry as clients and the exchange see it.
-    pub fn notice<'a>(&'a self, uri: &'a Uri, user: &'a User) -> Notice<'a> {
-        let Self { id, kind, create_date, .. } = *self;
-        Notice { kind, uri, id, message: self.message.as_deref(), user, create_date }
+    /// The entry with this number.
+    pub fn new(id: EntryId, happening: Happening, create_date: Date) -> Self {
+        let reactions = (happening.kind == EntryType::Message).then(Reactions::new);
+        Self { id, happening, create_date, edit_date: None, delete_date: None, reactions }
+    }
+
+    /// Whether it is a message that has not been deleted.
+    pub(crate) fn is_message(&self) -> bool {
+        self.happening.kind == EntryType::Message && self.delete_date.is_none()
     }
 }
 
@@ -105,17 +144,6 @@ pub(crate) fn entry_key(uri: &Uri, id: EntryId) -> Key {
 
 fn partition(uri: &Uri) -> String {
     format!("LOG#{uri}")
-}
-
-/// Something that happened and has no number yet.
-#[derive(Clone, Debug)]
-pub struct Happening {
-    /// What happened.
-    pub kind: EntryType,
-    /// Who did it, or whom it happened to.
-    pub user_id: UserId,
-    /// What was said.
-    pub message: Option<String>,
 }
 
 /// How an append ended.
@@ -154,13 +182,7 @@ impl Confab {
             let create_date = Date::now();
             let entries: Vec<Entry> = (last_id + 1..)
                 .zip(happenings)
-                .map(|(id, Happening { kind, user_id, message })| Entry {
-                    id,
-                    kind: *kind,
-                    user_id: *user_id,
-                    message: message.clone(),
-                    create_date,
-                })
+                .map(|(id, happening)| Entry::new(id, happening.clone(), create_date))
                 .collect();
             let mut writes = vec![Session::advance(uri, last_id, &entries, create_date)?];
             for entry in &entries {
@@ -258,7 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(id: EntryId) -> Entry {
-        Entry { id, kind: EntryType::Message, user_id: UserId(1), message: Some("x".into()), create_date: Date::now() }
+        Entry::new(id, Happening::new(EntryType::Message, UserId(1)), Date::now())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     Confab, Error, Result,
     error::Invalid,
     fields::Fields,
-    log::{EntryId, LAST_ID},
+    log::EntryId,
     session::{Member, Uri},
     table::{Write, read},
     user::User,
@@ -33,7 +33,7 @@ impl Confab {
     pub async fn mark_read(&self, visit: &Visit, fields: &Fields) -> Result<Marker> {
         let session = visit.as_member()?;
         let (uri, user) = (&session.uri, &visit.caller.user);
-        let id = entry_id("id", fields)?;
+        let id = fields.required_entry_id("id")?;
         // The log may have grown since it was looked at, and the caller may know that.
         if id > session.last_id && id > self.last_id(uri).await? {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
@@ -52,12 +52,4 @@ impl Confab {
             },
         }
     }
-}
-
-/// Reads the id of an entry, which in a form is a text.
-fn entry_id(name: &'static str, fields: &Fields) -> Result<EntryId> {
-    let Some(value) = fields.get(name) else { return Err(Invalid::field(name, "This field is required.").into()) };
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-    let in_range = number.filter(|id| *id <= LAST_ID);
-    in_range.ok_or_else(|| Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required.")).into())
 }

@@ -39,7 +39,7 @@ impl Confab {
             return Err(Error::Forbidden(MAY_NOT_REMOVE));
         };
         let (uri, user_id) = (&session.uri, leaver.id);
-        let happening = Happening { kind: EntryType::Left, user_id, message: None };
+        let happening = Happening::new(EntryType::Left, user_id);
         let changes = |_: &[_]| {
             let mut writes = vec![
                 Write::delete(Member::key(uri, user_id)).if_present(),
@@ -53,7 +53,7 @@ impl Confab {
         match self.append(uri, session.last_id, &[happening], changes).await? {
             Appended::Written(entries) => {
                 self.end_strangers_subscriptions(uri, user_id).await?;
-                self.publish_entries(uri, &entries, &[(user_id, leaver)].into()).await;
+                self.publish_entries(uri, &entries, [(user_id, leaver)].into()).await;
                 Ok(())
             }
             // The caller has left meanwhile, or had when this was asked: the subscriptions may still be there if the first try was
@@ -83,11 +83,11 @@ impl Confab {
         let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
         let heir = self.user_by_username(&name).await?.ok_or_else(nobody)?;
         if heir.id != caller.id {
-            let happening = Happening { kind: EntryType::Owner, user_id: heir.id, message: None };
+            let happening = Happening::new(EntryType::Owner, heir.id);
             let changes = |_: &[_]| Ok(Member::hand_over(uri, caller.id, heir.id)?.into());
             match self.append(uri, session.last_id, &[happening], changes).await? {
                 Appended::Written(entries) => {
-                    self.publish_entries(uri, &entries, &[(heir.id, heir.clone())].into()).await;
+                    self.publish_entries(uri, &entries, [(heir.id, heir.clone())].into()).await;
                 }
                 Appended::Refused(0, _) => return Err(not_the_owner()),
                 Appended::Refused(..) => return Err(nobody()),

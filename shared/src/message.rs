@@ -11,7 +11,7 @@ use crate::{
     date::Date,
     error::Invalid,
     fields::Fields,
-    log::{Appended, Entry, EntryId, EntryType, Happening},
+    log::{Appended, Entry, EntryId, EntryType, Happening, entry_key},
     session::{Member, Uri},
     table::{Key, Write, read},
     tally::{self, Metric},
@@ -27,11 +27,11 @@ const REMEMBERED_SECONDS: i64 = 24 * 3600;
 
 const MINUTE_SECONDS: i64 = 60;
 
-/// A message that may be posted: 1 to 2,000 characters, none of them NUL.
+/// What a message may say: 1 to 2,000 characters, none of them NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message(String);
+pub struct Wording(pub(crate) String);
 
-impl Message {
+impl Wording {
     /// Reads the field `message`.
     ///
     /// # Errors
@@ -50,10 +50,38 @@ impl Message {
         };
         Err(Invalid::field("message", problem).into())
     }
+}
+
+/// A message to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    wording: Wording,
+    /// The message of the same chat that it replies to.
+    reply_to: Option<EntryId>,
+}
+
+impl Message {
+    /// Reads the fields `message` and `reply_to`.
+    ///
+    /// # Errors
+    /// As [`Wording::read`] and [`Fields::entry_id`].
+    pub fn read(fields: &Fields) -> Result<Self> {
+        Ok(Self { wording: Wording::read(fields)?, reply_to: fields.entry_id("reply_to")? })
+    }
 
     /// What makes two requests with one key the same.
     fn fingerprint(&self) -> String {
-        hex::encode(Sha256::digest(self.0.as_bytes()))
+        let mut digest = Sha256::new_with_prefix(&self.wording.0);
+        if let Some(id) = self.reply_to {
+            // No message has a NUL, so nothing else has the same fingerprint.
+            digest.update(format!("\0{id}"));
+        }
+        hex::encode(digest.finalize())
+    }
+
+    fn happening(&self, user_id: UserId) -> Happening {
+        let Self { wording, reply_to } = self.clone();
+        Happening { message: Some(wording.0), reply_to, ..Happening::new(EntryType::Message, user_id) }
     }
 }
 
@@ -94,6 +122,7 @@ pub struct Receipt {
     status: &'static str,
     uri: Uri,
     message: String,
+    reply_to: Option<EntryId>,
     user: User,
     /// The message's id in the log.
     pub id: EntryId,
@@ -106,8 +135,8 @@ impl Confab {
     /// publishes again, in case the first try got no further than the table; the exchange swallows the repeat.
     ///
     /// # Errors
-    /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message; [`Error::Throttled`] for too many
-    /// messages a minute.
+    /// As [`Visit::as_member`]; [`Error::KeyReused`] if the key was used for another message; [`Error::Invalid`] if there is no
+    /// message that it could reply to; [`Error::Throttled`] for too many messages a minute.
     pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
@@ -119,12 +148,12 @@ impl Confab {
                 entry
             }
         };
-        let users = [(user_id, visit.caller.user.clone())].into();
-        self.publish_entries(uri, std::slice::from_ref(&entry), &users).await;
+        self.publish_entries(uri, std::slice::from_ref(&entry), visit.caller.known()).await;
         Ok(Receipt {
             status: "SUCCESS",
             uri: uri.clone(),
-            message: message.0,
+            message: message.wording.0,
+            reply_to: message.reply_to,
             user: visit.caller.user.clone(),
             id: entry.id,
             create_date: entry.create_date,
@@ -139,10 +168,10 @@ impl Confab {
         message: &Message,
         key: Option<&IdempotencyKey>,
     ) -> Result<Entry> {
-        let happening = Happening { kind: EntryType::Message, user_id, message: Some(message.0.clone()) };
         let changes = |entries: &[Entry]| {
             let mut writes = vec![Member::still(uri, user_id)];
-            writes.extend(self.limits().posts_per_minute.map(|most| posting(user_id, most)));
+            writes.extend(message.reply_to.map(|id| still_a_message(uri, id)).transpose()?);
+            writes.extend(self.posting(user_id));
             for (key, entry) in key.iter().zip(entries) {
                 let posted = Posted {
                     id: entry.id,
@@ -154,32 +183,49 @@ impl Confab {
             }
             Ok(writes)
         };
-        match self.append(uri, last_id, &[happening], changes).await? {
+        match self.append(uri, last_id, &[message.happening(user_id)], changes).await? {
             Appended::Written(entries) => {
                 entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
             }
             Appended::Refused(0, _) => Err(Error::not_a_member()),
+            Appended::Refused(1, _) if message.reply_to.is_some() => {
+                Err(Invalid::field("reply_to", "There is no such message in this chat.").into())
+            }
             // The same request was under way twice, and the other one was first.
             Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
                 read::<Posted>(&item)?.entry(user_id, message)
             }
-            Appended::Refused(..) => {
-                Err(Error::throttled(MINUTE_SECONDS - Date::now().epoch_seconds() % MINUTE_SECONDS))
-            }
+            Appended::Refused(..) => Err(too_many()),
         }
+    }
+
+    /// Counts something that a user says, if there is a limit, and lets a transaction pass only below it.
+    pub(crate) fn posting(&self, user_id: UserId) -> Option<Write> {
+        let most = self.limits().posts_per_minute?;
+        let now = Date::now().epoch_seconds();
+        let key = Key::new(format!("POSTS#{user_id}"), (now / MINUTE_SECONDS).to_string());
+        let count = Write::update(key, "ADD posts :one SET expires_at = :expires_at")
+            .when("attribute_not_exists(posts) OR posts < :most")
+            .number(":one", 1)
+            .number(":most", most)
+            .number(":expires_at", now + 2 * MINUTE_SECONDS);
+        Some(count)
     }
 }
 
-/// Counts a message of a user's, if there were not too many in this minute.
-fn posting(user_id: UserId, most: u64) -> Write {
-    let now = Date::now().epoch_seconds();
-    let key = Key::new(format!("POSTS#{user_id}"), (now / MINUTE_SECONDS).to_string());
-    Write::update(key, "ADD posts :one SET expires_at = :expires_at")
-        .when("attribute_not_exists(posts) OR posts < :most")
-        .number(":one", 1)
-        .number(":most", most)
-        .number(":expires_at", now + 2 * MINUTE_SECONDS)
+/// The answer to who says too much.
+pub(crate) fn too_many() -> Error {
+    Error::throttled(MINUTE_SECONDS - Date::now().epoch_seconds() % MINUTE_SECONDS)
 }
+
+/// Lets a transaction pass only while there is such a message.
+fn still_a_message(uri: &Uri, id: EntryId) -> Result<Write> {
+    Write::check(entry_key(uri, id), IS_MESSAGE).name("#type", "type").serialized(":message", &EntryType::Message)
+}
+
+/// The condition that an item is a message that has not been deleted, where `#type` stands for its type and `:message` for a
+/// message's.
+pub(crate) const IS_MESSAGE: &str = "#type = :message AND attribute_not_exists(delete_date)";
 
 impl Posted {
     /// The entry that was written then, if it was for this message.
@@ -187,13 +233,7 @@ impl Posted {
         if self.fingerprint != message.fingerprint() {
             return Err(Error::KeyReused);
         }
-        Ok(Entry {
-            id: self.id,
-            kind: EntryType::Message,
-            user_id,
-            message: Some(message.0.clone()),
-            create_date: self.create_date,
-        })
+        Ok(Entry::new(self.id, message.happening(user_id), self.create_date))
     }
 }
 
@@ -203,8 +243,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn read(value: Value) -> Result<Message> {
-        Message::read(&Fields::from_value(json!({ "message": value })).unwrap())
+    fn read(value: Value) -> Result<Wording> {
+        Wording::read(&Fields::from_value(json!({ "message": value })).unwrap())
     }
 
     #[test]

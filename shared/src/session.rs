@@ -143,8 +143,8 @@ impl Session {
     /// The step of `last_id` by which entries get their numbers.
     /// What they mean for the session as a whole is kept there too.
     pub(crate) fn advance(uri: &Uri, last_id: EntryId, entries: &[Entry], date: Date) -> Result<Write> {
-        let count = |kind| entries.iter().filter(|entry| entry.kind == kind).count() as i64;
-        let last = |kind| entries.iter().rev().find(|entry| entry.kind == kind);
+        let count = |kind| entries.iter().filter(|entry| entry.happening.kind == kind).count() as i64;
+        let last = |kind| entries.iter().rev().find(|entry| entry.happening.kind == kind);
         let (message, owner) = (last(EntryType::Message), last(EntryType::Owner));
         let set_message = if message.is_some() { ", last_message_id = :message" } else { "" };
         let set_owner = if owner.is_some() { ", owner_id = :owner" } else { "" };
@@ -160,7 +160,7 @@ impl Session {
             write = write.number(":message", message.id);
         }
         if let Some(owner) = owner {
-            write = write.number(":owner", owner.user_id);
+            write = write.number(":owner", owner.happening.user_id);
         }
         Ok(write)
     }
@@ -271,7 +271,7 @@ impl Confab {
         let guests = self.guests(&invitation, &visit.caller.user).await?;
         let (member_ids, entries) = self.come_in(session, &guests).await?;
         let mut users: HashMap<UserId, User> = guests.iter().map(|user| (user.id, user.clone())).collect();
-        self.publish_entries(&session.uri, &entries, &users).await;
+        self.publish_entries(&session.uri, &entries, users.clone()).await;
         let others: Vec<UserId> = member_ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
         users.extend(self.users(others).await?);
         let names: Vec<&str> = guests.iter().map(|user| user.username.as_str()).collect();
@@ -293,14 +293,14 @@ impl Confab {
             let newcomers: Vec<Happening> = guests
                 .iter()
                 .filter(|guest| !ids.contains(&guest.id))
-                .map(|guest| Happening { kind: EntryType::Joined, user_id: guest.id, message: None })
+                .map(|guest| Happening::new(EntryType::Joined, guest.id))
                 .collect();
             if newcomers.is_empty() {
                 return Ok((ids, Vec::new()));
             }
             let changes = |entries: &[Entry]| {
                 let mut writes = Vec::new();
-                for Entry { id, user_id, create_date, .. } in entries {
+                for Entry { id, happening: Happening { user_id, .. }, create_date, .. } in entries {
                     // An owner who had left comes back as one.
                     let role = if *user_id == session.owner_id { Role::Owner } else { Role::Member };
                     writes.extend(Member::come_in(uri, *user_id, role, *id, *create_date)?);

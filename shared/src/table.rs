@@ -169,6 +169,11 @@ impl Write {
         self.value(name, AttributeValue::N(number.to_string()))
     }
 
+    /// Gives a set of numbers to a name in the expressions.
+    pub fn numbers<T: ToString>(self, name: &str, numbers: impl IntoIterator<Item = T>) -> Self {
+        self.value(name, AttributeValue::Ns(numbers.into_iter().map(|number| number.to_string()).collect()))
+    }
+
     /// Gives a text to a name in the expressions.
     pub fn text(self, name: &str, text: impl ToString) -> Self {
         self.value(name, AttributeValue::S(text.to_string()))

@@ -1,6 +1,6 @@
 //! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde::Serialize;
@@ -14,11 +14,12 @@ use crate::{
     fields::Fields,
     http::BODY_BYTES,
     log::{Entry, EntryId, LAST_ID},
-    message::{IdempotencyKey, Message},
+    message::{IdempotencyKey, Message, Wording},
     presence::PRESENCE_MEMBERS,
     session::{Session, Uri},
     token::Token,
     user::UserId,
+    visit::Visit,
 };
 
 /// The subprotocol that browsers name, and that the server selects.
@@ -111,6 +112,9 @@ pub fn error_frame(error: &Error, said: &Said) -> String {
             frame[name] = value.as_str().into();
         }
     }
+    if let Some(id) = request.get("id").and_then(Value::as_u64) {
+        frame["id"] = id.into();
+    }
     frame.to_string()
 }
 
@@ -139,7 +143,7 @@ impl Confab {
     /// Subscribes a connection to a chat: from now on, or with `after` from behind that entry.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names missing and wrong fields; else as [`crate::visit::Visit::as_member`].
+    /// [`Error::Invalid`] names missing and wrong fields; else as [`Visit::as_member`].
     pub async fn subscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let (uri, after) = (text("uri", fields)?, after(fields)?);
         let connection = self.connection(connection_id).await?;
@@ -169,6 +173,13 @@ impl Confab {
         serde_json::to_string(&subscribed).map_err(Error::internal)
     }
 
+    /// The visit of a connection's user to the chat that `uri` names.
+    async fn visit_from(&self, connection_id: &str, fields: &Fields) -> Result<Visit> {
+        let uri = text("uri", fields)?;
+        let identity = self.connection(connection_id).await?.identity;
+        self.visit_as(identity, uri.parse().ok(), None).await
+    }
+
     /// What is not in the log.
     async fn standing(&self, uri: &Uri) -> Result<Standing> {
         let members = self.members(uri).await?;
@@ -179,11 +190,9 @@ impl Confab {
     /// Tells the others in a chat that the caller is typing, once in a few seconds however often this is said.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without a uri; else as [`crate::visit::Visit::as_member`].
+    /// [`Error::Invalid`] without a uri; else as [`Visit::as_member`].
     pub async fn typing(&self, connection_id: &str, fields: &Fields) -> Result<()> {
-        let uri = text("uri", fields)?;
-        let identity = self.connection(connection_id).await?.identity;
-        let visit = self.visit_as(identity, uri.parse().ok(), None).await?;
+        let visit = self.visit_from(connection_id, fields).await?;
         let (uri, user) = (&visit.as_member()?.uri, &visit.caller.user);
         let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
         let notice = json!({ "type": TYPING, "uri": uri, "user": user });
@@ -196,9 +205,7 @@ impl Confab {
     /// # Errors
     /// As [`Confab::mark_read`].
     pub async fn read_up_to(&self, connection_id: &str, fields: &Fields) -> Result<String> {
-        let uri = text("uri", fields)?;
-        let identity = self.connection(connection_id).await?.identity;
-        let visit = self.visit_as(identity, uri.parse().ok(), None).await?;
+        let visit = self.visit_from(connection_id, fields).await?;
         serde_json::to_string(&self.mark_read(&visit, fields).await?).map_err(Error::internal)
     }
 
@@ -206,16 +213,15 @@ impl Confab {
     async fn missed(&self, uri: &Uri, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
         // An entry takes more on the wire than its message does, so this stops no reading too early.
         let too_much = |entries: &[Entry]| {
-            entries.iter().filter_map(|e| e.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES
+            entries.iter().filter_map(|e| e.happening.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES
         };
         let entries = self.entries_after(uri, after, too_much).await?;
         let last_id = entries.last().map_or(after, |entry| entry.id);
-        let users = self.users(entries.iter().map(|entry| entry.user_id)).await?;
+        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
         let mut bytes = SUBSCRIBED_BYTES;
         let mut missed = Vec::new();
         for entry in &entries {
-            let user = users.get(&entry.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
-            let notice = serde_json::value::to_raw_value(&entry.notice(uri, user)).map_err(Error::internal)?;
+            let notice = RawValue::from_string(context.json(uri, entry)?).map_err(Error::internal)?;
             bytes += notice.get().len() + 1;
             if bytes > MESSAGE_BYTES {
                 return Ok((self.last_id(uri).await?, None));
@@ -254,6 +260,46 @@ impl Confab {
         Ok(sent.to_string())
     }
 
+    /// Has a message of the caller's say something else, as over HTTP.
+    ///
+    /// # Errors
+    /// As [`Confab::edit`].
+    pub async fn edit_message(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let visit = self.visit_from(connection_id, fields).await?;
+        visit.as_member()?;
+        let id = fields.required_entry_id("id")?;
+        self.edit(&visit, id, &Wording::read(fields)?).await?;
+        done(&visit, id, fields)
+    }
+
+    /// Takes a message back, as over HTTP.
+    ///
+    /// # Errors
+    /// As [`Confab::delete_message`].
+    pub async fn take_message_back(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let visit = self.visit_from(connection_id, fields).await?;
+        visit.as_member()?;
+        let id = fields.required_entry_id("id")?;
+        self.delete_message(&visit, id).await?;
+        done(&visit, id, fields)
+    }
+
+    /// Puts an emoji to a message, or with `remove` takes it away, as over HTTP.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names missing and wrong fields; else as [`Confab::react`].
+    pub async fn react_to_message(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let visit = self.visit_from(connection_id, fields).await?;
+        visit.as_member()?;
+        let (id, emoji) = (fields.required_entry_id("id")?, text("emoji", fields)?.parse()?);
+        match fields.get("remove") {
+            None | Some(Value::Null | Value::Bool(false)) => self.react(&visit, id, &emoji).await?,
+            Some(Value::Bool(true)) => self.take_reaction_back(&visit, id, &emoji).await?,
+            Some(_) => return Err(Invalid::field("remove", "Must be a valid boolean.").into()),
+        }
+        done(&visit, id, fields)
+    }
+
     /// Answers what has no function of its own: `ping`, and whatever is no action.
     ///
     /// # Errors
@@ -264,6 +310,16 @@ impl Confab {
             _ => Err(Error::NotFound),
         }
     }
+}
+
+/// The answer to what was done to a message. It repeats what the client needs to tell which of its requests this was.
+fn done(visit: &Visit, id: EntryId, fields: &Fields) -> Result<String> {
+    let uri = &visit.session()?.uri;
+    let mut done = json!({ "type": "done", "action": fields.get("action"), "uri": uri, "id": id });
+    if let Some(Value::String(key)) = fields.get("key") {
+        done["key"] = key.as_str().into();
+    }
+    Ok(done.to_string())
 }
 
 fn text<'a>(name: &'static str, fields: &'a Fields) -> Result<&'a str> {

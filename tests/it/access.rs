@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::world::{Socket, User, World, answer, template};
 
 /// What each caller gets. `closed` is a socket that is closed, `open` one that opens. In paths and bodies, URI is the chat, SELF the
-/// caller, OTHER a member besides, GUEST a user who is not in.
+/// caller, OTHER a member besides, GUEST a user who is not in, THEIRS a message of OTHER's, and OWN one of SELF's where they could
+/// post one.
 ///
 /// The expired token was good when its socket opened.
 const TABLE: &str = r#"
@@ -28,6 +29,14 @@ const TABLE: &str = r#"
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | 401    401    401     401        | 403      403     200    200
  GET    /api/chats/URI/messages/          -                         | 401    401    401     401        | 403      403     200    200
  POST   /api/chats/URI/messages/          {"message":"hello"}       | 401    401    401     401        | 403      403     200    200
+ PATCH  /api/chats/URI/messages/THEIRS/   {"message":"new"}         | 401    401    401     401        | 403      403     403    403
+ PATCH  /api/chats/URI/messages/OWN/      {"message":"new"}         | 401    401    401     401        | 403      403     200    200
+ DELETE /api/chats/URI/messages/THEIRS/   -                         | 401    401    401     401        | 403      403     403    204
+ DELETE /api/chats/URI/messages/OWN/      -                         | 401    401    401     401        | 403      403     204    204
+ PUT    /api/chats/URI/messages/THEIRS/reactions/👍/ -              | 401    401    401     401        | 403      403     200    200
+ DELETE /api/chats/URI/messages/THEIRS/reactions/👍/ -              | 401    401    401     401        | 403      403     204    204
+ GET    /api/chats/URI/search/?q=hello    -                         | 401    401    401     401        | 403      403     200    200
+ GET    /api/chats/URI/export/            -                         | 401    401    401     401        | 403      403     200    200
  PUT    /api/chats/URI/read/              {"id":0}                  | 401    401    401     401        | 403      403     200    200
  DELETE /api/chats/URI/members/SELF/      -                         | 401    401    401     401        | 403      403     204    403
  DELETE /api/chats/URI/members/OTHER/     -                         | 401    401    401     401        | 403      403     403    204
@@ -41,6 +50,11 @@ const TABLE: &str = r#"
  SAY    -                                 {"action":"subscribe","uri":"URI","after":0} | 401 401 401 closed | 403 403 subscribed subscribed
  SAY    -                                 {"action":"unsubscribe","uri":"URI"} | 401 401 unsubscribed closed | unsubscribed unsubscribed unsubscribed unsubscribed
  SAY    -                                 {"action":"send","uri":"URI","message":"hi"} | 401 401 401 closed | 403 403   sent   sent
+ SAY    -                                 {"action":"edit","uri":"URI","id":THEIRS,"message":"hi"} | 401 401 401 closed | 403 403 403 403
+ SAY    -                                 {"action":"edit","uri":"URI","id":OWN,"message":"hi"} | 401 401 401 closed | 403 403 done done
+ SAY    -                                 {"action":"delete","uri":"URI","id":THEIRS} | 401 401 401 closed | 403 403   403   done
+ SAY    -                                 {"action":"delete","uri":"URI","id":OWN} | 401 401 401 closed | 403 403   done   done
+ SAY    -                                 {"action":"react","uri":"URI","id":THEIRS,"emoji":"👍"} | 401 401 401 closed | 403 403   done   done
  SAY    -                                 {"action":"read","uri":"URI","id":0} | 401 401 401 closed | 403 403   read   read
  SAY    -                                 {"action":"typing","uri":"URI"} | 401 401 401 closed | 403 403   nothing   nothing
  SAY    -                                 {"action":"ping"}         | 401    401    pong    closed     | pong     pong    pong   pong
@@ -93,13 +107,20 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
     if ["removed", "member"].contains(&caller) {
         user.join(&uri).await;
     }
+    let theirs = other.post(&uri, "hello").await.to_string();
+    let own = match caller {
+        "removed" | "member" | "owner" => user.post(&uri, "hello").await.to_string(),
+        _ => theirs.clone(),
+    };
     if caller == "removed" {
         let path = format!("/api/chats/{uri}/members/{}/", user.username);
         assert_eq!(owner.call(Method::DELETE, &path, Value::Null).await.0, 204);
     }
     let fill = |text: &str| {
-        [("URI", &uri), ("SELF", &user.username), ("OTHER", &other.username), ("GUEST", &guest.username)]
+        let names = [("SELF", &user.username), ("OTHER", &other.username), ("GUEST", &guest.username)];
+        [("URI", &uri), ("THEIRS", &theirs), ("OWN", &own)]
             .iter()
+            .chain(&names)
             .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     };
     let header = match caller {
@@ -151,7 +172,7 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
     socket.send(&json!({"action": "ping"})).await;
     let mut answer = socket.next().await;
     // What has happened in the chat before may come on a fresh subscription before its answer.
-    while answer["type"] == "joined" {
+    while ["joined", "message"].contains(&answer["type"].as_str().unwrap()) {
         answer = socket.next().await;
     }
     if answer["type"] == "pong" && !frame.contains("\"ping\"") {
@@ -206,8 +227,10 @@ fn the_table_has_every_route_of_the_template() {
     let template = template();
     let resources = template.body()["Resources"].as_object().unwrap();
     let same = |path: &str, template: &str| {
-        let (path, template): (Vec<_>, Vec<_>) =
-            (path.trim_end_matches('/').split('/').collect(), template.split('/').collect());
+        let (path, template): (Vec<_>, Vec<_>) = (
+            path.split("/?").next().unwrap().trim_end_matches('/').split('/').collect(),
+            template.split('/').collect(),
+        );
         path.len() == template.len() && path.iter().zip(&template).all(|(a, b)| b.starts_with('{') || a == b)
     };
     // Two paths lead to one function for these, and one of them is in the table.

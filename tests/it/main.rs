@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod amendments;
 mod calls;
 mod chats;
 mod convergence;
@@ -22,5 +23,6 @@ mod presence;
 mod process;
 mod proxy;
 mod reading;
+mod search;
 mod sockets;
 mod world;

@@ -1,0 +1,105 @@
+//! Editing and deleting messages: the message is changed in the one transaction that writes down that it was.
+
+use crate::{
+    Confab, Error, Result,
+    date::Date,
+    log::{Appended, Entry, EntryId, EntryType, Happening, Reactions, entry_key},
+    message::{IS_MESSAGE, Wording, too_many},
+    session::Member,
+    table::{Item, Write, read},
+    visit::Visit,
+};
+
+impl Confab {
+    /// Has a message of the caller's say something else.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::NotFound`] where there is no such message (any more), [`Error::Forbidden`] for somebody
+    /// else's; [`Error::Throttled`] as for posting.
+    pub async fn edit(&self, visit: &Visit, id: EntryId, wording: &Wording) -> Result<()> {
+        let session = visit.as_member()?;
+        let (uri, user_id) = (&session.uri, visit.caller.user.id);
+        let happening = Happening { of: Some(id), ..Happening::new(EntryType::Edited, user_id) };
+        let changes = |entries: &[Entry]| {
+            let edit = Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date")
+                .when(&format!("{IS_MESSAGE} AND user_id = :user AND message <> :wording"))
+                .name("#type", "type")
+                .serialized(":message", &EntryType::Message)?
+                .number(":user", user_id)
+                .text(":wording", &wording.0)
+                .serialized(":date", &date(entries))?;
+            Ok([edit, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
+        };
+        match self.append(uri, session.last_id, &[happening], changes).await? {
+            Appended::Written(entries) => {
+                self.publish_entries(uri, &entries, visit.caller.known()).await;
+                Ok(())
+            }
+            Appended::Refused(0, item) => {
+                let message = message(item)?.filter(Entry::is_message).ok_or(Error::NotFound)?;
+                match message.happening.user_id == user_id {
+                    // It says so already: this was asked before.
+                    true => Ok(()),
+                    false => Err(Error::Forbidden("Only its author can edit a message.")),
+                }
+            }
+            Appended::Refused(1, _) => Err(Error::not_a_member()),
+            Appended::Refused(..) => Err(too_many()),
+        }
+    }
+
+    /// Takes a message back, the caller's own or, for the chat's owner, anybody's. What it said is gone from the table then;
+    /// that there was a message remains.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`Error::NotFound`] where there is no such message, [`Error::Forbidden`] for somebody else's.
+    pub async fn delete_message(&self, visit: &Visit, id: EntryId) -> Result<()> {
+        let session = visit.as_member()?;
+        let (uri, user_id) = (&session.uri, visit.caller.user.id);
+        let is_owner = session.owner_id == user_id;
+        let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
+        let changes = |entries: &[Entry]| {
+            let deletion = "SET delete_date = :date, reactions = :none REMOVE message, edit_date";
+            let own = if is_owner { "" } else { " AND user_id = :user" };
+            let mut delete = Write::update(entry_key(uri, id), deletion)
+                .when(&format!("{IS_MESSAGE}{own}"))
+                .name("#type", "type")
+                .serialized(":message", &EntryType::Message)?
+                .serialized(":none", &Reactions::new())?
+                .serialized(":date", &date(entries))?;
+            if !is_owner {
+                delete = delete.number(":user", user_id);
+            }
+            let still = if is_owner { Member::still_owner(uri, user_id)? } else { Member::still(uri, user_id) };
+            Ok(vec![delete, still])
+        };
+        match self.append(uri, session.last_id, &[happening], changes).await? {
+            Appended::Written(entries) => {
+                self.publish_entries(uri, &entries, visit.caller.known()).await;
+                Ok(())
+            }
+            Appended::Refused(0, item) => {
+                let message = message(item)?.ok_or(Error::NotFound)?;
+                match is_owner || message.happening.user_id == user_id {
+                    // It is deleted already.
+                    true => Ok(()),
+                    false => Err(Error::Forbidden("Only its author and the owner of the chat can delete a message.")),
+                }
+            }
+            // The chat was handed over meanwhile. It may still be the caller's own message, so the next try will tell.
+            Appended::Refused(..) if is_owner => Err(Error::Busy(None)),
+            Appended::Refused(..) => Err(Error::not_a_member()),
+        }
+    }
+}
+
+/// When this happens.
+fn date(entries: &[Entry]) -> Option<Date> {
+    entries.first().map(|entry| entry.create_date)
+}
+
+/// The message that refused to be changed, if that is what the item is.
+pub(crate) fn message(item: Option<Item>) -> Result<Option<Entry>> {
+    let entry: Option<Entry> = item.as_ref().map(read).transpose()?;
+    Ok(entry.filter(|entry| entry.happening.kind == EntryType::Message))
+}

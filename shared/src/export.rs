@@ -1,0 +1,69 @@
+//! Exporting a chat's log as JSON Lines, a part at a time.
+//!
+//! A function behind API Gateway's HTTP API answers with at most 6 MB and cannot stream
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next one, and any
+//! line's id is a place to go on from.
+
+use std::collections::HashMap;
+
+use crate::{
+    Confab, Result,
+    error::Invalid,
+    history::PAGE_BYTES,
+    log::{Entry, EntryId, LAST_ID},
+    page::{address, number},
+    visit::Visit,
+};
+
+/// So many entries are in one part at most.
+const ENTRIES: usize = 5000;
+
+/// A part of an export.
+#[derive(Debug)]
+pub struct Export {
+    /// The entries as they are told on the sockets, one a line.
+    pub lines: String,
+    /// The address of the next part, where there is one.
+    pub next: Option<String>,
+}
+
+/// Reads `after` from a query string: the entry to go on from, 0 for the start.
+///
+/// # Errors
+/// [`crate::Error::Invalid`] where it is no id.
+fn after(query: &str) -> Result<EntryId> {
+    let mut invalid = Invalid::default();
+    let value = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "after").last();
+    let after = value.map_or(Some(0), |(_, value)| number("after", &value, 0..=LAST_ID, &mut invalid));
+    invalid.unless_empty(after.unwrap_or(0))
+}
+
+impl Confab {
+    /// The entries of a chat's log from where its address `url` says.
+    ///
+    /// # Errors
+    /// As [`Visit::as_member`]; [`crate::Error::Invalid`] for an `after` that is none.
+    pub async fn export(&self, visit: &Visit, url: &http::Uri) -> Result<Export> {
+        let uri = &visit.as_member()?.uri;
+        let after = after(url.query().unwrap_or_default())?;
+        let bytes = |entry: &Entry| entry.happening.message.as_ref().map_or(0, String::len);
+        let enough =
+            |entries: &[Entry]| entries.len() >= ENTRIES || entries.iter().map(bytes).sum::<usize>() > PAGE_BYTES;
+        let entries = self.entries_after(uri, after, enough).await?;
+        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
+        let (mut lines, mut weight, mut last) = (String::new(), 0, after);
+        for entry in entries.iter().take(ENTRIES) {
+            let line = context.json(uri, entry)?;
+            // Within the function's answer, which is JSON too, these are escaped.
+            weight += line.len() + 2 + line.matches(['"', '\\']).count();
+            if weight > PAGE_BYTES {
+                break;
+            }
+            lines.push_str(&line);
+            lines.push('\n');
+            last = entry.id;
+        }
+        let more = last > after && last < self.last_id(uri).await?;
+        Ok(Export { lines, next: more.then(|| address(url, [("after", last.to_string())])) })
+    }
+}

@@ -1,0 +1,331 @@
+//! Editing and deleting messages, replying and reacting to them: over HTTP and over sockets, live and after a reconnect.
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{User, World};
+
+/// Two users in a chat.
+async fn pair(world: &World) -> (User<'_>, User<'_>, String) {
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    (anna, ben, uri)
+}
+
+fn path(uri: &str, id: u64) -> String {
+    format!("/api/chats/{uri}/messages/{id}/")
+}
+
+async fn edit(user: &User<'_>, uri: &str, id: u64, message: &str) -> (StatusCode, Value) {
+    user.call(Method::PATCH, &path(uri, id), json!({ "message": message })).await
+}
+
+async fn delete(user: &User<'_>, uri: &str, id: u64) -> StatusCode {
+    user.call(Method::DELETE, &path(uri, id), Value::Null).await.0
+}
+
+async fn react(user: &User<'_>, method: Method, uri: &str, id: u64, emoji: &str) -> (StatusCode, Value) {
+    user.call(method, &format!("{}reactions/{emoji}/", path(uri, id)), Value::Null).await
+}
+
+async fn message(user: &User<'_>, uri: &str, id: u64) -> Value {
+    user.history(uri).await.into_iter().find(|message| message["id"] == id).unwrap()
+}
+
+async fn last_id(user: &User<'_>, uri: &str) -> u64 {
+    user.get(&format!("/api/chats/{uri}/")).await.1["last_id"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wrote_a_message_can_edit_it() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let id = ben.post(&uri, "helo").await;
+    let mut socket = anna.subscribed(&uri).await;
+
+    let (status, edited) = edit(&ben, &uri, id, "hello").await;
+    assert_eq!((status.as_u16(), &edited["message"], &edited["id"]), (200, &json!("hello"), &json!(id)), "{edited}");
+    assert!(edited["edit_date"].is_string() && edited["delete_date"].is_null(), "{edited}");
+    assert_eq!(message(&anna, &uri, id).await, edited);
+    let told = socket.next().await;
+    let user = &edited["user"];
+    let expected = json!({"type": "edited", "uri": uri, "id": id + 1, "of": id, "message": "hello", "user": user,
+        "create_date": edited["edit_date"]});
+    assert_eq!(told, expected);
+
+    // Saying so again changes nothing.
+    assert_eq!(edit(&ben, &uri, id, "hello").await, (StatusCode::OK, edited.clone()));
+    assert_eq!(last_id(&anna, &uri).await, id + 1);
+
+    // Who comes later gets the message as it is now, and is told that it was edited.
+    let recovered = ben.socket().await.subscribe(&uri, id - 1).await;
+    let entries = recovered["entries"].as_array().unwrap();
+    assert_eq!((&entries[0]["message"], &entries[0]["edit_date"]), (&json!("hello"), &edited["edit_date"]));
+    assert_eq!(entries[1], told);
+
+    for (user, id, message, expected) in [
+        (&anna, id, "the owner may delete it, not edit it", 403),
+        (&ben, 1, "that was my joining", 404),
+        (&ben, id + 1, "that was my edit", 404),
+        (&ben, 1000, "nothing", 404),
+        (&ben, id, "", 400),
+        (&ben, id, &"x".repeat(2001), 400),
+    ] {
+        let (status, body) = edit(user, &uri, id, message).await;
+        assert_eq!(status, expected, "{message:.40}: {body}");
+    }
+    for id in ["x", "-1", "99999999999999999999"] {
+        let path = format!("/api/chats/{uri}/messages/{id}/");
+        assert_eq!(ben.call(Method::PATCH, &path, json!({"message": "m"})).await.0, 404, "{id}");
+    }
+    assert_eq!(message(&anna, &uri, id).await, edited);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let (first, second) = (ben.post(&uri, "a secret").await, ben.post(&uri, "another secret").await);
+    let mine = anna.post(&uri, "mine").await;
+    assert_eq!(edit(&ben, &uri, first, "no secret").await.0, 200);
+    assert_eq!(edit(&ben, &uri, first, "the secret").await.0, 200);
+    assert_eq!(react(&anna, Method::PUT, &uri, first, "👍").await.0, 200);
+    let unread = async || anna.get("/api/chats/").await.1["chats"][0]["unread"].clone();
+    assert_eq!(unread().await, 2);
+    let mut socket = anna.subscribed(&uri).await;
+    let before = last_id(&anna, &uri).await;
+
+    assert_eq!(delete(&ben, &uri, mine).await, 403);
+    assert_eq!(delete(&ben, &uri, first).await, 204);
+    let told = socket.next().await;
+    assert_eq!((&told["type"], &told["id"], &told["of"]), (&json!("deleted"), &json!(before + 1), &json!(first)));
+    assert_eq!(told["user"]["id"], ben.id);
+    let tombstone = message(&anna, &uri, first).await;
+    assert_eq!((&tombstone["message"], &tombstone["reactions"]), (&json!(""), &json!([])), "{tombstone}");
+    assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&told["create_date"], &Value::Null));
+    assert_eq!(unread().await, 1);
+    // Again is no mistake, by whoever could have done it.
+    assert_eq!(
+        (delete(&ben, &uri, first).await, delete(&anna, &uri, first).await),
+        (StatusCode::NO_CONTENT, StatusCode::NO_CONTENT)
+    );
+    assert_eq!(last_id(&anna, &uri).await, before + 1);
+    // The owner may delete what others said, and is told as who did it.
+    assert_eq!(delete(&anna, &uri, second).await, 204);
+    assert_eq!(socket.next().await["user"]["id"], anna.id);
+
+    // Nothing of it is left, not where it was and not where it was edited, and nothing can be done to it any more.
+    let log = format!("{:?}", world.items(&format!("LOG#{uri}")).await);
+    assert!(!log.contains("secret"), "{log}");
+    let recovered = ben.socket().await.subscribe(&uri, 0).await;
+    assert_eq!((&recovered["recovered"], recovered.to_string().contains("secret")), (&json!(true), false));
+    let again =
+        recovered["entries"].as_array().unwrap().iter().filter(|entry| entry["of"] == first || entry["id"] == first);
+    let said: Vec<&Value> = again.filter(|entry| entry["type"] != "deleted").map(|entry| &entry["message"]).collect();
+    assert_eq!(said, [&json!(""), &json!(""), &json!(""), &Value::Null], "the message, two edits, and a reaction");
+    assert_eq!(edit(&ben, &uri, first, "back").await.0, 404);
+    assert_eq!(react(&ben, Method::PUT, &uri, first, "👍").await.0, 404);
+    assert_eq!(
+        (delete(&ben, &uri, 1).await, delete(&ben, &uri, 1000).await),
+        (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
+    );
+    // As the last message in my chats it is a tombstone too.
+    assert_eq!(delete(&anna, &uri, mine).await, 204);
+    assert_eq!(anna.get("/api/chats/").await.1["chats"][0]["last_message"]["message"], "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_is_to_a_message_of_the_same_chat() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let other = anna.start_chat().await;
+    let id = anna.post(&uri, "shall we?").await;
+    let mut socket = anna.subscribed(&uri).await;
+    let post = async |reply_to: Value| {
+        let body = json!({"message": "yes", "reply_to": reply_to});
+        ben.call(Method::POST, &format!("/api/chats/{uri}/messages/"), body).await
+    };
+    let (status, answer) = post(json!(id)).await;
+    assert_eq!((status.as_u16(), &answer["reply_to"]), (200, &json!(id)), "{answer}");
+    assert_eq!(socket.next().await["reply_to"], id);
+    let reply = answer["id"].as_u64().unwrap();
+    assert_eq!(message(&anna, &uri, reply).await["reply_to"], id);
+    assert_eq!(message(&anna, &uri, id).await["reply_to"], Value::Null);
+    // A form has texts.
+    let form = ben.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
+    let form = form.form(&[("message", "in a form"), ("reply_to", &id.to_string())]).send().await.unwrap();
+    assert_eq!(form.json::<Value>().await.unwrap()["reply_to"], id);
+    assert_eq!(post(Value::Null).await.1["reply_to"], Value::Null);
+
+    anna.post(&other, "elsewhere").await;
+    for wrong in [json!(1), json!(0), json!(1000)] {
+        let expected = json!({"reply_to": ["There is no such message in this chat."]});
+        assert_eq!(post(wrong.clone()).await, (StatusCode::BAD_REQUEST, expected), "{wrong}");
+    }
+    for wrong in [json!("x"), json!(-1), json!(1.5), json!([1]), json!(true)] {
+        assert_eq!(post(wrong.clone()).await.0, 400, "{wrong}");
+    }
+    // With a key it matters to which message it was.
+    let mut socket = ben.socket().await;
+    let frame =
+        |reply_to: u64| json!({"action": "send", "uri": uri, "message": "ok", "key": "k", "reply_to": reply_to});
+    let sent = socket.ask(&frame(id)).await;
+    assert_eq!(sent["type"], "sent");
+    assert_eq!(socket.ask(&frame(id)).await, sent);
+    assert_eq!(socket.ask(&frame(reply)).await["status"], 422);
+    assert_eq!(delete(&anna, &uri, id).await, 204);
+    assert_eq!(post(json!(id)).await.0, 400);
+    assert_eq!(message(&ben, &uri, reply).await["reply_to"], id, "a reply outlives what it replies to");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reactions_are_counted_once_for_each_member() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let id = anna.post(&uri, "good news").await;
+    let mut socket = anna.subscribed(&uri).await;
+    let reactions = async |user| message(user, &uri, id).await["reactions"].clone();
+
+    let (status, shown) = react(&ben, Method::PUT, &uri, id, "👍").await;
+    let expected = json!([{"emoji": "👍", "count": 1, "mine": true}]);
+    assert_eq!((status.as_u16(), &shown["reactions"]), (200, &expected), "{shown}");
+    assert_eq!(reactions(&anna).await, json!([{"emoji": "👍", "count": 1, "mine": false}]));
+    let told = socket.next().await;
+    let rest = json!({"user": told["user"], "create_date": told["create_date"]});
+    let mut expected = json!({"type": "reacted", "uri": uri, "id": id + 1, "of": id, "emoji": "👍", "count": 1});
+    expected.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    assert_eq!((&told, &told["user"]["id"]), (&expected, &json!(ben.id)));
+
+    assert_eq!(react(&ben, Method::PUT, &uri, id, "👍").await.0, 200);
+    assert_eq!(last_id(&anna, &uri).await, id + 1, "twice is once");
+    react(&anna, Method::PUT, &uri, id, "👍").await;
+    assert_eq!(socket.next().await["count"], 2);
+    // Whichever way it is written, it is the same heart.
+    react(&anna, Method::PUT, &uri, id, "%E2%9D%A4").await;
+    let mut sockets = ben.socket().await;
+    let heart = json!({"action": "react", "uri": uri, "id": id, "emoji": "❤\u{fe0f}", "key": "k"});
+    let done = json!({"type": "done", "action": "react", "uri": uri, "id": id, "key": "k"});
+    assert_eq!(sockets.ask(&heart).await, done);
+    react(&anna, Method::DELETE, &uri, id, "👍").await;
+    let expected =
+        json!([{"emoji": "❤\u{fe0f}", "count": 2, "mine": true}, {"emoji": "👍", "count": 1, "mine": false}]);
+    assert_eq!(reactions(&anna).await, expected, "most used first");
+    let told = socket.next_of("unreacted").await;
+    assert_eq!((&told["emoji"], &told["count"], &told["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
+
+    // What is not there can be taken away as often as one likes.
+    let before = last_id(&anna, &uri).await;
+    for emoji in ["👍", "🎉"] {
+        assert_eq!(react(&anna, Method::DELETE, &uri, id, emoji).await, (StatusCode::NO_CONTENT, Value::Null));
+    }
+    assert_eq!(last_id(&anna, &uri).await, before);
+    let mut off = heart.clone();
+    off["remove"] = true.into();
+    assert_eq!(sockets.ask(&off).await, done);
+    react(&anna, Method::DELETE, &uri, id, "❤").await;
+    react(&ben, Method::DELETE, &uri, id, "👍").await;
+    assert_eq!(reactions(&anna).await, json!([]));
+
+    for wrong in ["x", "👍👍", "1", "%20", "thumbsup"] {
+        let (status, body) = react(&ben, Method::PUT, &uri, id, wrong).await;
+        assert_eq!((status.as_u16(), body), (400, json!({"emoji": ["One emoji is required."]})), "{wrong}");
+    }
+    for nothing in [1, 1000] {
+        assert_eq!(react(&ben, Method::PUT, &uri, nothing, "👍").await.0, 404);
+        assert_eq!(react(&ben, Method::DELETE, &uri, nothing, "👍").await.0, 404);
+    }
+    off["remove"] = "yes".into();
+    let refused = sockets.ask(&off).await;
+    assert_eq!(
+        (&refused["status"], &refused["id"], &refused["key"]),
+        (&json!(400), &json!(id), &json!("k")),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_has_twenty_different_reactions_at_most() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let id = anna.post(&uri, "hm").await;
+    let emoji: Vec<String> = (0..21).map(|n| char::from_u32(0x1F600 + n).unwrap().to_string()).collect();
+    for emoji in &emoji[..20] {
+        assert_eq!(react(&anna, Method::PUT, &uri, id, emoji).await.0, 200);
+    }
+    let expected = json!({"emoji": ["This message has too many reactions."]});
+    assert_eq!(react(&ben, Method::PUT, &uri, id, &emoji[20]).await, (StatusCode::BAD_REQUEST, expected));
+    assert_eq!(react(&ben, Method::PUT, &uri, id, &emoji[0]).await.0, 200, "one that is there is not another one");
+    assert_eq!(react(&anna, Method::DELETE, &uri, id, &emoji[1]).await.0, 204);
+    assert_eq!(react(&ben, Method::PUT, &uri, id, &emoji[20]).await.0, 200, "there is room again");
+    assert_eq!(message(&anna, &uri, id).await["reactions"].as_array().unwrap().len(), 20);
+}
+
+/// However many do so at the same time, counts are exact, and what is told last is what is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_reacts_edits_and_deletes_at_the_same_time() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let (id, doomed) = (ben.post(&uri, "first").await, ben.post(&uri, "doomed").await);
+    let crowd = join_all((0..8).map(|_| world.user("crowd"))).await;
+    for user in &crowd {
+        user.join(&uri).await;
+    }
+    let mut socket = anna.subscribed(&uri).await;
+    let edits = join_all((0..4).map(|n| {
+        let (ben, uri) = (&ben, &uri);
+        async move { edit(ben, uri, id, &format!("edit {n}")).await.0 }
+    }));
+    let deletions = join_all([&anna, &ben, &ben].map(|user| delete(user, &uri, doomed)));
+    let reactions = join_all(crowd.iter().map(|user| async {
+        (react(user, Method::PUT, &uri, id, "👍").await.0, react(user, Method::PUT, &uri, doomed, "👍").await.0)
+    }));
+    let (edits, deletions, reactions) = futures_util::join!(edits, deletions, reactions);
+    assert!(edits.iter().all(|status| *status == 200), "{edits:?}");
+    assert!(deletions.iter().all(|status| *status == 204), "{deletions:?}");
+    assert!(
+        reactions.iter().all(|(live, doomed)| *live == 200 && [200, 404].contains(&doomed.as_u16())),
+        "{reactions:?}"
+    );
+    anna.post(&uri, "the end").await;
+    let told = socket.until("the end").await;
+    let shown = message(&anna, &uri, id).await;
+    assert_eq!(shown["reactions"], json!([{"emoji": "👍", "count": 8, "mine": false}]));
+    let last = |kind: &str| told.iter().rev().find(|entry| entry["type"] == kind && entry["of"] == id).unwrap();
+    assert_eq!((&last("reacted")["count"], &last("edited")["message"]), (&json!(8), &shown["message"]));
+    assert_eq!(told.iter().filter(|entry| entry["type"] == "deleted").count(), 1, "{told:?}");
+    assert_eq!(message(&anna, &uri, doomed).await["reactions"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_socket_the_same_rules_hold() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let id = ben.post(&uri, "helo").await;
+    let (mut own, mut others) = (ben.socket().await, anna.socket().await);
+    let edit = json!({"action": "edit", "uri": uri, "id": id, "message": "hello", "key": "e1"});
+    assert_eq!(own.ask(&edit).await, json!({"type": "done", "action": "edit", "uri": uri, "id": id, "key": "e1"}));
+    let refused = others.ask(&edit).await;
+    let expected = json!({"type": "error", "action": "edit", "status": 403, "uri": uri, "id": id, "key": "e1",
+        "detail": "Only its author can edit a message."});
+    assert_eq!(refused, expected);
+    assert_eq!(message(&anna, &uri, id).await["message"], "hello");
+    for (frame, status) in [
+        (json!({"action": "edit", "uri": uri, "message": "no id"}), 400),
+        (json!({"action": "edit", "uri": uri, "id": id}), 400),
+        (json!({"action": "edit", "uri": uri, "id": 1000, "message": "x"}), 404),
+        (json!({"action": "edit", "id": id, "message": "no uri"}), 400),
+        (json!({"action": "delete", "uri": uri}), 400),
+        (json!({"action": "delete", "uri": uri, "id": 1000}), 404),
+        (json!({"action": "react", "uri": uri, "id": id}), 400),
+        (json!({"action": "react", "uri": uri, "id": id, "emoji": "nope"}), 400),
+        (json!({"action": "react", "uri": uri, "id": 1000, "emoji": "👍"}), 404),
+    ] {
+        let refused = own.ask(&frame).await;
+        assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(status)), "{frame}: {refused}");
+    }
+    let delete = json!({"action": "delete", "uri": uri, "id": id});
+    assert_eq!(others.ask(&delete).await, json!({"type": "done", "action": "delete", "uri": uri, "id": id}));
+    assert_eq!(message(&ben, &uri, id).await["message"], "");
+}

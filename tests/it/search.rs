@@ -1,0 +1,93 @@
+//! Searching a chat, and exporting it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{User, World};
+
+async fn search(user: &User<'_>, uri: &str, query: &str) -> (Vec<String>, Option<String>) {
+    let (status, body) = user.get(&format!("/api/chats/{uri}/search/{query}")).await;
+    assert_eq!(status, 200, "{body}");
+    let found = body["messages"].as_array().unwrap().iter();
+    let found = found.map(|message| message["message"].as_str().unwrap().to_owned()).collect();
+    (found, body["next"].as_str().map(|url| url[url.find('?').unwrap()..].to_owned()))
+}
+
+/// What is found page by page.
+async fn all(user: &User<'_>, uri: &str, query: &str) -> Vec<String> {
+    let (mut found, mut next) = search(user, uri, query).await;
+    while let Some(query) = next {
+        let page = search(user, uri, &query).await;
+        found.extend(page.0);
+        next = page.1;
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_found_by_all_their_words_newest_first() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    for message in ["Coffee at the café?", "no, tea", "COFFEE then, at CAFE\u{301} Müller", "coffee"] {
+        anna.post(&uri, message).await;
+    }
+    let id = anna.post(&uri, "coffee to be deleted").await;
+    let path = format!("/api/chats/{uri}/messages/");
+    assert_eq!(anna.call(Method::DELETE, &format!("{path}{id}/"), Value::Null).await.0, 204);
+    assert_eq!(anna.call(Method::PATCH, &format!("{path}2/"), json!({"message": "no, green tea"})).await.0, 200);
+    let found = async |query: &str| all(&anna, &uri, query).await;
+    assert_eq!(found("?q=coffee+caf%C3%A9").await, ["COFFEE then, at CAFE\u{301} Müller", "Coffee at the café?"]);
+    assert_eq!(found("?q=coffee").await, ["coffee", "COFFEE then, at CAFE\u{301} Müller", "Coffee at the café?"]);
+    assert_eq!(found("?q=coffee&limit=1").await, found("?q=coffee").await);
+    assert_eq!(found("?q=coffee&before=4").await.len(), 2);
+    assert_eq!(found("?q=green").await, ["no, green tea"], "as it is now");
+    assert_eq!((found("?q=no%2C+tea").await.len(), found("?q=milk").await.len()), (1, 0));
+    assert_eq!(found("?q=milk&before=0").await.len(), 0);
+    for wrong in
+        ["", "?q=", "?q=%20%0A", "?q=x&limit=0", "?q=x&limit=101", "?q=x&before=x", &format!("?q={}", "x".repeat(201))]
+    {
+        assert_eq!(anna.get(&format!("/api/chats/{uri}/search/{wrong}")).await.0, 400, "{wrong}");
+    }
+}
+
+/// The lines of a part of an export, and the query by which it says to go on.
+async fn part(user: &User<'_>, uri: &str, query: &str) -> (Vec<Value>, Option<String>) {
+    let answer = user.request(Method::GET, &format!("/api/chats/{uri}/export/{query}")).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
+        (200, "application/x-ndjson")
+    );
+    let next = answer.headers().get("link").map(|link| {
+        let (url, rest) = link.to_str().unwrap().strip_prefix('<').unwrap().split_once('>').unwrap();
+        assert_eq!(rest, "; rel=\"next\"");
+        url[url.find('?').unwrap()..].to_owned()
+    });
+    let text = answer.text().await.unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), next)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_the_log_as_it_is_told() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    assert_eq!(part(&anna, &uri, "").await, (vec![], None));
+    ben.join(&uri).await;
+    let id = ben.post(&uri, "two\nlines and \"quotes\"").await;
+    let path = format!("/api/chats/{uri}/messages/{id}/");
+    assert_eq!(ben.call(Method::PATCH, &path, json!({"message": "edited"})).await.0, 200);
+    assert_eq!(anna.call(Method::PUT, &format!("{path}reactions/👍/"), Value::Null).await.0, 200);
+    let (lines, next) = part(&anna, &uri, "").await;
+    assert_eq!(
+        (Value::from(lines.clone()), next),
+        (anna.socket().await.subscribe(&uri, 0).await["entries"].clone(), None)
+    );
+    assert_eq!(lines.len(), 4);
+    assert_eq!(part(&anna, &uri, "?after=3").await, (lines[3..].to_vec(), None), "any id is a place to go on from");
+    assert_eq!(part(&anna, &uri, "?after=4").await, (vec![], None));
+    for wrong in ["?after=x", "?after=-1"] {
+        assert_eq!(anna.get(&format!("/api/chats/{uri}/export/{wrong}")).await.0, 400, "{wrong}");
+    }
+}
