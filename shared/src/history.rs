@@ -70,9 +70,14 @@ struct Reacted {
 impl Said {
     /// What an entry says to `reader`, if it is a message and its author is among `users`.
     pub(crate) fn new(entry: Entry, users: &HashMap<UserId, User>, reader: UserId) -> Option<Self> {
+        if entry.happening.kind != EntryType::Message {
+            return None;
+        }
         let user = users.get(&entry.happening.user_id)?.clone();
-        let reactions = entry.reactions?.into_iter();
-        let mut reactions: Vec<Reacted> = reactions
+        let mut reactions: Vec<Reacted> = entry
+            .reactions
+            .into_iter()
+            .flatten()
             .map(|(emoji, users)| Reacted { emoji, count: users.len(), mine: users.contains(&reader) })
             .collect();
         reactions.sort_by_key(|reaction| Reverse(reaction.count));

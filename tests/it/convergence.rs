@@ -1,10 +1,13 @@
 //! The property that all else is for: a client that folds what it gets (`subscribed` and live entries) ends with what history
 //! says, however its sockets come and go.
 
+use std::collections::BTreeMap;
+
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{Socket, User, World};
@@ -19,6 +22,12 @@ enum Step {
     Burst(usize),
     /// Somebody new joins.
     Join,
+    /// Somebody edits one of their messages, counted from the last.
+    Edit(usize),
+    /// Somebody deletes one.
+    Delete(usize),
+    /// Somebody reacts to one, or takes that back.
+    React(usize, &'static str, bool),
     /// The client's connection is lost.
     Drop,
     /// The client connects and subscribes from where it was.
@@ -33,6 +42,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Send),
         2 => (2..6_usize).prop_map(Step::Burst),
         1 => Just(Step::Join),
+        2 => (0..4_usize).prop_map(Step::Edit),
+        1 => (0..4_usize).prop_map(Step::Delete),
+        3 => ((0..4_usize), prop_oneof![Just("👍"), Just("🎉")], any::<bool>())
+            .prop_map(|(back, emoji, on)| Step::React(back, emoji, on)),
         2 => Just(Step::Drop),
         3 => Just(Step::Connect),
         1 => Just(Step::Again),
@@ -46,7 +59,8 @@ struct Client<'a> {
     uri: String,
     socket: Option<Socket>,
     last_id: u64,
-    messages: Vec<(u64, Value)>,
+    /// What each message says, and how often it has which reaction.
+    messages: BTreeMap<u64, (Value, BTreeMap<String, Value>)>,
 }
 
 impl Client<'_> {
@@ -55,8 +69,18 @@ impl Client<'_> {
             id if id <= self.last_id => true,
             id if id == self.last_id + 1 => {
                 self.last_id = id;
-                if entry["type"] == "message" {
-                    self.messages.push((id, entry["message"].clone()));
+                let of = entry["of"].as_u64().and_then(|of| self.messages.get_mut(&of));
+                match (entry["type"].as_str().unwrap(), of) {
+                    ("message", _) => drop(self.messages.insert(id, (entry["message"].clone(), BTreeMap::new()))),
+                    ("edited", Some((message, _))) => *message = entry["message"].clone(),
+                    ("deleted", Some(message)) => *message = (json!(""), BTreeMap::new()),
+                    ("reacted" | "unreacted", Some((_, reactions))) => {
+                        let emoji = entry["emoji"].as_str().unwrap().to_owned();
+                        reactions.insert(emoji, entry["count"].clone());
+                        reactions.retain(|_, count| *count != 0);
+                    }
+                    ("joined", None) => {}
+                    _ => panic!("{entry}"),
                 }
                 true
             }
@@ -86,7 +110,7 @@ impl Client<'_> {
                     assert!(self.fold(entry), "a hole in {object}");
                 }
             }
-            "message" | "joined" => {
+            "message" | "joined" | "edited" | "deleted" | "reacted" | "unreacted" => {
                 // Over a hole, such as before the answer to its subscription, it asks again.
                 if !self.fold(&object) {
                     self.subscribe().await;
@@ -102,7 +126,7 @@ async fn run(world: &World, steps: Vec<Step>) {
     let (watcher, speaker) = (world.user("watcher").await, world.user("speaker").await);
     let uri = speaker.start_chat().await;
     watcher.join(&uri).await;
-    let mut client = Client { user: &watcher, uri: uri.clone(), socket: None, last_id: 0, messages: Vec::new() };
+    let mut client = Client { user: &watcher, uri: uri.clone(), socket: None, last_id: 0, messages: BTreeMap::new() };
     for (n, step) in steps.into_iter().enumerate() {
         match step {
             Step::Post => drop(speaker.post(&uri, &format!("post {n}")).await),
@@ -115,6 +139,7 @@ async fn run(world: &World, steps: Vec<Step>) {
                 let texts: Vec<String> = (0..size).map(|i| format!("burst {n} {i}")).collect();
                 futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
             }
+            Step::Edit(_) | Step::Delete(_) | Step::React(..) => amend(&speaker, &uri, n, step).await,
             Step::Join => world.user("guest").await.join(&uri).await,
             Step::Drop => client.socket = None,
             Step::Connect => client.connect().await,
@@ -128,7 +153,7 @@ async fn run(world: &World, steps: Vec<Step>) {
     client.connect().await;
     speaker.post(&uri, "the end").await;
     // What the client itself sent may come behind the end, in the same frame even.
-    while !client.messages.iter().any(|(_, message)| *message == "the end") {
+    while !client.messages.values().any(|(message, _)| *message == "the end") {
         client.take().await;
     }
     let last_id = watcher.get(&format!("/api/chats/{uri}/")).await.1["last_id"].as_u64().unwrap();
@@ -136,12 +161,35 @@ async fn run(world: &World, steps: Vec<Step>) {
         client.take().await;
     }
     let history = watcher.get(&format!("/api/chats/{uri}/messages/")).await.1["messages"].as_array().unwrap().clone();
-    let history: Vec<(u64, Value)> = history
+    let history: BTreeMap<u64, (Value, BTreeMap<String, Value>)> = history
         .iter()
-        .map(|message| (message["id"].as_u64().unwrap(), message["message"].clone()))
+        .map(|message| {
+            let reactions = message["reactions"].as_array().unwrap().iter();
+            let counts = reactions.map(|one| (one["emoji"].as_str().unwrap().to_owned(), one["count"].clone()));
+            (message["id"].as_u64().unwrap(), (message["message"].clone(), counts.collect()))
+        })
         .filter(|(id, _)| *id <= client.last_id)
         .collect();
     assert_eq!(client.messages, history);
+}
+
+/// Does something to one of the speaker's messages, if there are so many.
+async fn amend(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
+    let (Step::Edit(back) | Step::Delete(back) | Step::React(back, ..)) = step else { unreachable!() };
+    let history = speaker.history(uri).await;
+    let own = history.iter().rev().filter(|message| message["user"]["id"] == speaker.id);
+    let Some(id) = own.map(|message| message["id"].clone()).nth(back) else { return };
+    let path = format!("/api/chats/{uri}/messages/{id}/");
+    let (status, body) = match step {
+        Step::React(_, emoji, on) => {
+            let method = if on { Method::PUT } else { Method::DELETE };
+            speaker.call(method, &format!("{path}reactions/{emoji}/"), Value::Null).await
+        }
+        Step::Delete(_) => speaker.call(Method::DELETE, &path, Value::Null).await,
+        _ => speaker.call(Method::PATCH, &path, json!({"message": format!("edited {n}")})).await,
+    };
+    // What has been deleted before takes nothing more.
+    assert!([200, 204, 404].contains(&status.as_u16()), "{status} {body}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -125,26 +124,7 @@ async fn a_page_too_heavy_is_cut_short_and_leads_on() {
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
     let text = "\"".repeat(2000);
-    let attribute = |value: &str| AttributeValue::S(value.to_owned());
-    let entries: Vec<WriteRequest> = (1..=800)
-        .map(|id| {
-            let put = PutRequest::builder()
-                .item("pk", attribute(&format!("LOG#{uri}")))
-                .item("sk", attribute(&format!("{id:016}")))
-                .item("type", attribute("message"))
-                .item("user_id", AttributeValue::N(anna.id.to_string()))
-                .item("message", attribute(&text))
-                .item("create_date", attribute("2026-01-01T00:00:00.000000Z"));
-            WriteRequest::builder().put_request(put.build().unwrap()).build()
-        })
-        .collect();
-    let (dynamodb, table) = (world.dynamodb(), world.variable("TABLE_NAME"));
-    for batch in entries.chunks(25) {
-        dynamodb.batch_write_item().request_items(table, batch.to_vec()).send().await.unwrap();
-    }
-    let update = dynamodb.update_item().table_name(table).key("pk", attribute(&format!("CHAT#{uri}")));
-    let update = update.key("sk", attribute("SESSION")).update_expression("SET last_id = :id");
-    update.expression_attribute_values(":id", AttributeValue::N("800".to_owned())).send().await.unwrap();
+    anna.write_log(&uri, &vec![text.as_str(); 800]).await;
 
     let (status, body) = anna.get(&format!("/api/chats/{uri}/messages/")).await;
     assert_eq!(status, 200);

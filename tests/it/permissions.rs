@@ -154,6 +154,7 @@ async fn everything(world: &World, sns: &Proxy) {
         anna.call(Method::PUT, &format!("{path}read/"), json!({"id": id})).await;
     }
     anna.call(Method::DELETE, &path, Value::Null).await;
+    amendments(&anna, &ben, &uri).await;
 
     let mut socket = ben.socket().await;
     for frame in [
@@ -206,6 +207,43 @@ async fn everything(world: &World, sns: &Proxy) {
     }
     assert_eq!(ben.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
     drop(socket);
+}
+
+/// Whatever can be done to a message, also in a crowd, so that some lose their race.
+async fn amendments(anna: &User<'_>, ben: &User<'_>, uri: &str) {
+    let id = ben.post(uri, "first").await;
+    let path = &format!("/api/chats/{uri}/messages/{id}/");
+    let reaction = &format!("{path}reactions/👍/");
+    let reply = json!({"message": "reply", "reply_to": id});
+    assert_eq!(ben.call(Method::POST, &format!("/api/chats/{uri}/messages/"), reply).await.0, 200);
+    join_all((0..8).map(|n| ben.call(Method::PATCH, path, json!({"message": n.to_string()})))).await;
+    join_all((0..12).map(|n| {
+        let method = if n % 2 == 0 { Method::PUT } else { Method::DELETE };
+        anna.call(method, reaction, Value::Null)
+    }))
+    .await;
+    anna.get(&format!("/api/chats/{uri}/search/?q=first")).await;
+    anna.get(&format!("/api/chats/{uri}/search/?q=reply")).await;
+    anna.get(&format!("/api/chats/{uri}/export/")).await;
+    let mut socket = ben.socket().await;
+    for round in 0..12 {
+        socket.send(&json!({"action": "edit", "uri": uri, "id": id, "message": format!("edit {round}")})).await;
+        socket.send(&json!({"action": "react", "uri": uri, "id": id, "emoji": "👍", "remove": round % 2 == 1})).await;
+    }
+    for _ in 0..24 {
+        socket.next_of("done").await;
+    }
+    let more = join_all((0..12).map(|n| ben.post(uri, if n % 2 == 0 { "by HTTP" } else { "by a socket" }))).await;
+    let (by_http, by_socket): (Vec<u64>, Vec<u64>) = more.iter().partition(|id| *id % 2 == 0);
+    for id in &by_socket {
+        socket.send(&json!({"action": "delete", "uri": uri, "id": id})).await;
+    }
+    let paths: Vec<String> = by_http.iter().map(|id| format!("/api/chats/{uri}/messages/{id}/")).collect();
+    join_all(paths.iter().map(|path| ben.call(Method::DELETE, path, Value::Null))).await;
+    for _ in &by_socket {
+        socket.next_of("done").await;
+    }
+    assert_eq!(anna.call(Method::DELETE, path, Value::Null).await.0, 204);
 }
 
 /// Leaving, and rights that end without anybody's doing what should follow: the stream sees to that.
@@ -306,9 +344,9 @@ async fn tokens_live_on(world: &World) {
     let user = world.user("anna").await;
     world.expire_tokens(&user, 24 * 3600).await;
     let mut socket = user.socket().await;
-    for action in ["subscribe", "send", "read", "typing"] {
+    for action in ["subscribe", "send", "edit", "delete", "react", "read", "typing"] {
         world.expire_tokens(&user, 24 * 3600).await;
-        socket.ask(&json!({"action": action, "uri": "0123456789abcde", "message": "x"})).await;
+        socket.ask(&json!({"action": action, "uri": "0123456789abcde", "id": 1, "message": "x"})).await;
     }
 }
 

@@ -51,6 +51,20 @@ async fn messages_are_found_by_all_their_words_newest_first() {
     }
 }
 
+/// A page looks through a part of a long log, so it may be empty and lead on all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_searched_a_part_at_a_time() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    let mut messages = vec!["hay"; 12_000];
+    messages[2] = "a needle";
+    anna.write_log(&uri, &messages).await;
+    let (found, next) = search(&anna, &uri, "?q=needle").await;
+    assert_eq!((found.len(), next.is_some()), (0, true));
+    assert_eq!(all(&anna, &uri, "?q=needle").await, ["a needle"]);
+}
+
 /// The lines of a part of an export, and the query by which it says to go on.
 async fn part(user: &User<'_>, uri: &str, query: &str) -> (Vec<Value>, Option<String>) {
     let answer = user.request(Method::GET, &format!("/api/chats/{uri}/export/{query}")).send().await.unwrap();
@@ -89,5 +103,28 @@ async fn an_export_is_the_log_as_it_is_told() {
     assert_eq!(part(&anna, &uri, "?after=4").await, (vec![], None));
     for wrong in ["?after=x", "?after=-1"] {
         assert_eq!(anna.get(&format!("/api/chats/{uri}/export/{wrong}")).await.0, 400, "{wrong}");
+    }
+}
+
+/// A function's answer has 6 MB at most, so a long log comes in parts, each of which says where the next one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_exported_in_parts() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    for (count, text) in [(1500, "\"".repeat(2000)), (12_000, "x".to_owned())] {
+        let uri = anna.start_chat().await;
+        anna.write_log(&uri, &vec![text.as_str(); count]).await;
+        let (mut lines, mut next) = part(&anna, &uri, "").await;
+        let mut parts = 1;
+        while let Some(query) = next {
+            assert_eq!(query, format!("?after={}", lines.len()));
+            let (more, after) = part(&anna, &uri, &query).await;
+            lines.extend(more);
+            (next, parts) = (after, parts + 1);
+        }
+        let ids: Vec<u64> = lines.iter().map(|line| line["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, (1..=count as u64).collect::<Vec<_>>());
+        assert!((2..6).contains(&parts), "{parts}");
+        assert!(lines.iter().all(|line| line["message"] == text.as_str()));
     }
 }
