@@ -72,6 +72,10 @@ REFUSALS = re.compile(
             r"There is no (user|member) \".*\"\.",
             # How far a log has come.
             r"There is no such entry in this chat\.",
+            r"There is no such message in this chat\.",
+            # What is an emoji.
+            r"One emoji is required\.",
+            r"This message has too many reactions\.",
             # What was posted with the same key before.
             r"This Idempotency-Key was used for a different request\.",
             # What is a letter, and how long the NFKC form is.
@@ -263,11 +267,12 @@ def check_large_bodies(world, document):
     validator = OAS31Validator({"components": document["components"], **schema})
     for path, item in document["paths"].items():
         for method in item.keys() & {"post", "put", "patch", "delete"}:
-            status, answer = world.send_bytes(method, path.format(uri=world.uri, username="daniel"), 65537)
+            place = path.format(uri=world.uri, username="daniel", id=2, emoji="%F0%9F%91%8D")
+            status, answer = world.send_bytes(method, place, 65537)
             fits = status == 413 and validator.is_valid(answer)
             if fits != ("413" in item[method]["responses"]):
                 sys.exit(f"{method.upper()} {path} answers {status} {answer} to 65,537 bytes.")
-            if fits and world.send_bytes(method, path.format(uri=world.uri, username="daniel"), 65536)[0] == 413:
+            if fits and world.send_bytes(method, place, 65536)[0] == 413:
                 sys.exit(f"{method.upper()} {path} answers 413 to 65,536 bytes.")
 
 
@@ -283,12 +288,16 @@ def configuration(world):
         names = {{ values = {names} }}
         newcomers = {{ values = ["newcomer"] }}
         passwords = {{ values = [{password}] }}
+        ids = {{ values = [1, 2, 3, 4, 4, 4] }}
+        emoji = {{ values = ["👍", "❤", "❤️"] }}
         strong = {{ values = ["Str0ng-pass-phrase", "  пароль-längere  "] }}
         addresses = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com", ""] }}
 
         [parameters]
         "path.uri" = {{ dictionary = "uris", probability = 0.9 }}
         "path.username" = {{ dictionary = "names", probability = 0.5 }}
+        "path.id" = {{ dictionary = "ids", probability = 0.9 }}
+        "path.emoji" = {{ dictionary = "emoji", probability = 0.7 }}
         "body.email" = {{ dictionary = "addresses", probability = 0.7 }}
         "body.new_password" = {{ dictionary = "strong", probability = 0.7 }}
 

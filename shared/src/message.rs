@@ -140,15 +140,13 @@ impl Confab {
     pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
-        let entry = match &visit.posted {
-            Some(posted) => posted.entry(user_id, &message)?,
-            None => {
-                let entry = self.append_message(uri, session.last_id, user_id, &message, key).await?;
-                tally::count(Metric::MessagesPosted, 1);
-                entry
-            }
+        let (entry, is_new) = match &visit.posted {
+            Some(posted) => (posted.entry(user_id, &message)?, false),
+            None => self.append_message(uri, session.last_id, user_id, &message, key).await?,
         };
-        self.publish_entries(uri, std::slice::from_ref(&entry), visit.caller.known()).await;
+        // The message may have been edited or deleted since it was first posted, and nobody shall hear again of how it was.
+        let told = if is_new { Some(entry.clone()) } else { self.table().get(&entry_key(uri, entry.id)).await? };
+        self.publish_entries(uri, told.as_slice(), visit.caller.known()).await;
         Ok(Receipt {
             status: "SUCCESS",
             uri: uri.clone(),
@@ -160,6 +158,7 @@ impl Confab {
         })
     }
 
+    /// The message's entry, and whether it is a new one.
     async fn append_message(
         &self,
         uri: &Uri,
@@ -167,7 +166,7 @@ impl Confab {
         user_id: UserId,
         message: &Message,
         key: Option<&IdempotencyKey>,
-    ) -> Result<Entry> {
+    ) -> Result<(Entry, bool)> {
         let changes = |entries: &[Entry]| {
             let mut writes = vec![Member::still(uri, user_id)];
             writes.extend(message.reply_to.map(|id| still_a_message(uri, id)).transpose()?);
@@ -185,7 +184,9 @@ impl Confab {
         };
         match self.append(uri, last_id, &[message.happening(user_id)], changes).await? {
             Appended::Written(entries) => {
-                entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
+                tally::count(Metric::MessagesPosted, 1);
+                let entry = entries.into_iter().next();
+                entry.map(|entry| (entry, true)).ok_or_else(|| Error::internal("an append without an entry"))
             }
             Appended::Refused(0, _) => Err(Error::not_a_member()),
             Appended::Refused(1, _) if message.reply_to.is_some() => {
@@ -193,7 +194,7 @@ impl Confab {
             }
             // The same request was under way twice, and the other one was first.
             Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
-                read::<Posted>(&item)?.entry(user_id, message)
+                Ok((read::<Posted>(&item)?.entry(user_id, message)?, false))
             }
             Appended::Refused(..) => Err(too_many()),
         }

@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+#[path = "../it/documents.rs"]
+mod documents;
 #[path = "../it/world.rs"]
 mod world;
 

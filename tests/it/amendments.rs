@@ -4,7 +4,10 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{User, World};
+use crate::{
+    proxy::Proxy,
+    world::{User, World, answer},
+};
 
 /// Two users in a chat.
 async fn pair(world: &World) -> (User<'_>, User<'_>, String) {
@@ -328,4 +331,22 @@ async fn over_a_socket_the_same_rules_hold() {
     let delete = json!({"action": "delete", "uri": uri, "id": id});
     assert_eq!(others.ask(&delete).await, json!({"type": "done", "action": "delete", "uri": uri, "id": id}));
     assert_eq!(message(&ben, &uri, id).await["message"], "");
+}
+
+/// Programs that listen keep no cursor, so what is published again must be as it is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_does_not_publish_what_was_deleted() {
+    let (world, _, sns) = Proxy::world().await;
+    let (anna, _, uri) = pair(&world).await;
+    let post = || {
+        let request = anna.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
+        answer(request.header("Idempotency-Key", "k").json(&json!({"message": "a secret"})))
+    };
+    let first = post().await;
+    assert_eq!(delete(&anna, &uri, first.1["id"].as_u64().unwrap()).await, 204);
+    sns.calls();
+    assert_eq!(post().await, first);
+    let published: Vec<String> = sns.calls().into_iter().map(|call| call.body).collect();
+    assert!(published.len() == 1 && published[0].contains("delete_date"), "{published:?}");
+    assert!(!published[0].contains("secret"), "{published:?}");
 }

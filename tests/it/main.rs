@@ -10,6 +10,7 @@ mod calls;
 mod chats;
 mod convergence;
 mod delivery;
+mod documents;
 mod events;
 mod exchange;
 mod faults;

@@ -31,6 +31,8 @@ use tokio_tungstenite::{
 
 use tracing_subscriber::EnvFilter;
 
+use crate::documents;
+
 /// Nothing takes this long unless it is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -244,12 +246,23 @@ pub fn unique(name: &str) -> String {
 
 /// The status and the JSON of an answer.
 pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    let status = response.status();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
-    let json =
-        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")) };
-    (status, json)
+    let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"));
+    let body = match headers.get("content-type") {
+        None => Value::Null,
+        Some(kind) if kind == "application/x-ndjson" => text.lines().map(json).collect(),
+        Some(_) => json(&text),
+    };
+    // What the gateway says by itself has no request id of ours.
+    if headers.contains_key("x-request-id") {
+        documents::check_answer(&method, &path, status, &body);
+    }
+    (status, body)
 }
 
 /// Somebody who is logged in.
@@ -438,6 +451,7 @@ impl Socket {
                 Some(Ok(Message::Text(text))) => {
                     self.frames += 1;
                     self.lines = text.split('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+                    self.lines.iter().for_each(documents::check_line);
                 }
                 Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
                 Some(Ok(_)) => {}
