@@ -17,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 
+import laptop
 import yaml
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
@@ -133,11 +134,7 @@ def payload_of(document, message):
 
 
 def websocket_routes(template):
-    class Loader(yaml.SafeLoader):
-        """Takes CloudFormation's tags for nothing."""
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    resources = yaml.load(template.read_text(), Loader)["Resources"].values()
+    resources = laptop.resources(template)
     apis = (resource for resource in resources if resource["Type"] == "AWS::Serverless::WebSocketApi")
     return [key for api in apis for key in api["Properties"]["Routes"]]
 

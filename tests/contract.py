@@ -17,7 +17,6 @@ import itertools
 import json
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import laptop
 import openapi_spec_validator
 import schemathesis
 import schemathesis.cli
@@ -114,7 +114,8 @@ def main():
     if not arguments.confab and not arguments.no_build:
         subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
     started = time.monotonic()
-    with running(confab, arguments.template, PARAMETERS, arguments.log) as url, tempfile.TemporaryDirectory() as folder:
+    with laptop.running(confab, arguments.template, PARAMETERS, arguments.log) as port, tempfile.TemporaryDirectory() as folder:
+        url = f"http://127.0.0.1:{port}"
         world = World(url)
         check_large_bodies(world, document)
         register_hooks(world, document)
@@ -163,60 +164,12 @@ def media_types(value, place=""):
 
 
 def http_routes(template):
-    class Loader(yaml.SafeLoader):
-        """Takes CloudFormation's tags for nothing."""
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    resources = yaml.load(template.read_text(), Loader)["Resources"].values()
+    resources = laptop.resources(template)
     events = (event for resource in resources for event in resource.get("Properties", {}).get("Events", {}).values())
     return [event["Properties"] for event in events if event["Type"] == "HttpApi" and "Path" in event["Properties"]]
 
 
 # --- The server --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def running(confab, template, parameters, log):
-    """A laptop cloud of our own."""
-    port = free_ports()
-    command = [confab, "--port", str(port), "--template", template]
-    command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
-    with open(log, "w") if log else contextlib.nullcontext(subprocess.DEVNULL) as output:
-        cloud = subprocess.Popen(command, stdout=output)
-        try:
-            wait_for(port, cloud)
-            yield f"http://127.0.0.1:{port}"
-            if cloud.poll() is not None:
-                sys.exit(f"confab ended by itself: {cloud.returncode}")
-        finally:
-            cloud.terminate()
-            cloud.wait()
-
-
-def free_ports():
-    """A port that is free, as are the three after it."""
-    while True:
-        with contextlib.ExitStack() as listeners:
-            listener = listeners.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-            try:
-                for other in range(port + 1, port + 4):
-                    listeners.enter_context(socket.socket()).bind(("127.0.0.1", other))
-            except (OSError, OverflowError):
-                continue
-            return port
-
-
-def wait_for(port, cloud):
-    deadline = time.monotonic() + 30
-    while cloud.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    sys.exit("confab does not start.")
 
 
 class World:

@@ -1,8 +1,8 @@
 //! The fan-out: from the exchange's queue to the sockets of each room.
 //!
 //! **Invariant.** Log entries are delivered from the log, in its order. A notification is a hint that the log has grown: what is
-//! up to the room's cursor has been delivered; the entry right behind the cursor may be delivered from the hand; for
-//! anything else the log is read. The cursor moves after the delivery, so a crash repeats entries and loses none.
+//! up to the room's cursor has been delivered; the entry right behind the cursor may be delivered from the hand, if there is
+//! one; for anything else the log is read. The cursor moves after the delivery, so a crash repeats entries and loses none.
 //!
 //! **Invariant.** What to deliver is read before whom to deliver it to. A client registers its subscription first and reads the
 //! log second, so an entry that its reading missed was written after its registration, and whoever knows the entry finds
@@ -19,7 +19,7 @@ use crate::{
     connection::Subscriber,
     date::Date,
     delivery::Frames,
-    log::{EntryId, Hint},
+    log::{EntryId, Hint, entry_key},
     session::Uri,
     table::{Key, Write},
     tally::{self, Metric},
@@ -133,14 +133,17 @@ impl Confab {
     }
 
     async fn fan_out_to_room(&self, uri: &Uri, run: &[Told], origin: &str) -> Result<()> {
-        let mut room = Room { uri, cursor: self.cursor(uri).await?, lines: Vec::new(), written: None, origin };
+        let entries = run.iter().filter_map(|told| told.hint.id).map(|id| entry_key(uri, id));
+        let found = self.table().get_many(entries.chain([Cursor::key(uri)]).collect::<Vec<_>>()).await?;
+        let cursor = found.read(&Cursor::key(uri))?.unwrap_or_default();
+        let mut room = Room { uri, cursor, lines: Vec::new(), written: None, origin };
         let start = room.cursor.last_id;
         for Told { hint, line, create_date, except } in run {
             let line = Line { text: line.clone(), except: *except };
             match hint.id {
                 None => room.lines.push(line),
                 Some(id) if id <= room.cursor.last_id => {}
-                Some(id) if id == room.cursor.last_id + 1 => {
+                Some(id) if id == room.cursor.last_id + 1 && found.has(&entry_key(uri, id)) => {
                     room.lines.push(line);
                     room.cursor.last_id = id;
                     room.written = room.written.or(*create_date);
@@ -171,10 +174,6 @@ impl Confab {
                 self.move_cursor(room).await?;
             }
         }
-    }
-
-    async fn cursor(&self, uri: &Uri) -> Result<Cursor> {
-        Ok(self.table().get(&Cursor::key(uri)).await?.unwrap_or_default())
     }
 
     async fn move_cursor(&self, room: &Room<'_>) -> Result<()> {

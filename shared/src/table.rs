@@ -70,6 +70,11 @@ impl Key {
 pub struct Found(HashMap<Key, Item>);
 
 impl Found {
+    /// Whether there is an item at `key`.
+    pub fn has(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// The item at `key`, where there is one.
     ///
     /// # Errors

@@ -287,3 +287,23 @@ async fn what_is_written_while_a_client_subscribes_reaches_it() {
         }
     }
 }
+
+/// A program may publish what looks like an entry, by mistake perhaps, such as one that repeats what it hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_looks_like_an_entry_takes_no_entrys_place() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    let mut socket = anna.subscribed(&uri).await;
+    let one = anna.post(&uri, "one").await;
+    let entry = socket.until("one").await.remove(0);
+    let mut forged = entry.clone();
+    forged["id"] = (one + 1).into();
+    for body in [&entry, &forged] {
+        world.publish(&uri, &body.to_string()).await;
+    }
+    world.publish(&uri, &json!({"uri": uri, "message": "published"}).to_string()).await;
+    assert_eq!(socket.until("published").await.len(), 1, "neither is delivered");
+    assert_eq!(anna.post(&uri, "two").await, one + 1);
+    assert_eq!(socket.next().await["message"], "two");
+}

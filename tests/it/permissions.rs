@@ -143,7 +143,9 @@ async fn everything(world: &World, sns: &Proxy) {
     join_all(guests.iter().map(|guest| guest.call(Method::PATCH, &path, json!({"username": guest.username})))).await;
     join_all((0..12).map(|n| ben.call(Method::POST, &messages, json!({"message": n.to_string()})))).await;
     let keyed = anna.request(Method::POST, &messages).header("Idempotency-Key", "k").json(&json!({"message": "keyed"}));
-    assert!(keyed.send().await.unwrap().status().is_success());
+    for again in [keyed.try_clone().unwrap(), keyed] {
+        assert!(again.send().await.unwrap().status().is_success());
+    }
     anna.call(Method::PATCH, &path, json!({"usernames": [anna.username, unique("nobody")]})).await;
     let others = [world.user("x").await, world.user("y").await];
     anna.call(Method::PATCH, &path, json!({"usernames": [others[0].username, others[1].username]})).await;

@@ -1,0 +1,64 @@
+"""A laptop cloud of a test's own, and what a template says that is in it."""
+
+import contextlib
+import itertools
+import socket
+import subprocess
+import sys
+import time
+
+import yaml
+
+
+@contextlib.contextmanager
+def running(confab, template, parameters=(), log=None):
+    """Runs confab, and gives the port that it listens on."""
+    port = free_ports()
+    command = [confab, "--port", str(port), "--template", template]
+    command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
+    with open(log, "w") if log else contextlib.nullcontext(subprocess.DEVNULL) as output:
+        cloud = subprocess.Popen(command, stdout=output)
+        try:
+            wait_for(port, cloud)
+            yield port
+            if cloud.poll() is not None:
+                sys.exit(f"confab ended by itself: {cloud.returncode}")
+        finally:
+            cloud.terminate()
+            cloud.wait()
+
+
+def free_ports():
+    """A port that is free, as are the three after it."""
+    while True:
+        with contextlib.ExitStack() as listeners:
+            listener = listeners.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            try:
+                for other in range(port + 1, port + 4):
+                    listeners.enter_context(socket.socket()).bind(("127.0.0.1", other))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def wait_for(port, cloud):
+    deadline = time.monotonic() + 30
+    while cloud.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("confab does not start.")
+
+
+def resources(template):
+    """The resources of a template, with CloudFormation's functions taken for nothing."""
+
+    class Loader(yaml.SafeLoader):
+        """Knows the tags."""
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    return yaml.load(template.read_text(), Loader)["Resources"].values()
