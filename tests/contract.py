@@ -187,6 +187,9 @@ class World:
         self.call("PATCH", f"/api/chats/{self.uri}/", self.guest, {"username": "daniel"})
         for text in ("Hello!", "Hey whatsup!", "Žofie 😀"):
             self.call("POST", f"/api/chats/{self.uri}/messages/", self.guest, {"message": text})
+        # Of one's own there are many, since some will be deleted.
+        own = [self.call("POST", f"/api/chats/{self.uri}/messages/", self.token, {"message": f"{number}"}) for number in range(100)]
+        self.ids = [1, 2, 3, *(each["id"] for each in own)]
 
     def log_in(self, name):
         return self.call("POST", "/auth/token/create/", body={"username": name, "password": PASSWORD})["auth_token"]
@@ -241,7 +244,7 @@ def configuration(world):
         names = {{ values = {names} }}
         newcomers = {{ values = ["newcomer"] }}
         passwords = {{ values = [{password}] }}
-        ids = {{ values = [1, 2, 3, 4, 4, 4] }}
+        ids = {{ values = {json.dumps(world.ids)} }}
         emoji = {{ values = ["👍", "❤", "❤️"] }}
         strong = {{ values = ["Str0ng-pass-phrase", "  пароль-längere  "] }}
         addresses = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com", ""] }}

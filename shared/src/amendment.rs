@@ -19,6 +19,7 @@ impl Confab {
     pub async fn edit(&self, visit: &Visit, id: EntryId, wording: &Wording) -> Result<()> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
+        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Edited, user_id) };
         let changes = |entries: &[Entry]| {
             let edit = Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date")
@@ -30,7 +31,7 @@ impl Confab {
                 .serialized(":date", &date(entries))?;
             Ok([edit, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
         };
-        match self.append(uri, session.last_id, &[happening], changes).await? {
+        match self.append(uri, last_id, &[happening], changes).await? {
             Appended::Written(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
                 Ok(())
@@ -56,6 +57,7 @@ impl Confab {
     pub async fn delete_message(&self, visit: &Visit, id: EntryId) -> Result<()> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
+        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let is_owner = session.owner_id == user_id;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
         let changes = |entries: &[Entry]| {
@@ -73,7 +75,7 @@ impl Confab {
             let still = if is_owner { Member::still_owner(uri, user_id)? } else { Member::still(uri, user_id) };
             Ok(vec![delete, still])
         };
-        match self.append(uri, session.last_id, &[happening], changes).await? {
+        match self.append(uri, last_id, &[happening], changes).await? {
             Appended::Written(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
                 Ok(())

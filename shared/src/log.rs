@@ -224,6 +224,13 @@ impl Confab {
         Ok(session.ok_or(Error::NotFound)?.last_id)
     }
 
+    /// The id of the last entry, if the log has an entry `id`. It may have grown since the session was read, and the caller may
+    /// know that.
+    pub(crate) async fn last_id_with(&self, session: &Session, id: EntryId) -> Result<Option<EntryId>> {
+        let last_id = if id > session.last_id { self.last_id(&session.uri).await? } else { session.last_id };
+        Ok(Some(last_id).filter(|last_id| (1..=*last_id).contains(&id)))
+    }
+
     /// The entries after `after`, in order, until there are no more or `enough` says so of what there is.
     pub(crate) async fn entries_after(
         &self,

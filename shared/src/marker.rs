@@ -34,8 +34,7 @@ impl Confab {
         let session = visit.as_member()?;
         let (uri, user) = (&session.uri, &visit.caller.user);
         let id = fields.required_entry_id("id")?;
-        // The log may have grown since it was looked at, and the caller may know that.
-        if id > session.last_id && id > self.last_id(uri).await? {
+        if id > 0 && self.last_id_with(session, id).await?.is_none() {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
         }
         let marker = |read_id| Marker { kind: "read", uri: uri.clone(), user: user.clone(), read_id };

@@ -12,7 +12,7 @@ use crate::{
     error::Invalid,
     fields::Fields,
     log::{Appended, Entry, EntryId, EntryType, Happening, entry_key},
-    session::{Member, Uri},
+    session::{Member, Session, Uri},
     table::{Key, Write, read},
     tally::{self, Metric},
     user::{User, UserId},
@@ -142,7 +142,7 @@ impl Confab {
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
         let (entry, is_new) = match &visit.posted {
             Some(posted) => (posted.entry(user_id, &message)?, false),
-            None => self.append_message(uri, session.last_id, user_id, &message, key).await?,
+            None => self.append_message(session, user_id, &message, key).await?,
         };
         // The message may have been edited or deleted since it was first posted, and nobody shall hear again of how it was.
         let told = if is_new { Some(entry.clone()) } else { self.table().get(&entry_key(uri, entry.id)).await? };
@@ -161,12 +161,16 @@ impl Confab {
     /// The message's entry, and whether it is a new one.
     async fn append_message(
         &self,
-        uri: &Uri,
-        last_id: EntryId,
+        session: &Session,
         user_id: UserId,
         message: &Message,
         key: Option<&IdempotencyKey>,
     ) -> Result<(Entry, bool)> {
+        let uri = &session.uri;
+        let last_id = match message.reply_to {
+            Some(id) => self.last_id_with(session, id).await?.ok_or_else(nothing_to_reply_to)?,
+            None => session.last_id,
+        };
         let changes = |entries: &[Entry]| {
             let mut writes = vec![Member::still(uri, user_id)];
             writes.extend(message.reply_to.map(|id| still_a_message(uri, id)).transpose()?);
@@ -189,9 +193,7 @@ impl Confab {
                 entry.map(|entry| (entry, true)).ok_or_else(|| Error::internal("an append without an entry"))
             }
             Appended::Refused(0, _) => Err(Error::not_a_member()),
-            Appended::Refused(1, _) if message.reply_to.is_some() => {
-                Err(Invalid::field("reply_to", "There is no such message in this chat.").into())
-            }
+            Appended::Refused(1, _) if message.reply_to.is_some() => Err(nothing_to_reply_to()),
             // The same request was under way twice, and the other one was first.
             Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
                 Ok((read::<Posted>(&item)?.entry(user_id, message)?, false))
@@ -212,6 +214,10 @@ impl Confab {
             .number(":expires_at", now + 2 * MINUTE_SECONDS);
         Some(count)
     }
+}
+
+fn nothing_to_reply_to() -> Error {
+    Invalid::field("reply_to", "There is no such message in this chat.").into()
 }
 
 /// The answer to who says too much.

@@ -74,6 +74,7 @@ impl Confab {
     ) -> Result<Option<Entry>> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
+        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let change = change
             .name("#type", "type")
             .name("#emoji", &emoji.0)
@@ -84,7 +85,7 @@ impl Confab {
         let changes = |_: &[_]| {
             Ok([change.clone(), Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
         };
-        match self.append(uri, session.last_id, &[happening], changes).await? {
+        match self.append(uri, last_id, &[happening], changes).await? {
             Appended::Written(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
                 Ok(None)

@@ -72,6 +72,7 @@ async fn who_wrote_a_message_can_edit_it() {
         (&anna, id, "the owner may delete it, not edit it", 403),
         (&ben, 1, "that was my joining", 404),
         (&ben, id + 1, "that was my edit", 404),
+        (&ben, id + 2, "nothing yet", 404),
         (&ben, 1000, "nothing", 404),
         (&ben, id, "", 400),
         (&ben, id, &"x".repeat(2001), 400),
@@ -131,7 +132,7 @@ async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
     assert_eq!(edit(&ben, &uri, first, "back").await.0, 404);
     assert_eq!(react(&ben, Method::PUT, &uri, first, "👍").await.0, 404);
     assert_eq!(
-        (delete(&ben, &uri, 1).await, delete(&ben, &uri, 1000).await),
+        (delete(&ben, &uri, 1).await, delete(&ben, &uri, last_id(&ben, &uri).await + 1).await),
         (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
     );
     // As the last message in my chats it is a tombstone too.
@@ -163,7 +164,7 @@ async fn a_reply_is_to_a_message_of_the_same_chat() {
     assert_eq!(post(Value::Null).await.1["reply_to"], Value::Null);
 
     anna.post(&other, "elsewhere").await;
-    for wrong in [json!(1), json!(0), json!(1000)] {
+    for wrong in [json!(1), json!(0), json!(last_id(&anna, &uri).await + 1), json!(1000)] {
         let expected = json!({"reply_to": ["There is no such message in this chat."]});
         assert_eq!(post(wrong.clone()).await, (StatusCode::BAD_REQUEST, expected), "{wrong}");
     }
@@ -235,7 +236,7 @@ async fn reactions_are_counted_once_for_each_member() {
         let (status, body) = react(&ben, Method::PUT, &uri, id, wrong).await;
         assert_eq!((status.as_u16(), body), (400, json!({"emoji": ["One emoji is required."]})), "{wrong}");
     }
-    for nothing in [1, 1000] {
+    for nothing in [1, last_id(&anna, &uri).await + 1, 1000] {
         assert_eq!(react(&ben, Method::PUT, &uri, nothing, "👍").await.0, 404);
         assert_eq!(react(&ben, Method::DELETE, &uri, nothing, "👍").await.0, 404);
     }
