@@ -46,7 +46,8 @@ impl Serialize for Date {
 impl<'de> Deserialize<'de> for Date {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        DateTime::parse_from_rfc3339(&text).map(|date| Self(date.to_utc())).map_err(serde::de::Error::custom)
+        let date = DateTime::parse_from_rfc3339(&text).map_err(serde::de::Error::custom)?;
+        Ok(Self(date.to_utc().trunc_subsecs(6)))
     }
 }
 
@@ -58,6 +59,8 @@ mod tests {
     fn six_digits_always() {
         let date: Date = serde_json::from_str("\"2026-11-23T09:45:23Z\"").unwrap();
         assert_eq!(date.to_string(), "2026-11-23T09:45:23.000000Z");
+        let exact: Date = serde_json::from_str("\"2026-11-23T10:45:23.123456789+01:00\"").unwrap();
+        assert_eq!(exact.to_string(), "2026-11-23T09:45:23.123456Z");
         let now = Date::now();
         assert_eq!(serde_json::from_str::<Date>(&serde_json::to_string(&now).unwrap()).unwrap(), now);
     }
