@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_dynamo::Item;
 
-use crate::{log::Entry, session::Uri, table::Key, user::UserId};
+use crate::{import::Mark, log::Entry, session::Uri, table::Key, user::UserId};
 
 /// A change of one item.
 #[derive(Clone, Debug)]
@@ -55,6 +55,12 @@ impl Change {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is a log entry that was imported, and happened long ago.
+    pub(crate) fn is_imported(&self) -> bool {
+        let mark = self.item.clone().and_then(|item| serde_dynamo::from_item::<_, Mark>(item).ok());
+        mark.is_some_and(|mark| mark.imported)
     }
 
     /// The log entry that was written with this change.

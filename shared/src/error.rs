@@ -42,6 +42,9 @@ pub enum Error {
     /// The request as a whole cannot be done: 400, a bare list of reasons.
     #[error("{0}")]
     Refused(&'static str),
+    /// An export cannot be imported, for these reasons. No request is answered with it.
+    #[error("{}", .0.join("\n"))]
+    NotImported(Vec<String>),
     /// The body or frame is larger than what is read: 413.
     #[error("The request has more than {0} bytes.")]
     TooLarge(usize),
@@ -147,7 +150,7 @@ impl Error {
     /// The HTTP status, which WebSocket error frames carry too.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Malformed(_) | Self::Invalid(_) | Self::Refused(_) => 400,
+            Self::Malformed(_) | Self::Invalid(_) | Self::Refused(_) | Self::NotImported(_) => 400,
             Self::NotAuthenticated | Self::BadCredentials(_) => 401,
             Self::Forbidden(_) => 403,
             Self::NotFound => 404,

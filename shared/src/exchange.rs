@@ -105,11 +105,11 @@ impl Confab {
     }
 
     /// Publishes the log entries among some changes of the table, whether or not whoever wrote them did: the exchange swallows
-    /// what it has had in the last five minutes, and the fan-out what it has delivered. Gives the sequence number of the first
-    /// change that has to be tried again.
+    /// what it has had in the last five minutes, and the fan-out what it has delivered. What was imported is no news. Gives the
+    /// sequence number of the first change that has to be tried again.
     pub async fn relay(&self, changes: &[Change]) -> Option<String> {
         let mut rooms: BTreeMap<Uri, (usize, Vec<Entry>)> = BTreeMap::new();
-        for (place, change) in changes.iter().enumerate() {
+        for (place, change) in changes.iter().enumerate().filter(|(_, change)| !change.is_imported()) {
             match change.entry() {
                 Some((uri, entry)) => rooms.entry(uri).or_insert_with(|| (place, Vec::new())).1.push(entry),
                 // Trying again would not make an entry of it, and hold up all that come behind.

@@ -80,7 +80,7 @@ impl Told {
 
 /// How far a room's log has been handed to its sockets.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Cursor {
+pub(crate) struct Cursor {
     #[serde(default)]
     last_id: EntryId,
     /// Whether the room has ever had more subscribers than are served directly.
@@ -104,6 +104,11 @@ struct Room<'a> {
 impl Cursor {
     fn key(uri: &Uri) -> Key {
         Key::new(format!("CURSOR#{uri}"), "FANOUT")
+    }
+
+    /// Takes a log up to there for delivered.
+    pub(crate) fn put(uri: &Uri, last_id: EntryId) -> Result<Write> {
+        Write::put(Self::key(uri), &Self { last_id, is_large: false })
     }
 }
 

@@ -21,6 +21,7 @@ pub mod fanout;
 pub mod fields;
 pub mod history;
 pub mod http;
+pub mod import;
 mod limits;
 pub mod log;
 pub mod marker;

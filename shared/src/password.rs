@@ -15,6 +15,9 @@ fn argon2id() -> Argon2<'static> {
     Argon2::default()
 }
 
+/// How Django's own hashes begin: with their algorithm.
+const DJANGO: &str = "pbkdf2_sha256$";
+
 /// Whether a password matched, and whether its stored hash is of an older kind that should now be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -60,8 +63,13 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 
+/// Whether there can be a password that a stored hash verifies.
+pub(crate) fn is_verifiable(stored: &str) -> bool {
+    stored.starts_with(DJANGO) || PasswordHash::new(stored).is_ok()
+}
+
 fn verify_now(password: &str, stored: &str) -> Verdict {
-    if let Some(parts) = stored.strip_prefix("pbkdf2_sha256$") {
+    if let Some(parts) = stored.strip_prefix(DJANGO) {
         return if verify_django(password, parts).unwrap_or(false) {
             Verdict::RightAndOutdated
         } else {

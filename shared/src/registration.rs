@@ -14,7 +14,7 @@ use crate::{
     password::{self, Verdict},
     table::{Applied, Key, Write},
     token::{StoredToken, Token},
-    user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, Username, normalized},
+    user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, normalized},
     visit::Caller,
 };
 
@@ -34,14 +34,34 @@ struct Count {
     last_id: u64,
 }
 
+impl Counter {
+    fn key(self) -> Key {
+        let pk = match self {
+            Self::User => "COUNTER#user",
+            Self::Chat => "COUNTER#chat",
+        };
+        Key::new(pk, "COUNTER")
+    }
+
+    /// Lets ids go on behind `id`, if `last_id` is still the last that was given out.
+    pub(crate) fn skip_to(self, id: u64, last_id: u64) -> Write {
+        Write::update(self.key(), "SET last_id = :id")
+            .when("attribute_not_exists(last_id) OR last_id = :last")
+            .number(":id", id)
+            .number(":last", last_id)
+    }
+}
+
 impl Confab {
+    /// The last id that was given out, or 0.
+    pub(crate) async fn last_given_id(&self, counter: Counter) -> Result<u64> {
+        let count: Option<Count> = self.table().get(&counter.key()).await?;
+        Ok(count.map_or(0, |count| count.last_id))
+    }
+
     /// The next id. An id that is taken and then not used leaves a gap, as a database's sequence does.
     pub(crate) async fn next_id(&self, counter: Counter) -> Result<u64> {
-        let pk = match counter {
-            Counter::User => "COUNTER#user",
-            Counter::Chat => "COUNTER#chat",
-        };
-        let write = Write::update(Key::new(pk, "COUNTER"), "ADD last_id :one").number(":one", 1);
+        let write = Write::update(counter.key(), "ADD last_id :one").number(":one", 1);
         match self.table().apply(write).await? {
             Applied::Done(Some(item)) => Ok(crate::table::read::<Count>(&item)?.last_id),
             _ => Err(Error::internal("a counter without a count")),
@@ -85,11 +105,7 @@ impl Confab {
         let user = User { id, ..user };
         let profile =
             Profile { user: user.clone(), password_hash, epoch: 0, is_active: true, create_date: Date::now() };
-        let writes = vec![
-            Write::put(Username::key(&user.username), &Username { user_id: id })?.if_absent(),
-            Write::put(Profile::key(id), &profile)?.if_absent(),
-        ];
-        match self.table().transact(writes).await? {
+        match self.table().transact(profile.register()?).await? {
             None => Ok(user),
             Some(_) => Err(Error::Refused("Unable to create account.")),
         }

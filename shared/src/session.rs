@@ -87,16 +87,16 @@ pub struct Session {
 pub(crate) struct Member {
     pub(crate) user_id: UserId,
     /// The log entry by which they came in; 0 for the owner, who is thus always first.
-    joined_id: EntryId,
-    joined: Date,
-    role: Role,
+    pub(crate) joined_id: EntryId,
+    pub(crate) joined: Date,
+    pub(crate) role: Role,
     /// How far they have read.
     pub(crate) read_id: EntryId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Role {
+pub(crate) enum Role {
     Owner,
     Member,
 }
@@ -200,10 +200,16 @@ impl Member {
     /// The writes by which a user comes in.
     fn come_in(uri: &Uri, user_id: UserId, role: Role, joined_id: EntryId, joined: Date) -> Result<[Write; 2]> {
         let member = Self { user_id, joined_id, joined, role, read_id: joined_id };
-        let membership = Membership { uri: uri.clone(), joined, read_id: joined_id };
+        let [member, membership] = member.put(uri)?;
+        Ok([member.if_absent(), membership])
+    }
+
+    /// Puts both sides of the membership.
+    pub(crate) fn put(&self, uri: &Uri) -> Result<[Write; 2]> {
+        let membership = Membership { uri: uri.clone(), joined: self.joined, read_id: self.read_id };
         Ok([
-            Write::put(Self::key(uri, user_id), &member)?.if_absent(),
-            Write::put(Self::membership_key(uri, user_id), &membership)?,
+            Write::put(Self::key(uri, self.user_id), self)?,
+            Write::put(Self::membership_key(uri, self.user_id), &membership)?,
         ])
     }
 }

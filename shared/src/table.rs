@@ -16,8 +16,8 @@ use aws_sdk_dynamodb::{
         update_item::UpdateItemError,
     },
     types::{
-        AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValue,
-        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+        AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, PutRequest, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
     },
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -36,6 +36,8 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// DynamoDB takes at most so many keys in one BatchGetItem.
 const KEYS_PER_READ: usize = 100;
+/// DynamoDB takes at most so many writes in one BatchWriteItem.
+pub(crate) const WRITES_PER_BATCH: usize = 25;
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -318,6 +320,62 @@ impl Table {
         self.pages(pk).between(prefix, format!("{prefix}\u{10FFFF}"))
     }
 
+    /// All items of all partitions that have this sort key, each read as a `T`. This reads the whole table, which no request may
+    /// wait for.
+    ///
+    /// # Errors
+    /// When DynamoDB fails or an item is not a `T`.
+    pub(crate) async fn scan<T: DeserializeOwned>(&self, sk: &str) -> Result<Vec<T>> {
+        let scan = self.client.scan().table_name(&self.name).consistent_read(true).filter_expression("sk = :sk");
+        let mut pages =
+            scan.expression_attribute_values(":sk", AttributeValue::S(sk.to_owned())).into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.try_next().await? {
+            for item in page.items().iter().filter(|item| is_fresh(item)) {
+                all.push(read(item)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Puts and deletes items, whatever is in their places, in one round trip for each 25; not all or none, and in no order. It
+    /// waits while DynamoDB has no more capacity, for half a minute at most.
+    ///
+    /// # Errors
+    /// When DynamoDB fails, or a write has a condition or is an update, which cannot be done like this.
+    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<()> {
+        let requests = writes.into_iter().map(batch_request).collect::<Result<Vec<_>>>()?;
+        for batch in requests.chunks(WRITES_PER_BATCH) {
+            self.write_batch(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_batch(&self, mut requests: Vec<WriteRequest>) -> Result<()> {
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(4))
+            .with_max_times(12)
+            .with_jitter()
+            .build();
+        loop {
+            tally::called_dynamodb();
+            let sent = self.client.batch_write_item().request_items(&self.name, requests.clone()).send().await;
+            let mut cause = None;
+            match sent.map_err(Error::from) {
+                Ok(answer) => {
+                    requests = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, rest)| rest).collect();
+                }
+                Err(Error::Busy(why)) => cause = why,
+                Err(error) => return Err(error),
+            }
+            if requests.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(pauses.next().ok_or(Error::Busy(cause))?).await;
+        }
+    }
+
     /// Applies one write by itself. If a transaction is at work on the item, DynamoDB refuses rather than waits
     /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>); then this does.
     ///
@@ -487,6 +545,20 @@ impl Table {
         }
         .build())
     }
+}
+
+fn batch_request(write: Write) -> Result<WriteRequest> {
+    let request = WriteRequest::builder();
+    Ok(match write {
+        Write { kind: Kind::Put(item), condition: None, .. } => {
+            request.put_request(PutRequest::builder().set_item(Some(item)).build()?)
+        }
+        Write { kind: Kind::Delete, key, condition: None, .. } => {
+            request.delete_request(DeleteRequest::builder().set_key(Some(key.attributes())).build()?)
+        }
+        _ => return Err(Error::internal("a batch has puts and deletions without conditions")),
+    }
+    .build())
 }
 
 fn conflict_pauses() -> impl Iterator<Item = Duration> {

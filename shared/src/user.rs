@@ -83,6 +83,15 @@ impl Profile {
     pub(crate) fn key(id: UserId) -> Key {
         Key::new(format!("USER#{id}"), "PROFILE")
     }
+
+    /// The writes by which a user comes to be, if neither the id nor the username is taken.
+    pub(crate) fn register(&self) -> Result<Vec<Write>> {
+        let username = Username { user_id: self.user.id };
+        Ok(vec![
+            Write::put(Username::key(&self.user.username), &username)?.if_absent(),
+            Write::put(Self::key(self.user.id), self)?.if_absent(),
+        ])
+    }
 }
 
 impl Username {

@@ -16,6 +16,7 @@ mod exchange;
 mod faults;
 mod gateway;
 mod golden;
+mod importing;
 mod layers;
 mod limits;
 mod messages;
