@@ -31,7 +31,7 @@ def main():
     subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
     build = ["cargo", "build", "--release", "--locked", "--bin", "bootstrap", "--example", "echo"]
     subprocess.run(build, cwd=ROOT / "functions", check=True)
-    confab = [ROOT / "target/debug/confab", "--port", str(PORT)]
+    confab = [ROOT / "target/debug/confab", "--port", str(PORT), "--no-web"]
     exports = subprocess.run([*confab, "--env"], capture_output=True, text=True, check=True).stdout
     environment = dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in exports.splitlines())
     functions = sys.argv[1:] or sorted(path.stem for path in (ROOT / "events").glob("*.json"))

@@ -14,7 +14,7 @@ import yaml
 def running(confab, template, parameters=(), log=None):
     """Runs confab, and gives the port that it listens on."""
     port = free_ports()
-    command = [confab, "--port", str(port), "--template", template]
+    command = [confab, "--port", str(port), "--template", template, "--no-web"]
     command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
     with open(log, "w") if log else contextlib.nullcontext(subprocess.DEVNULL) as output:
         cloud = subprocess.Popen(command, stdout=output)

@@ -21,9 +21,9 @@ wait_for() { # a port
 cargo build --workspace --bins --locked
 # All users of the suite come from one address, and say more than people do.
 parameters=(--parameter PostsPerMinute=0 --parameter AttemptsPerAddress=0)
-exports=$(target/debug/confab --port $port "${parameters[@]}" --env)
+exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
-target/debug/confab --port $port "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
+target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
 cargo lambda watch --invoke-port 9100 >"$logs/watch.log" 2>&1 &
 wait_for $port
 wait_for 9100

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use crate::{
     filter::Filter,
     template::{Names, Resolved, TemplateError},
+    website::policy_headers,
 };
 
 /// The account, region and partition that everything here belongs to.
 pub(crate) const ACCOUNT: &str = "000000000000";
 pub(crate) const REGION: &str = "us-east-1";
 const DOMAIN: &str = "amazonaws.com";
+/// The domain name that a distribution would have.
+const WEBSITE: &str = "website.cloudfront.net";
 
 /// Where things are served on this machine.
 #[derive(Clone, Debug)]
@@ -51,8 +54,10 @@ impl Stack<'_> {
     fn localize(&self, value: Value, api_ids: &[String]) -> Value {
         match value {
             Value::String(mut text) => {
+                let here = &self.addresses.gateway;
+                text = text.replace(&format!("https://{WEBSITE}"), &format!("http://{here}"));
                 for id in api_ids {
-                    let (host, here) = (format!("{id}.execute-api.{REGION}.{DOMAIN}"), &self.addresses.gateway);
+                    let host = format!("{id}.execute-api.{REGION}.{DOMAIN}");
                     text = text.replace(&format!("wss://{host}"), &format!("ws://{here}"));
                     text = text.replace(&format!("https://{host}"), &format!("http://{here}"));
                 }
@@ -96,6 +101,7 @@ impl Names for Stack<'_> {
             ("AWS::SQS::Queue", "QueueUrl") => return Some(self.reference(logical_id, resource)),
             ("AWS::Serverless::Function", "Arn") => arn("lambda", &format!("function:{logical_id}")),
             ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi", "ApiId") => api_id(logical_id),
+            ("AWS::CloudFront::Distribution", "DomainName") => WEBSITE.to_owned(),
             // Roles, log groups and the like exist only on AWS; their attributes are names and nothing more.
             ("AWS::SNS::Topic" | "AWS::SQS::Queue" | "AWS::DynamoDB::Table" | "AWS::Serverless::Function", _) => {
                 return None;
@@ -235,6 +241,7 @@ pub(crate) struct Description {
     pub(crate) topics: Vec<Named>,
     pub(crate) queues: Vec<Named>,
     pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) website_headers: BTreeMap<String, String>,
     pub(crate) outputs: BTreeMap<String, String>,
 }
 
@@ -448,6 +455,10 @@ impl Description {
                 let attributes = attributes(properties, &["RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"]);
                 let (topic_arn, queue_arn) = (text("TopicArn")?, text("Endpoint")?);
                 self.subscriptions.push(Subscription { topic_arn, queue_arn, attributes });
+                Ok(())
+            }
+            "AWS::CloudFront::ResponseHeadersPolicy" => {
+                self.website_headers = policy_headers(properties);
                 Ok(())
             }
             // Policies, log groups, alarms: they matter on AWS and have no counterpart here.

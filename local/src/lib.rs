@@ -14,6 +14,7 @@ mod services;
 mod socket_api;
 mod stream_source;
 mod template;
+mod website;
 
 use std::{
     collections::BTreeMap,
@@ -57,6 +58,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Where functions run.
     pub functions: Functions,
+    /// The folder with the files of a website, served beside the APIs: a file comes before a route.
+    pub website: Option<PathBuf>,
     /// More environment variables for functions in this process; these win over all others.
     pub environment: BTreeMap<String, String>,
 }
@@ -96,6 +99,9 @@ pub enum StartError {
     /// A resource cannot be created.
     #[error("{0} cannot be created: {1}.")]
     Resource(String, String),
+    /// The website's headers are none.
+    #[error("The website cannot be served: {0}.")]
+    Website(String),
     /// A function cannot be started.
     #[error("{0}.")]
     Function(String),
@@ -196,7 +202,9 @@ impl Cloud {
             queue_source::serve(source, url, &sqs, &lambda, &source_stage.stopped, &mut source_stage.tasks);
         }
         let sockets = TaskTracker::new();
+        let website = |folder: &PathBuf| website::Website::new(folder, &description.website_headers);
         let gateways = Gateways {
+            website: options.website.as_ref().map(website).transpose().map_err(StartError::Website)?,
             http: Arc::new(http_api::Gateway {
                 api: description.http.clone(),
                 lambda: lambda.clone(),
@@ -260,6 +268,7 @@ impl Cloud {
 
 #[derive(Clone)]
 struct Gateways {
+    website: Option<website::Website>,
     http: Arc<http_api::Gateway>,
     sockets: Option<Arc<socket_api::Gateway>>,
 }
@@ -269,8 +278,18 @@ async fn answer(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match gateways.sockets.filter(|sockets| sockets.owns(request.uri().path())) {
-        Some(sockets) => sockets.answer(request, peer).await,
+    if let Some(sockets) = gateways.sockets.filter(|sockets| sockets.owns(request.uri().path())) {
+        return sockets.answer(request, peer).await;
+    }
+    let file = match &gateways.website {
+        Some(website) => {
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            website.answer(method.clone(), uri.clone(), headers.clone()).await
+        }
+        None => None,
+    };
+    match file {
+        Some(file) => file,
         None => gateways.http.answer(request, peer).await,
     }
 }

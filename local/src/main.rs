@@ -2,6 +2,8 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod client;
+
 use std::{
     collections::BTreeMap,
     io::IsTerminal,
@@ -11,8 +13,12 @@ use std::{
 };
 
 use clap::Parser;
+use client::{Client, State};
 use confab_local::{Cloud, Functions, Options, Ports, StartError, Template};
 use tracing_subscriber::EnvFilter;
+
+/// The template's parameter that says whether there is a website.
+const WEBSITE: &str = "Website";
 
 /// Confab on this machine: the whole cloud that template.yaml describes, in one process.
 #[derive(Parser)]
@@ -33,6 +39,12 @@ struct Arguments {
     /// A value for a parameter of the template
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     parameter: Vec<(String, String)>,
+    /// Serves the files of this folder as the website, instead of the browser client in web/
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_web")]
+    web: Option<PathBuf>,
+    /// Serves no website, and builds none
+    #[arg(long)]
+    no_web: bool,
     /// Prints, as lines for a shell, the environment that functions outside this process need, and exits
     #[arg(long)]
     env: bool,
@@ -67,9 +79,17 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         here if here.exists() => here.to_owned(),
         _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"),
     });
+    let sources = template.parent().unwrap_or(Path::new("")).join("web");
+    let client = if arguments.no_web || arguments.web.is_some() { None } else { Client::new(sources) };
+    let website = arguments.web.clone().or_else(|| client.as_ref().map(Client::files));
+    let template = Template::read(&template)?;
+    let mut parameters: BTreeMap<String, String> = arguments.parameter.into_iter().collect();
+    if website.is_some() && template.body()["Parameters"].get(WEBSITE).is_some() {
+        parameters.entry(WEBSITE.to_owned()).or_insert("yes".to_owned());
+    }
     let options = Options {
-        template: Template::read(&template)?,
-        parameters: arguments.parameter.into_iter().collect(),
+        template,
+        parameters,
         stack_name: "confab".to_owned(),
         ports: Ports::from(arguments.port),
         data: arguments.data.clone(),
@@ -77,6 +97,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
             Some(endpoint) => Functions::Endpoint(endpoint.clone()),
             None => Functions::InProcess(Arc::new(confab_functions::handler)),
         },
+        website,
         environment: BTreeMap::new(),
     };
     if arguments.env {
@@ -85,10 +106,36 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     }
     let cloud = Cloud::start(options).await?;
     welcome(&cloud, arguments.data.as_deref(), arguments.lambda.as_deref());
-    told_to_stop().await;
+    let url = cloud.http_url();
+    tokio::select! {
+        () = told_to_stop() => {}
+        () = present(client, &url) => {}
+    }
     println!("\nStopping.");
     cloud.stop().await;
     Ok(())
+}
+
+/// Says how to get at the browser client, and builds it first if need be. Never ends: the APIs are there regardless.
+async fn present(client: Option<Client>, url: &str) {
+    if let Some(client) = client {
+        match client.state().await {
+            State::Built => println!("The browser client is at {url}/"),
+            State::CanBeBuilt => {
+                println!(
+                    "npm builds the browser client, which takes a minute the first time. The APIs are there already.\n"
+                );
+                match client.build().await {
+                    Ok(()) => println!("\nThe browser client is at {url}/"),
+                    Err(problem) => eprintln!("\n{problem}"),
+                }
+            }
+            State::NeedsNode => {
+                println!("For the browser client, install Node.js 20 or later and run: {}", client.instruction())
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Waits for ctrl-c or SIGTERM.

@@ -118,6 +118,11 @@ impl Template {
             resolved.resources.insert(logical_id.clone(), resource);
         }
         for (name, output) in section("Outputs") {
+            if let Some(condition) = output["Condition"].as_str()
+                && !resolver.condition(condition)?
+            {
+                continue;
+            }
             let output = resolver.resolve(&output).map_err(|error| error.within(&name))?;
             resolved.outputs.insert(name, output["Value"].clone());
         }

@@ -398,3 +398,48 @@ Outputs:
     eventually("the new one is handed over", async || !batches.lock().unwrap().is_empty()).await;
     assert_eq!(handled(&batches), ["thing 6"]);
 }
+
+/// As CloudFront would from a bucket, with the headers that the template has for it; what is no file is the API's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_website_is_served_beside_the_apis() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("site/index.html", "<p>hello"), ("site/assets/a.js", "1"), ("secret.txt", "secret")] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut options = options();
+    options.website = Some(folder.path().join("site"));
+    options.parameters.insert("Website".to_owned(), "yes".to_owned());
+    let cloud = Cloud::start(options).await.unwrap();
+    let (url, client) = (cloud.http_url(), reqwest::Client::new());
+    let get = async |path: &str| client.get(format!("{url}{path}")).send().await.unwrap();
+    let page = get("/").await;
+    let header = |name: &str| page.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!((page.status().as_u16(), header("content-type").as_str()), (200, "text/html"));
+    let policy = header("content-security-policy");
+    let websocket = cloud.websocket_url().unwrap();
+    let origin = websocket.trim_end_matches("/ws");
+    assert!(
+        policy.contains("script-src 'self';") && policy.contains(&format!("connect-src 'self' {url} {origin};")),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!((header("x-content-type-options").as_str(), header("x-frame-options").as_str()), ("nosniff", "DENY"));
+    assert_eq!(cloud.outputs()["WebsiteUrl"], url);
+    let modified = page.headers()["last-modified"].clone();
+    assert_eq!(page.text().await.unwrap(), "<p>hello");
+    assert_eq!(get("/assets/a.js").await.headers()["content-type"], "text/javascript");
+    let known = client.get(&url).header("if-modified-since", modified).send().await.unwrap();
+    assert_eq!(known.status(), 304);
+    let head = client.head(format!("{url}/assets/a.js")).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"1".parse().unwrap()));
+    for path in ["/nothing.js", "/assets", "/..%2Fsecret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt"] {
+        let (status, text) = (get(path).await.status(), get(path).await.text().await.unwrap());
+        assert_eq!((status.as_u16(), text.contains("secret")), (404, false), "{path}: {text}");
+    }
+    let posted = client.post(format!("{url}/assets/a.js")).send().await.unwrap();
+    assert_eq!(posted.status(), 404);
+    assert_eq!(get("/auth/me/").await.status(), 401, "the API is there as ever");
+    cloud.stop().await;
+}

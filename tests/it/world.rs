@@ -55,6 +55,7 @@ pub fn options() -> Options {
         ports: Ports::default(),
         data: None,
         functions: Functions::InProcess(Arc::new(confab_functions::handler)),
+        website: None,
         environment: BTreeMap::new(),
     }
 }
