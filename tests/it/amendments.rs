@@ -52,7 +52,7 @@ async fn who_wrote_a_message_can_edit_it() {
     assert_eq!((status.as_u16(), &edited["message"], &edited["id"]), (200, &json!("hello"), &json!(id)), "{edited}");
     assert!(edited["edit_date"].is_string() && edited["delete_date"].is_null(), "{edited}");
     assert_eq!(message(&anna, &uri, id).await, edited);
-    let told = socket.next().await;
+    let told = socket.next_of("edited").await;
     let user = &edited["user"];
     let expected = json!({"type": "edited", "uri": uri, "id": id + 1, "of": id, "message": "hello", "user": user,
         "create_date": edited["edit_date"]});
@@ -103,8 +103,8 @@ async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
 
     assert_eq!(delete(&ben, &uri, mine).await, 403);
     assert_eq!(delete(&ben, &uri, first).await, 204);
-    let told = socket.next().await;
-    assert_eq!((&told["type"], &told["id"], &told["of"]), (&json!("deleted"), &json!(before + 1), &json!(first)));
+    let told = socket.next_of("deleted").await;
+    assert_eq!((&told["id"], &told["of"]), (&json!(before + 1), &json!(first)));
     assert_eq!(told["user"]["id"], ben.id);
     let tombstone = message(&anna, &uri, first).await;
     assert_eq!((&tombstone["message"], &tombstone["reactions"]), (&json!(""), &json!([])), "{tombstone}");
@@ -118,7 +118,7 @@ async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
     assert_eq!(last_id(&anna, &uri).await, before + 1);
     // The owner may delete what others said, and is told as who did it.
     assert_eq!(delete(&anna, &uri, second).await, 204);
-    assert_eq!(socket.next().await["user"]["id"], anna.id);
+    assert_eq!(socket.next_of("deleted").await["user"]["id"], anna.id);
 
     // Nothing of it is left, not where it was and not where it was edited, and nothing can be done to it any more.
     let log = format!("{:?}", world.items(&format!("LOG#{uri}")).await);
@@ -153,7 +153,7 @@ async fn a_reply_is_to_a_message_of_the_same_chat() {
     };
     let (status, answer) = post(json!(id)).await;
     assert_eq!((status.as_u16(), &answer["reply_to"]), (200, &json!(id)), "{answer}");
-    assert_eq!(socket.next().await["reply_to"], id);
+    assert_eq!(socket.until("yes").await.pop().unwrap()["reply_to"], id);
     let reply = answer["id"].as_u64().unwrap();
     assert_eq!(message(&anna, &uri, reply).await["reply_to"], id);
     assert_eq!(message(&anna, &uri, id).await["reply_to"], Value::Null);
@@ -196,7 +196,7 @@ async fn reactions_are_counted_once_for_each_member() {
     let expected = json!([{"emoji": "👍", "count": 1, "mine": true}]);
     assert_eq!((status.as_u16(), &shown["reactions"]), (200, &expected), "{shown}");
     assert_eq!(reactions(&anna).await, json!([{"emoji": "👍", "count": 1, "mine": false}]));
-    let told = socket.next().await;
+    let told = socket.next_of("reacted").await;
     let rest = json!({"user": told["user"], "create_date": told["create_date"]});
     let mut expected = json!({"type": "reacted", "uri": uri, "id": id + 1, "of": id, "emoji": "👍", "count": 1});
     expected.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -205,7 +205,7 @@ async fn reactions_are_counted_once_for_each_member() {
     assert_eq!(react(&ben, Method::PUT, &uri, id, "👍").await.0, 200);
     assert_eq!(last_id(&anna, &uri).await, id + 1, "twice is once");
     react(&anna, Method::PUT, &uri, id, "👍").await;
-    assert_eq!(socket.next().await["count"], 2);
+    assert_eq!(socket.next_of("reacted").await["count"], 2);
     // Whichever way it is written, it is the same heart.
     react(&anna, Method::PUT, &uri, id, "%E2%9D%A4").await;
     let mut sockets = ben.socket().await;
