@@ -387,7 +387,8 @@ async fn stormy_chat(seed: u64) {
             posted.iter().filter(|(of, ..)| of == uri).map(|(_, id, text)| (*id, text.clone())).collect();
         check(&users[0], uri, &acknowledged, &clients).await;
     }
-    eventually("the poison is put away", async || dead_letters(&world).await == [poison.clone()]).await;
+    // What was tried ten times in such weather is given up, and comes with what is behind it; that is put away too.
+    eventually("the poison is put away", async || dead_letters(&world).await.contains(&poison)).await;
     world.cloud.unwrap().stop().await;
 }
 
