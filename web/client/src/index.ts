@@ -1,0 +1,22 @@
+/** The realtime client of Confab: {@link Api} to log in and ask, {@link Client} to listen and send, {@link Room} and its {@link Timeline} to show. */
+
+export {
+  Api,
+  ApiError,
+  type ApiOptions,
+  type Chat,
+  type ChatSummary,
+  type Chats,
+  type Found,
+  type History,
+  type Joined,
+  type Posted,
+  type Profile,
+} from "./api.js";
+export { Client, type ClientOptions } from "./client.js";
+export type { Connection, ConnectionState } from "./connection.js";
+export type { Environment, Socket } from "./environment.js";
+export type { Outbox, OutboxMessage, OutboxStorage } from "./outbox.js";
+export type { Room, RoomState } from "./room.js";
+export { Timeline } from "./timeline.js";
+export type * from "./wire.js";

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Api, ApiError } from "../src/index.js";
+import { Clock } from "./clock.js";
+
+interface Asked {
+  request: string;
+  headers: Record<string, string>;
+  body: unknown;
+}
+
+/** An API whose server answers all with the same, and what it was asked. */
+function api(answer: () => Response | Promise<Response> = () => Response.json({}), token?: string) {
+  const asked: Asked[] = [];
+  const clock = new Clock();
+  const environment = {
+    after: clock.after.bind(clock),
+    fetch: async (url: string, init: RequestInit) => {
+      const headers = Object.fromEntries(new Headers(init.headers));
+      asked.push({ request: `${init.method} ${url}`, headers, body: init.body && JSON.parse(String(init.body)) });
+      const aborted = new Promise<never>((_, reject) => {
+        init.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+      });
+      init.signal?.throwIfAborted();
+      return Promise.race([answer(), aborted]);
+    },
+  };
+  const options = { url: "https://chat.test/", environment, ...(token !== undefined && { token }) };
+  return { api: new Api(options), asked, clock };
+}
+
+test("each method asks what the API has", async () => {
+  const { api: it, asked } = api(undefined, "secret");
+  await it.me();
+  await it.changeMe({ first_name: "Dani" });
+  await it.setPassword("old", "new");
+  await it.chats();
+  await it.chats({ limit: 5 });
+  await it.start();
+  await it.show("abc");
+  await it.join("abc", "daniel");
+  await it.join("abc", ["daniel", "eve"]);
+  await it.handOver("abc", "daniel");
+  await it.remove("abc", "žofie@x");
+  await it.history("abc");
+  await it.history("abc", { before: 9, limit: 5 });
+  await it.post("abc", "Hello");
+  await it.post("abc", "Hello", { key: "k", replyTo: 4 });
+  await it.edit("abc", 7, "Hi");
+  await it.delete("abc", 7);
+  await it.react("abc", 7, "👍");
+  await it.unreact("abc", 7, "👍");
+  await it.search("abc", { q: "a b&c", limit: 5 });
+  await it.markRead("abc", 7);
+  const base = "https://chat.test";
+  assert.deepEqual(
+    asked.map(({ request, body }) => [request.replace(base, ""), body]),
+    [
+      ["GET /auth/me/", undefined],
+      ["PATCH /auth/me/", { first_name: "Dani" }],
+      ["POST /auth/password/", { current_password: "old", new_password: "new" }],
+      ["GET /api/chats/", undefined],
+      ["GET /api/chats/?limit=5", undefined],
+      ["POST /api/chats/", undefined],
+      ["GET /api/chats/abc/", undefined],
+      ["PATCH /api/chats/abc/", { username: "daniel" }],
+      ["PATCH /api/chats/abc/", { usernames: ["daniel", "eve"] }],
+      ["PATCH /api/chats/abc/", { owner: "daniel" }],
+      ["DELETE /api/chats/abc/members/%C5%BEofie%40x/", undefined],
+      ["GET /api/chats/abc/messages/", undefined],
+      ["GET /api/chats/abc/messages/?before=9&limit=5", undefined],
+      ["POST /api/chats/abc/messages/", { message: "Hello" }],
+      ["POST /api/chats/abc/messages/", { message: "Hello", reply_to: 4 }],
+      ["PATCH /api/chats/abc/messages/7/", { message: "Hi" }],
+      ["DELETE /api/chats/abc/messages/7/", undefined],
+      ["PUT /api/chats/abc/messages/7/reactions/%F0%9F%91%8D/", undefined],
+      ["DELETE /api/chats/abc/messages/7/reactions/%F0%9F%91%8D/", undefined],
+      ["GET /api/chats/abc/search/?q=a+b%26c&limit=5", undefined],
+      ["PUT /api/chats/abc/read/", { id: 7 }],
+    ],
+  );
+  assert.ok(asked.every(({ headers }) => headers.authorization === "Token secret"));
+  assert.equal(asked[14]?.headers["idempotency-key"], "k");
+  assert.equal(asked[13]?.headers["idempotency-key"], undefined);
+});
+
+test("the token of a log-in is used from then on, until logging out", async () => {
+  const { api: it, asked } = api(() => Response.json({ auth_token: "fresh" }), "stale");
+  await it.register({ username: "danidee", password: "mypassword" });
+  assert.equal(await it.logIn("danidee", "mypassword"), "fresh");
+  await it.me();
+  await it.logOut();
+  assert.equal(it.token, undefined);
+  await it.me();
+  assert.deepEqual(
+    asked.map(({ headers }) => headers.authorization),
+    [undefined, undefined, "Token fresh", "Token fresh", undefined],
+  );
+});
+
+test("another page is asked for where the first one came from", async () => {
+  const { api: it, asked } = api();
+  await it.chats("http://inside:3000/api/chats/?cursor=1-a&limit=2");
+  await it.history("abc", "/api/chats/abc/messages/?before=3");
+  await it.search("abc", "http://inside:3000/api/chats/abc/search/?q=a+b&before=3");
+  assert.deepEqual(
+    asked.map(({ request }) => request),
+    [
+      "GET https://chat.test/api/chats/?cursor=1-a&limit=2",
+      "GET https://chat.test/api/chats/abc/messages/?before=3",
+      "GET https://chat.test/api/chats/abc/search/?q=a+b&before=3",
+    ],
+  );
+});
+
+test("an answer without a body is nothing", async () => {
+  const { api: it } = api(() => new Response(null, { status: 204 }));
+  assert.equal(await it.delete("abc", 7), undefined);
+});
+
+test("errors are for people to read", async () => {
+  const cases: [Response, number, string, object, number?][] = [
+    [Response.json({ detail: "Not found." }, { status: 404 }), 404, "Not found.", {}],
+    [
+      Response.json(
+        { username: ["This field is required."], password: ["Too short.", "Too common."] },
+        { status: 400 },
+      ),
+      400,
+      "username: This field is required. password: Too short. Too common.",
+      { username: ["This field is required."], password: ["Too short.", "Too common."] },
+    ],
+    [
+      Response.json({ non_field_errors: ["Unable to login with provided credentials."] }, { status: 400 }),
+      400,
+      "Unable to login with provided credentials.",
+      { non_field_errors: ["Unable to login with provided credentials."] },
+    ],
+    [
+      Response.json(["Unable to create account."], { status: 400 }),
+      400,
+      "Unable to create account.",
+      { non_field_errors: ["Unable to create account."] },
+    ],
+    [
+      Response.json({ message: ["This field is required."] }, { status: 400 }),
+      400,
+      "message: This field is required.",
+      { message: ["This field is required."] },
+    ],
+    [
+      Response.json({ detail: "Request was throttled." }, { status: 429, headers: { "Retry-After": "17" } }),
+      429,
+      "Request was throttled.",
+      {},
+      17,
+    ],
+    [Response.json({ message: "Too Many Requests" }, { status: 429 }), 429, "Too Many Requests", {}],
+    [new Response("<html>", { status: 502, statusText: "Bad Gateway" }), 502, "Bad Gateway", {}],
+    [new Response("", { status: 504 }), 504, "The server answered 504.", {}],
+    [Response.json(null, { status: 500 }), 500, "The server answered 500.", {}],
+  ];
+  for (const [response, status, message, fields, retryAfter] of cases) {
+    const error = await api(() => response)
+      .api.show("abc")
+      .catch((error: unknown) => error);
+    assert.ok(error instanceof ApiError);
+    assert.deepEqual(
+      [error.status, error.message, error.fields, error.retryAfter],
+      [status, message, fields, retryAfter],
+    );
+  }
+});
+
+test("a token that is refused is told, a password that is wrong is not", async () => {
+  const { api: it } = api(() => Response.json({ detail: "Invalid token." }, { status: 401 }), "secret");
+  const told: string[] = [];
+  it.on("unauthorized", (error) => told.push(error.message));
+  await assert.rejects(it.logIn("danidee", "wrong"));
+  assert.deepEqual(told, []);
+  await assert.rejects(it.me());
+  assert.deepEqual(told, ["Invalid token."]);
+  // Of a token that has been replaced meanwhile nobody wants to know.
+  const late = assert.rejects(it.me());
+  it.token = "fresh";
+  await late;
+  assert.equal(told.length, 1);
+});
+
+test("a request can be given up, and is after thirty seconds", async () => {
+  const { api: it, clock } = api(() => new Promise(() => {}));
+  const controller = new AbortController();
+  const given = assert.rejects(it.me(controller.signal), { name: "AbortError" });
+  controller.abort();
+  await given;
+  await assert.rejects(it.me(AbortSignal.abort()), { name: "AbortError" });
+  const late = assert.rejects(it.me(), { name: "TimeoutError" });
+  await clock.pass(30_000);
+  await late;
+});
+
+test("what the network does not let through is thrown as it is", async () => {
+  const { api: it } = api(() => Promise.reject(new TypeError("fetch failed")));
+  await assert.rejects(it.me(), TypeError);
+});

@@ -1,0 +1,53 @@
+/** Time that passes only when it is told to, and chance that can be repeated. */
+
+interface Timer {
+  readonly date: number;
+  readonly run: () => void;
+}
+
+export class Clock {
+  now = Date.UTC(2026, 10, 23, 16);
+  readonly #timers = new Set<Timer>();
+
+  after(milliseconds: number, run: () => void): () => void {
+    const timer = { date: this.now + milliseconds, run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** Lets so many milliseconds pass, and everything happen that is due until then. */
+  async pass(milliseconds: number): Promise<void> {
+    const end = this.now + milliseconds;
+    await settled();
+    for (let next = this.#next(end); next; next = this.#next(end)) {
+      this.#timers.delete(next);
+      this.now = next.date;
+      next.run();
+      await settled();
+    }
+    this.now = end;
+  }
+
+  /** The first timer that is due by then; of those at the same time, the one that was set first. */
+  #next(end: number): Timer | undefined {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) if (timer.date <= end && (!next || timer.date < next.date)) next = timer;
+    return next;
+  }
+}
+
+/** After all promises that are under way. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Numbers from 0 up to 1, always the same ones for a seed (mulberry32). */
+export function chance(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

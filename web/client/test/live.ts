@@ -1,0 +1,148 @@
+/** The client and a real server: `CONFAB_URL` and `CONFAB_WEBSOCKET_URL` say where that is. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { WebSocket } from "ws";
+import { Api, Client, type Environment, type Room } from "../src/index.js";
+import { MemoryStorage, texts } from "./world.js";
+
+const { CONFAB_URL: url = "http://127.0.0.1:8000", CONFAB_WEBSOCKET_URL: socketUrl = "ws://127.0.0.1:8000/ws" } =
+  process.env;
+const DEADLINE = 15_000;
+
+/** The sockets that were opened, so that they can be cut. */
+class Browser {
+  readonly sockets: WebSocket[] = [];
+  readonly environment: Partial<Environment>;
+
+  constructor() {
+    const { sockets } = this;
+    class Socket extends WebSocket {
+      constructor(address: string, protocols: string[]) {
+        super(address, protocols);
+        sockets.push(this);
+      }
+    }
+    this.environment = { WebSocket: Socket as unknown as Environment["WebSocket"] };
+  }
+
+  cut(): void {
+    for (const socket of this.sockets) socket.terminate();
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + DEADLINE;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `in vain: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function visitor(name: string) {
+  const browser = new Browser();
+  const storage = new MemoryStorage();
+  const api = new Api({ url, environment: browser.environment });
+  const username = `${name}-${crypto.randomUUID()}`;
+  await api.register({ username, password: "Str0ng-pass-phrase" });
+  await api.logIn(username, "Str0ng-pass-phrase");
+  const me = await api.me();
+  const open = () => new Client({ api, socketUrl, me, storage, environment: browser.environment });
+  return { api, me, browser, storage, username, open };
+}
+
+test("two people talk, are cut off, and lose nothing", async () => {
+  const ann = await visitor("ann");
+  const bob = await visitor("bob");
+  const uri = await ann.api.start();
+  await bob.api.join(uri, bob.username);
+  const clients = [ann.open(), bob.open()];
+  const rooms = clients.map((client) => client.room(uri)) as [Room, Room];
+  await until(() => rooms.every((room) => room.state === "live"));
+  await until(() => rooms.every((room) => room.timeline.online?.size === 2));
+  assert.deepEqual(rooms[0].timeline.members, [ann.me, bob.me]);
+
+  rooms[0].typing();
+  await until(() => rooms[1].timeline.typing(Date.now()).length === 1);
+
+  const said: string[] = [];
+  for (let n = 0; n < 40; n++) {
+    for (const [who, client] of clients.entries()) client.send(uri, `${who} says ${n}`);
+    said.push(`0 says ${n}`, `1 says ${n}`);
+    if (n % 8 === 3) ann.browser.cut();
+    if (n % 8 === 7) bob.browser.cut();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await until(() => clients.every((client) => client.outbox.of(uri).length === 0));
+  await until(() => rooms.every((room) => texts(room).length === said.length));
+  const history = (await ann.api.history(uri)).messages.map(({ message }) => message);
+  for (const room of rooms) assert.deepEqual(texts(room), history);
+  assert.deepEqual([...history].sort(), said.sort());
+  for (const who of [0, 1]) {
+    const own = history.filter((text) => text.startsWith(`${who}`));
+    assert.deepEqual(
+      own,
+      own.map((_, n) => `${who} says ${n}`),
+    );
+  }
+  assert.ok(ann.browser.sockets.length > 3);
+
+  rooms[1].markRead();
+  await until(() => rooms[0].timeline.read.get(bob.me.id) === rooms[0].lastId);
+
+  clients[0]?.send(uri, "");
+  await until(() => clients[0]?.outbox.of(uri)[0]?.state === "refused");
+  assert.equal(clients[0]?.outbox.of(uri)[0]?.problem, "message: This field may not be blank.");
+
+  await ann.api.remove(uri, bob.username);
+  await until(() => rooms[1].state === "left" && rooms[0].timeline.members.length === 1);
+  for (const client of clients) client.close();
+});
+
+test("who has missed more than a frame holds reads the history", async () => {
+  const ann = await visitor("ann");
+  const uri = await ann.api.start();
+  const text = "x".repeat(1990);
+  for (let n = 1; n <= 90; n++) await ann.api.post(uri, `${n} ${text}`);
+  const client = ann.open();
+  let isRecovered: boolean | undefined;
+  client.connection.on("frame", (frame) => {
+    if (frame.type === "subscribed") isRecovered ??= frame.recovered;
+  });
+  const room = client.room(uri, { after: 2 });
+  await until(() => room.state === "live");
+  assert.equal(isRecovered, false);
+  assert.deepEqual(
+    room.timeline.messages.map(({ id }) => id),
+    Array.from({ length: 88 }, (_, n) => n + 3),
+  );
+  assert.equal(await room.older(), false);
+  assert.deepEqual(room.timeline.messages[0]?.message, `1 ${text}`);
+  client.close();
+});
+
+test("a closed room hears nothing, opened again it has all", async () => {
+  const ann = await visitor("ann");
+  const uri = await ann.api.start();
+  const client = ann.open();
+  for (let n = 0; n < 10; n++) {
+    const room = client.room(uri);
+    await until(() => room.state === "live");
+    client.send(uri, `${n}`);
+    room.close();
+    const next = client.room(uri);
+    await until(() => next.state === "live" && texts(next).at(-1) === `${n}`);
+    next.close();
+  }
+  client.close();
+});
+
+test("logging out ends it", async () => {
+  const ann = await visitor("ann");
+  const client = ann.open();
+  await until(() => client.connection.state === "open");
+  const { token } = ann.api;
+  await ann.api.logOut();
+  ann.api.token = token;
+  await until(() => client.connection.state === "expired");
+});

@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Client } from "../src/index.js";
+import { MemoryStorage, URI, World } from "./world.js";
+
+const HOUR = 3600_000;
+
+/** What Bob has said, as the log has it. */
+function said(world: World): string[] {
+  const messages = world.server.messages(URI, world.bob.user).filter(({ user }) => user.id === world.bob.user.id);
+  return messages.map(({ message }) => message);
+}
+
+function states(client: Client): string[] {
+  return client.outbox.of(URI).map(({ message, state }) => `${message}: ${state}`);
+}
+
+test("a message stays until it is sent, and is shown until the room shows it", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  const room = client.room(URI);
+  world.post(1);
+  const added = client.send(URI, "Hello", 2);
+  assert.equal(added.state, "queued");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["Hello"]);
+  assert.deepEqual(states(client), []);
+  assert.equal(room.timeline.messages.at(-1)?.reply_to, 2);
+  assert.equal(world.bob.storage.length, 0);
+  // The answer comes first, the entry later.
+  const { key } = client.send(URI, "again");
+  const sent: unknown[] = [];
+  client.outbox.on("sent", (message) => sent.push(message.id));
+  world.server.socket.receive({ type: "sent", uri: URI, id: 4, key, create_date: "" });
+  assert.deepEqual(states(client), ["again: sent"]);
+  assert.equal(world.bob.storage.length, 0);
+  await world.pass(100);
+  assert.deepEqual(states(client), []);
+  assert.deepEqual(sent, [4]);
+});
+
+test("without a room nothing is waited for", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  client.send(URI, "Hello");
+  await world.pass(100);
+  assert.deepEqual([said(world), states(client)], [["Hello"], []]);
+});
+
+test("what is written without a connection is sent when there is one, in order", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  const client = world.bob.client();
+  for (const text of ["one", "two", "three"]) client.send(URI, text);
+  await world.pass(20_000);
+  assert.deepEqual(states(client), ["one: queued", "two: queued", "three: queued"]);
+  world.server.weather.failures = 0;
+  await world.pass(30_000);
+  assert.deepEqual(said(world), ["one", "two", "three"]);
+  assert.deepEqual(states(client), []);
+});
+
+test("in a chat one message is under way at a time", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  client.send(URI, "one");
+  client.send(URI, "two");
+  assert.equal(world.server.socket.saidOf("send").length, 1);
+  await world.pass(100);
+  assert.deepEqual(said(world), ["one", "two"]);
+});
+
+test("what is not answered is sent again with the same key", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  client.send(URI, "one");
+  client.send(URI, "two");
+  // The message arrives, the answer does not.
+  await world.pass(10);
+  world.server.cut();
+  assert.deepEqual(said(world), ["one"]);
+  await world.pass(1000);
+  assert.deepEqual(said(world), ["one", "two"]);
+  const keys = world.server.sockets.flatMap((socket) => socket.saidOf("send").map(({ key }) => key));
+  assert.equal(keys.length, 3);
+  assert.equal(new Set(keys).size, 2);
+});
+
+test("a lost answer on a socket that lives is missed after ten seconds", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  world.server.weather.loss = 1;
+  client.send(URI, "one");
+  await world.pass(5000);
+  world.server.weather.loss = 0;
+  assert.deepEqual(states(client), ["one: sending"]);
+  await world.pass(6000);
+  assert.deepEqual([said(world), states(client)], [["one"], []]);
+  assert.equal(world.server.sockets.length, 1);
+});
+
+test("who sends too often waits as long as the server says", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  const { key } = client.send(URI, "one");
+  const { socket } = world.server;
+  client.send(URI, "two");
+  world.server.weather.loss = 1;
+  const refusal = { type: "error", action: "send", status: 429, detail: "Request was throttled.", uri: URI, key };
+  socket.receive({ ...refusal, retry_after: 40 });
+  await world.pass(39_000);
+  world.server.weather.loss = 0;
+  assert.equal(socket.saidOf("send").length, 1);
+  await world.pass(2000);
+  assert.deepEqual(said(world), ["one", "two"]);
+  assert.deepEqual(
+    socket.saidOf("send").map(({ message }) => message),
+    ["one", "one", "two"],
+  );
+});
+
+test("a server that is busy, or fails, is asked again", async () => {
+  for (const status of [500, 503]) {
+    const world = new World();
+    const client = world.bob.client();
+    await world.pass(100);
+    const { key } = client.send(URI, "one");
+    world.server.weather.loss = 1;
+    world.server.socket.receive({ type: "error", action: "send", status, detail: "", uri: URI, key });
+    await world.pass(0);
+    world.server.weather.loss = 0;
+    await world.pass(1000);
+    assert.deepEqual(said(world), ["one"]);
+  }
+});
+
+test("what is refused for good is reported, keeps nothing else waiting, and can be tried again or dropped", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  client.send(URI, "");
+  const { key } = client.send("000000000000002", "nowhere");
+  client.send(URI, "two");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["two"]);
+  const [refused] = client.outbox.of(URI);
+  assert.deepEqual([refused?.state, refused?.problem], ["refused", "message: This field may not be blank."]);
+  await world.pass(60_000);
+  world.server.cut();
+  await world.pass(60_000);
+  const tries = world.server.sockets.flatMap((socket) => socket.saidOf("send"));
+  assert.equal(tries.length, 3);
+  client.outbox.discard(refused?.key ?? "");
+  assert.deepEqual(states(client), []);
+  world.server.start("000000000000002", world.bob.user);
+  client.outbox.retry(key);
+  client.outbox.retry(key);
+  await world.pass(100);
+  assert.deepEqual(client.outbox.of("000000000000002"), []);
+  assert.deepEqual(world.server.socket.saidOf("send"), [
+    { action: "send", uri: "000000000000002", message: "nowhere", key },
+  ]);
+  assert.equal(world.bob.storage.length, 0);
+});
+
+test("only what is refused can be dropped or tried again", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  const { key } = client.send(URI, "one");
+  client.outbox.discard(key);
+  client.outbox.retry(key);
+  client.outbox.discard("unknown");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["one"]);
+});
+
+test("a reload loses nothing and doubles nothing", async () => {
+  const world = new World();
+  const before = world.bob.client();
+  await world.pass(100);
+  for (const text of ["one", "two", "", "three"]) before.send(URI, text);
+  // The first message arrives, its answer does not.
+  await world.pass(10);
+  before.close();
+  assert.equal(world.bob.storage.length, 4);
+  const after = world.bob.client();
+  assert.equal(after.outbox.of(URI).length, 4);
+  await world.pass(1000);
+  assert.deepEqual(said(world), ["one", "two", "three"]);
+  assert.deepEqual(states(after), [": refused"]);
+  assert.deepEqual(states(world.bob.client()), [": refused"]);
+});
+
+test("two windows share an outbox, and each message is sent once", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  const first = world.bob.client();
+  first.send(URI, "one");
+  const second = world.bob.client();
+  second.send(URI, "two");
+  world.server.weather.failures = 0;
+  await world.pass(60_000);
+  assert.deepEqual(said(world).sort(), ["one", "two"]);
+  assert.equal(world.bob.storage.length, 0);
+});
+
+test("everybody has an outbox of their own", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  world.bob.client().send(URI, "Bob's");
+  const { storage } = world.bob;
+  const ann = Object.assign(world.ann, { storage }).client();
+  assert.deepEqual(ann.outbox.of(URI), []);
+});
+
+test("what may have been sent more than a day ago is not sent again unasked", async () => {
+  const world = new World();
+  const before = world.bob.client();
+  await world.pass(100);
+  world.server.weather.loss = 1;
+  before.send(URI, "perhaps");
+  await world.pass(0);
+  before.close();
+  await world.pass(20 * HOUR);
+  // It is the first try that counts.
+  const later = world.bob.client();
+  await world.pass(1000);
+  later.close();
+  await world.pass(4 * HOUR);
+  world.server.weather.loss = 0;
+  world.server.weather.failures = 1;
+  const offline = world.bob.client();
+  offline.send(URI, "never tried");
+  await world.pass(100);
+  offline.close();
+  world.server.weather.failures = 0;
+  const client = world.bob.client();
+  await world.pass(100);
+  assert.deepEqual(said(world), ["never tried"]);
+  const [doubtful] = client.outbox.of(URI);
+  assert.equal(doubtful?.state, "refused");
+  client.outbox.retry(doubtful?.key ?? "");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["never tried", "perhaps"]);
+  assert.notEqual(world.server.socket.saidOf("send").at(-1)?.key, doubtful?.key);
+});
+
+test("a storage that fails costs no more than the reload", async () => {
+  const world = new World();
+  class Full extends MemoryStorage {
+    override setItem(): void {
+      throw new Error("QuotaExceededError");
+    }
+  }
+  const client = Object.assign(world.bob, { storage: new Full() }).client();
+  client.send(URI, "one");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["one"]);
+  const garbled = new MemoryStorage();
+  garbled.setItem("confab.outbox.2.x", "{");
+  garbled.setItem("another page's", "{");
+  assert.deepEqual(Object.assign(world.bob, { storage: garbled }).client().outbox.of(URI), []);
+});
+
+test("nothing is sent with a token that is refused, and nothing is lost", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  world.server.tokens.delete(world.bob.token);
+  client.send(URI, "one");
+  await world.pass(60_000);
+  assert.equal(client.connection.state, "expired");
+  world.server.tokens.set(world.bob.token, world.bob.user);
+  const again = world.bob.client();
+  await world.pass(100);
+  assert.deepEqual([said(world), states(again)], [["one"], []]);
+});

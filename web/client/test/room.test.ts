@@ -1,0 +1,506 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Client, Room } from "../src/index.js";
+import { type Person, texts, URI, World } from "./world.js";
+
+/** A room of Bob's that is live and knows all entries. */
+async function live(world: World, person: Person = world.bob): Promise<{ client: Client; room: Room; ids: number[] }> {
+  const client = person.client();
+  const room = client.room(URI, { after: 0 });
+  const ids: number[] = [];
+  room.on("entry", ({ id }) => ids.push(id));
+  await world.pass(100);
+  assert.equal(room.state, "live");
+  return { client, room, ids };
+}
+
+test("it starts with the last messages, and reads older ones when asked", async () => {
+  const world = new World();
+  world.post(250);
+  const room = world.bob.client().room(URI);
+  assert.equal(room.state, "opening");
+  await world.pass(100);
+  assert.equal(room.state, "live");
+  assert.equal(texts(room).length, 100);
+  assert.equal(texts(room).at(-1), "message 251");
+  assert.deepEqual(room.timeline.members, [world.ann.user, world.bob.user]);
+  assert.equal(await room.older(), true);
+  assert.equal(await room.older(), false);
+  assert.equal(texts(room).length, 250);
+  const { length } = world.server.requests;
+  assert.equal(await room.older(), false);
+  assert.equal(world.server.requests.length, length);
+});
+
+test("it starts behind an entry, if that is wanted", async () => {
+  const world = new World();
+  world.post(5);
+  const room = world.bob.client().room(URI, { after: 3 });
+  await world.pass(100);
+  assert.deepEqual(texts(room), ["message 4", "message 5", "message 6"]);
+  assert.deepEqual(room.timeline.members, [world.ann.user, world.bob.user]);
+  assert.equal(await room.older(), false);
+  assert.equal(texts(room).length, 5);
+});
+
+test("what comes twice is taken once", async () => {
+  const world = new World();
+  const { room, ids } = await live(world);
+  world.server.weather.repeats = 1;
+  world.post(3);
+  await world.pass(1000);
+  world.server.socket.receive(...world.server.entries(URI));
+  assert.deepEqual(ids, [1, 2, 3, 4]);
+  assert.equal(texts(room).length, 3);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 1);
+});
+
+test("a frame holds several objects", async () => {
+  const world = new World();
+  const { client, ids } = await live(world);
+  world.server.cut();
+  world.post(3);
+  const entries = world.server.entries(URI, 1);
+  while (client.connection.state !== "open") await world.pass(1);
+  world.server.socket.receive(...entries);
+  assert.deepEqual(ids, [1, 2, 3, 4]);
+});
+
+test("what is beyond a hole waits until the hole is closed", async () => {
+  const world = new World();
+  const { room, ids } = await live(world);
+  world.server.weather.loss = 1;
+  world.post(2);
+  await world.pass(100);
+  world.server.weather.loss = 0;
+  world.post(2);
+  // One hop, to the room; another, and the entries go to the socket.
+  await world.pass(20);
+  assert.deepEqual(texts(room), []);
+  assert.deepEqual(world.server.socket.saidOf("subscribe").slice(1), [{ action: "subscribe", uri: URI, after: 1 }]);
+  await world.pass(100);
+  assert.deepEqual(ids, [1, 2, 3, 4, 5]);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 2);
+});
+
+test("entries that come in another order are taken in the log's", async () => {
+  const world = new World();
+  const { ids } = await live(world);
+  world.post(4);
+  const [two, three, four, five] = world.server.entries(URI, 1);
+  for (const entry of [three, five, two, four]) world.server.socket.receive(entry as object);
+  assert.deepEqual(ids, [1, 2, 3, 4, 5]);
+});
+
+test("where there is still a hole after the answer, it asks again", async () => {
+  const world = new World();
+  const { room, ids } = await live(world);
+  const { socket } = world.server;
+  world.post(6);
+  const entries = world.server.entries(URI, 1);
+  socket.receive(entries[1] as object);
+  socket.receive(entries[4] as object);
+  assert.equal(socket.saidOf("subscribe").length, 2);
+  // This answer was given before the entry 6 was written.
+  const answer = { type: "subscribed", uri: URI, last_id: 3, recovered: true, entries: entries.slice(0, 2) };
+  socket.receive(answer);
+  assert.deepEqual(ids, [1, 2, 3]);
+  assert.deepEqual(socket.saidOf("subscribe").at(-1), { action: "subscribe", uri: URI, after: 3 });
+  await world.pass(100);
+  assert.deepEqual(ids, [1, 2, 3, 4, 5, 6, 7]);
+  assert.equal(room.state, "live");
+});
+
+test("a hole that no answer closes is asked for at leisure", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  const { socket } = world.server;
+  socket.receive({ ...world.server.entries(URI)[0], id: 1000 });
+  await world.pass(60_000);
+  const asked = socket.saidOf("subscribe").length;
+  assert.ok(asked > 3 && asked < 40, `${asked}`);
+  world.post(2);
+  await world.pass(100);
+  assert.equal(texts(room).length, 2);
+});
+
+test("a subscription that is not answered is asked for again", async () => {
+  const world = new World();
+  world.server.weather.loss = 1;
+  const room = world.bob.client().room(URI);
+  await world.pass(9000);
+  world.server.weather.loss = 0;
+  assert.notEqual(room.state, "live");
+  await world.pass(2000);
+  assert.equal(room.state, "live");
+});
+
+test("a busy server is asked again when it said", async () => {
+  const world = new World();
+  world.server.weather.busy = 1;
+  const room = world.bob.client().room(URI);
+  await world.pass(100);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 1);
+  await world.pass(900);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 1);
+  world.server.weather.busy = 0;
+  await world.pass(1000);
+  assert.equal(room.state, "live");
+});
+
+test("who missed too much reads the history, that of the messages they have too", async () => {
+  const world = new World();
+  world.server.weather.recoverable = 5;
+  world.post(2);
+  const { room, ids } = await live(world);
+  const before = room.timeline.messages[0];
+  world.server.cut();
+  const { ann, bob } = world;
+  world.server.edit(URI, ann.user, 2, "edited meanwhile");
+  world.server.react(URI, bob.user, 2, "👍");
+  world.server.delete(URI, ann.user, 3);
+  world.post(2500);
+  world.server.leave(URI, ann.user);
+  await world.pass(2000);
+  assert.equal(room.state, "live");
+  assert.ok(world.server.requests.some((request) => request.includes("?after=507&limit=1000")));
+  assert.equal(room.timeline.first, 508);
+  assert.equal(room.lastId, 2507);
+  assert.deepEqual(room.timeline.members, [bob.user]);
+  while (await room.older(1000));
+  assert.deepEqual(room.timeline.messages, world.server.messages(URI, bob.user));
+  assert.equal(room.timeline.messages[0]?.message, "edited meanwhile");
+  assert.notEqual(room.timeline.messages[0], before);
+  // And then it goes on.
+  const known = ids.length;
+  world.post(1);
+  await world.pass(100);
+  assert.deepEqual(ids.slice(known), [2508]);
+});
+
+test("who starts further back than an answer can tell reads the history", async () => {
+  const world = new World();
+  world.server.weather.recoverable = 5;
+  world.post(20);
+  const { room, ids } = await live(world);
+  assert.equal(texts(room).length, 20);
+  assert.deepEqual(ids, []);
+  const requests = world.server.requests.length;
+  world.post(1);
+  await world.pass(1000);
+  assert.deepEqual(ids, [22]);
+  assert.equal(world.server.requests.length, requests);
+});
+
+test("who is told again and again that too much was missed does not read without end", async () => {
+  const world = new World();
+  world.server.weather.recoverable = -1;
+  const room = world.bob.client().room(URI);
+  await world.pass(60_000);
+  assert.notEqual(room.state, "live");
+  const { length } = world.server.requests;
+  assert.ok(length > 6 && length < 60, `${length}`);
+  world.server.weather.recoverable = 5;
+  await world.pass(31_000);
+  assert.equal(room.state, "live");
+});
+
+test("older messages that come when those after them have been forgotten are not taken", async () => {
+  const world = new World();
+  world.server.weather.recoverable = 5;
+  world.post(300);
+  const room = world.bob.client().room(URI);
+  await world.pass(1000);
+  assert.equal(room.timeline.first, 202);
+  world.server.weather.delay = 25_000;
+  const older = room.older();
+  await world.pass(0);
+  world.server.weather.delay = 0;
+  world.server.cut();
+  world.post(3000);
+  await world.pass(3000);
+  assert.equal(room.timeline.first, 1302);
+  await world.pass(60_000);
+  assert.equal(await older, true);
+  assert.equal(room.timeline.first, 1302);
+  await room.older(1000);
+  assert.equal(room.timeline.first, 302);
+  assert.equal(texts(room).length, 3000);
+});
+
+test("what is said while the history is read is not lost", async () => {
+  const world = new World();
+  world.server.weather.recoverable = 3;
+  world.server.weather.delay = 200;
+  const client = world.bob.client();
+  const room = client.room(URI);
+  await world.pass(2000);
+  world.server.cut();
+  for (let n = 0; n < 300; n++) {
+    world.post(1);
+    if (n % 10 === 5) world.server.edit(URI, world.ann.user, world.server.lastId(URI) - 3, `edited ${n}`);
+    await world.pass(20);
+  }
+  await world.pass(5000);
+  assert.equal(room.state, "live");
+  assert.deepEqual(room.timeline.messages, world.server.messages(URI, world.bob.user));
+});
+
+test("a history that cannot be read is read later", async () => {
+  const world = new World();
+  world.post(3);
+  const client = world.bob.client();
+  await world.pass(100);
+  world.server.weather.failures = 1;
+  const room = client.room(URI);
+  await world.pass(60_000);
+  assert.equal(room.state, "opening");
+  world.server.weather.failures = 0;
+  await world.pass(31_000);
+  assert.equal(room.state, "live");
+  assert.equal(texts(room).length, 3);
+});
+
+test("when there is a connection again the history is read at once", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  const client = world.bob.client();
+  const room = client.room(URI);
+  await world.pass(300_000);
+  world.server.weather.failures = 0;
+  while (client.connection.state !== "open") {
+    world.bob.window.dispatchEvent(new Event("online"));
+    await world.pass(10);
+  }
+  await world.pass(100);
+  assert.equal(room.state, "live");
+});
+
+test("an answer that comes while the history is read makes nothing live", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  world.server.weather.recoverable = 1;
+  world.server.cut();
+  world.post(9);
+  while (world.server.sockets[1]?.saidOf("subscribe").length !== 1) await world.pass(1);
+  const { length } = world.server.requests;
+  await world.pass(31);
+  assert.equal(world.server.requests.length, length);
+  const frame = { type: "subscribed", uri: URI, last_id: 1, recovered: true, entries: [] };
+  world.server.socket.receive(frame);
+  assert.equal(room.state, "behind");
+  await world.pass(2000);
+  assert.deepEqual([room.state, texts(room).length], ["live", 9]);
+});
+
+test("a log that has become shorter is another one", async () => {
+  const world = new World();
+  world.post(9);
+  const { room } = await live(world);
+  world.server.restore(URI, 4);
+  world.server.cut();
+  world.server.post(URI, world.ann.user, "another fifth");
+  await world.pass(2000);
+  assert.equal(room.state, "live");
+  assert.deepEqual(texts(room), ["message 2", "message 3", "message 4", "another fifth"]);
+  assert.equal(room.lastId, 5);
+});
+
+test("an answer from long ago is no reason to read anything", async () => {
+  const world = new World();
+  world.post(9);
+  const { room } = await live(world);
+  const { length } = world.server.requests;
+  world.server.socket.receive({ type: "subscribed", uri: URI, last_id: 4, recovered: false, entries: [] });
+  await world.pass(1000);
+  assert.equal(world.server.requests.length, length);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 1);
+  world.server.socket.receive({ type: "subscribed", uri: URI, last_id: 40, recovered: false, entries: [] });
+  assert.equal(world.server.socket.saidOf("subscribe").length, 2);
+  assert.equal(texts(room).length, 9);
+});
+
+test("who is removed has left", async () => {
+  const world = new World();
+  const { client, room } = await live(world);
+  world.server.leave(URI, world.bob.user);
+  await world.pass(100);
+  assert.deepEqual([room.state, room.problem], ["left", "You are not a member of this chat."]);
+  world.server.cut();
+  await world.pass(2000);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 0);
+  // Back in, it is another room.
+  world.server.join(URI, world.bob.user);
+  const again = client.room(URI);
+  assert.notEqual(again, room);
+  await world.pass(100);
+  assert.equal(again.state, "live");
+});
+
+test("a chat that one is not in, or that is not there, says so", async () => {
+  const world = new World();
+  world.server.start("000000000000001", world.ann.user);
+  const client = world.bob.client();
+  const [closed, missing] = [client.room("000000000000001"), client.room("000000000000002")];
+  await world.pass(100);
+  assert.deepEqual([closed.state, closed.problem], ["left", "You are not a member of this chat."]);
+  assert.deepEqual([missing.state, missing.problem], ["left", "Not found."]);
+});
+
+test("who was removed while away has left", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  world.server.cut();
+  world.server.leave(URI, world.bob.user);
+  await world.pass(2000);
+  assert.deepEqual([room.state, room.problem], ["left", "You are not a member of this chat."]);
+});
+
+test("a room that is closed and opened again at once is live", async () => {
+  const world = new World();
+  const { client, room } = await live(world);
+  world.server.weather.delay = 50;
+  assert.equal(client.room(URI), room);
+  room.close();
+  const again = client.room(URI);
+  assert.notEqual(again, room);
+  await world.pass(2000);
+  assert.deepEqual([room.state, again.state], ["closed", "live"]);
+  world.post(1);
+  await world.pass(1000);
+  assert.equal(texts(again).length, 1);
+  assert.equal(texts(room).length, 0);
+  again.close();
+  await world.pass(1000);
+  assert.deepEqual(world.server.online(URI), new Set());
+});
+
+test("a room that is closed and opened again is live, in whatever order the server does that", async () => {
+  const world = new World();
+  const { client, room } = await live(world);
+  room.close();
+  const again = client.room(URI);
+  await world.pass(100);
+  const { socket } = world.server;
+  const subscribed = socket.saidOf("subscribe").length;
+  // The end of the subscription comes last.
+  world.server.hear(socket, { action: "unsubscribe", uri: URI });
+  await world.pass(100);
+  assert.equal(socket.saidOf("subscribe").length, subscribed + 1);
+  assert.deepEqual(world.server.online(URI), new Set([world.bob.user.id]));
+  assert.equal(again.state, "live");
+});
+
+test("a room whose end was not answered can be opened again", async () => {
+  const world = new World();
+  const { client, room } = await live(world);
+  world.server.weather.loss = 1;
+  room.close();
+  await world.pass(100);
+  world.server.weather.loss = 0;
+  const again = client.room(URI);
+  await world.pass(11_000);
+  assert.equal(again.state, "live");
+});
+
+test("read markers move, and are told when there is a connection again", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  const ann = (await live(world, world.ann)).room;
+  world.post(3);
+  await world.pass(100);
+  assert.equal(ann.timeline.read.get(world.bob.user.id), 0);
+  room.markRead(2);
+  await world.pass(100);
+  assert.equal(ann.timeline.read.get(world.bob.user.id), 2);
+  assert.equal(room.timeline.read.get(world.bob.user.id), 2);
+  room.markRead(1);
+  assert.equal(world.server.sockets[0]?.saidOf("read").length, 1);
+  world.server.cut();
+  room.markRead();
+  await world.pass(2000);
+  assert.equal(world.server.read(URI).get(world.bob.user.id), 4);
+  assert.equal(ann.timeline.read.get(world.bob.user.id), 4);
+});
+
+test("typing is told now and then, and passes", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  const ann = (await live(world, world.ann)).room;
+  let changes = 0;
+  for (let key = 0; key < 10; key++) {
+    room.typing();
+    await world.pass(400);
+  }
+  assert.equal(world.server.sockets[0]?.saidOf("typing").length, 2);
+  assert.deepEqual(ann.timeline.typing(world.clock.now), [world.bob.user]);
+  assert.deepEqual(room.timeline.typing(world.clock.now), []);
+  ann.on("change", () => changes++);
+  await world.pass(7000);
+  assert.ok(changes > 0);
+  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+  room.typing();
+  await world.pass(100);
+  assert.equal(ann.timeline.typing(world.clock.now).length, 1);
+  world.server.post(URI, world.bob.user, "said it");
+  await world.pass(100);
+  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+});
+
+test("who listens is known", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  assert.deepEqual(room.timeline.online, new Set([2]));
+  const { client } = await live(world, world.ann);
+  await world.pass(5000);
+  assert.deepEqual(room.timeline.online, new Set([1, 2]));
+  client.close();
+  await world.pass(6000);
+  assert.deepEqual(room.timeline.online, new Set([2]));
+});
+
+test("what other programs publish is handed on, whatever it is", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  const published: unknown[] = [];
+  room.on("published", (object) => published.push(object));
+  world.server.publish(URI, { type: "weather", id: 99, degrees: 21.5 });
+  world.server.publish(URI, { degrees: 22 });
+  await world.pass(100);
+  assert.deepEqual(published, [
+    { uri: URI, type: "weather", id: 99, degrees: 21.5 },
+    { uri: URI, degrees: 22 },
+  ]);
+  assert.equal(world.server.socket.saidOf("subscribe").length, 1);
+});
+
+test("an entry of a kind that is not known yet is counted all the same", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  world.post(2);
+  const [two, three] = world.server.entries(URI, 1);
+  const { socket } = world.server;
+  socket.receive({ ...two, type: "pinned" });
+  socket.receive(three as object);
+  socket.receive({
+    type: "subscribed",
+    uri: URI,
+    last_id: 3,
+    recovered: true,
+    entries: [{ ...two, type: "pinned" }, three],
+  });
+  assert.equal(room.lastId, 3);
+  assert.deepEqual(texts(room), ["message 3"]);
+});
+
+test("a change is told once for all that came together", async () => {
+  const world = new World();
+  const { room } = await live(world);
+  let changes = 0;
+  room.on("change", () => changes++);
+  world.server.cut();
+  world.post(500);
+  await world.pass(2000);
+  assert.equal(texts(room).length, 500);
+  assert.equal(changes, 1);
+});

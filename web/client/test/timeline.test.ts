@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Api, type Chat, type Entry, type History, Timeline } from "../src/index.js";
+import { Person, URI, World } from "./world.js";
+
+const EMOJI = ["👍", "❤️", "🎉"];
+
+const command = fc.record({
+  what: fc.constantFrom("post", "post", "reply", "edit", "delete", "react", "react", "unreact", "join", "leave"),
+  who: fc.nat(2),
+  which: fc.nat(30),
+  emoji: fc.constantFrom(...EMOJI),
+  /** What the reader does after it. */
+  reader: fc.constantFrom("nothing", "nothing", "repeat", "ask older", "ask latest", "take"),
+});
+type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** A chat with a third person who comes and goes, and how Bob reads it over HTTP. */
+class Scene extends World {
+  readonly guest = new Person(this, "guest");
+  readonly api = new Api({
+    url: "https://chat.test",
+    token: this.bob.token,
+    environment: this.server.environment(Math.random),
+  });
+
+  run({ what, who, which, emoji }: Command): void {
+    const { server, clock, ann, bob, guest } = this;
+    clock.now += 1;
+    const user = [ann, bob, guest][who]?.user ?? ann.user;
+    const messages = server.messages(URI, user);
+    const of = messages[which % messages.length]?.id ?? 1;
+    if (what === "post") server.post(URI, user, `${server.lastId(URI) + 1}`);
+    if (what === "reply") server.post(URI, user, `${server.lastId(URI) + 1}`, of);
+    if (what === "edit") server.edit(URI, user, of, `${server.lastId(URI) + 1}`);
+    if (what === "delete" && which % 3 === 0) server.delete(URI, user, of);
+    if (what === "react") server.react(URI, user, of, emoji);
+    if (what === "unreact") server.unreact(URI, user, of, emoji);
+    if (what === "join") server.join(URI, guest.user);
+    if (what === "leave") server.leave(URI, guest.user);
+  }
+
+  check(timeline: Timeline): void {
+    assert.deepEqual(
+      timeline.messages,
+      this.server.messages(URI, this.bob.user).filter(({ id }) => id >= timeline.first),
+    );
+    assert.deepEqual(timeline.members, this.server.members(URI));
+    assert.equal(timeline.owner, this.ann.user.id);
+  }
+}
+
+test("history and entries, however they are mixed, come to what all entries come to", async () => {
+  const commands = fc.array(command, { maxLength: 60 });
+  const property = fc.asyncProperty(
+    commands,
+    commands,
+    fc.integer({ min: 1, max: 8 }),
+    async (before, after, limit) => {
+      const scene = new Scene();
+      const { server, bob, api } = scene;
+      const whole = new Timeline(bob.user.id, 1);
+      whole.show(await api.show(URI));
+      for (const step of before) scene.run(step);
+
+      // The first reading, and then entries as they come, while older pages are asked for at one time and come at another.
+      const mixed = new Timeline(bob.user.id);
+      const chat: Chat = await api.show(URI);
+      let asked: [History, Chat] | undefined;
+      mixed.load(await api.history(URI, { limit }));
+      mixed.show(chat);
+      let lastId = chat.last_id;
+      const listen = () => {
+        for (const entry of server.entries(URI, lastId)) mixed.apply(entry);
+        lastId = server.lastId(URI);
+      };
+      for (const step of after) {
+        scene.run(step);
+        if (step.which % 2 === 0) listen();
+        if (step.reader === "repeat") {
+          for (const entry of server.entries(URI).slice(step.who, Math.min(step.which, lastId))) mixed.apply(entry);
+        }
+        const before = mixed.first;
+        if (step.reader === "ask older" && before > 1) {
+          asked = [await api.history(URI, { before, limit }), await api.show(URI)];
+        }
+        if (step.reader === "ask latest") asked = [await api.history(URI, { limit }), await api.show(URI)];
+        if (step.reader === "take" && asked) {
+          mixed.load(asked[0]);
+          mixed.show(asked[1]);
+          asked = undefined;
+        }
+      }
+      listen();
+      scene.check(mixed);
+
+      for (const entry of server.entries(URI)) whole.apply(entry);
+      scene.check(whole);
+      while (mixed.first > 1) mixed.load(await api.history(URI, { before: mixed.first, limit }));
+      assert.deepEqual(mixed.messages, whole.messages);
+
+      // Once more does no harm.
+      for (const entry of server.entries(URI)) mixed.apply(entry);
+      mixed.load(await api.history(URI, { limit }));
+      mixed.show(await api.show(URI));
+      scene.check(mixed);
+    },
+  );
+  await fc.assert(property, { numRuns: 300 });
+});
+
+test("each entry told in its own time comes to the same", async () => {
+  const property = fc.asyncProperty(fc.array(command, { maxLength: 80 }), async (commands) => {
+    const scene = new Scene();
+    const timeline = new Timeline(scene.bob.user.id, 1);
+    timeline.show(await scene.api.show(URI));
+    for (const step of commands) {
+      const lastId = scene.server.lastId(URI);
+      scene.run(step);
+      for (const entry of scene.server.entries(URI, lastId)) timeline.apply(entry);
+      scene.check(timeline);
+    }
+  });
+  await fc.assert(property, { numRuns: 200 });
+});
+
+test("what did not change is the same object", () => {
+  const { server, ann, bob } = new World();
+  const timeline = new Timeline(bob.user.id, 1);
+  const apply = () => {
+    for (const entry of server.entries(URI)) timeline.apply(entry);
+  };
+  server.post(URI, ann.user, "one");
+  server.post(URI, ann.user, "two", 2);
+  apply();
+  const { messages } = timeline;
+  apply();
+  assert.equal(timeline.messages, messages);
+  server.react(URI, bob.user, 3, "👍");
+  apply();
+  assert.notEqual(timeline.messages, messages);
+  assert.equal(timeline.messages[0], messages[0]);
+  assert.deepEqual(timeline.messages[1]?.reactions, [{ emoji: "👍", count: 1, mine: true }]);
+  assert.equal(timeline.message(timeline.messages[1]?.reply_to ?? 0), messages[0]);
+});
+
+test("an edit that is told after its message was deleted brings nothing back", () => {
+  const { server, ann, bob } = new World();
+  server.post(URI, ann.user, "one");
+  const timeline = new Timeline(bob.user.id, 1);
+  for (const entry of server.entries(URI)) timeline.apply(entry);
+  server.edit(URI, ann.user, 2, "two");
+  server.delete(URI, ann.user, 2);
+  const [edited] = server.entries(URI, 2);
+  timeline.apply(edited as Entry);
+  assert.deepEqual(timeline.messages, server.messages(URI, bob.user));
+});
+
+test("a history without edits, replies and reactions reads as one where there are none", () => {
+  const { ann, bob } = new World();
+  const timeline = new Timeline(bob.user.id);
+  const message = { id: 1, user: ann.user, message: "Hello", create_date: "2026-11-23T16:00:00.123456Z" };
+  const page = { id: 1, uri: URI, last_id: 1, messages: [message], next: null, previous: null };
+  timeline.load(page as unknown as History);
+  assert.deepEqual(timeline.messages, [
+    { ...message, edit_date: null, delete_date: null, reply_to: null, reactions: [] },
+  ]);
+});
+
+test("who owns the chat can change, and who left is nowhere any more", () => {
+  const { server, ann, bob } = new World();
+  const timeline = new Timeline(ann.user.id, 1);
+  for (const entry of server.entries(URI)) timeline.apply(entry);
+  const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
+  timeline.apply({ ...happening, type: "joined", id: 2, user: ann.user });
+  timeline.stand({ read: { 1: 1, 2: 1 }, online: [1, 2] });
+  timeline.apply({ ...happening, type: "owner", id: 3, user: ann.user });
+  assert.deepEqual(timeline.members, [ann.user, bob.user]);
+  timeline.note({ type: "typing", uri: URI, user: bob.user }, 0);
+  const left: Entry = { ...happening, type: "left", id: 4, user: bob.user };
+  timeline.apply(left);
+  assert.deepEqual([timeline.members, timeline.typing(1), [...timeline.read.keys()]], [[ann.user], [], [1]]);
+  assert.deepEqual(timeline.online, new Set([1]));
+  // What comes late does not bring them back.
+  timeline.stand({ read: { 1: 1, 2: 1 }, online: [1, 2] });
+  timeline.note({ type: "online", uri: URI, user: bob.user }, 0);
+  timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 3 }, 0);
+  assert.deepEqual([timeline.online, [...timeline.read.keys()]], [new Set([1]), [1]]);
+});

@@ -1,0 +1,41 @@
+/** Dates as people say them, in the browser's language and time zone. */
+
+const DAY = 24 * 3600_000;
+const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
+const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+type When = string | number;
+
+export function timeOf(when: When): string {
+  return time.format(new Date(when));
+}
+
+export function fullDateOf(when: When): string {
+  return full.format(new Date(when));
+}
+
+export function dayOf(when: When): string {
+  const ago = daysAgo(when);
+  if (ago === 0) return "Today";
+  if (ago === 1) return "Yesterday";
+  return `${day.format(new Date(when))}${ago > 300 ? ` ${new Date(when).getFullYear()}` : ""}`;
+}
+
+/** The time, the weekday or the date, whichever tells most. */
+export function brief(when: When): string {
+  const ago = daysAgo(when);
+  if (ago === 0) return timeOf(when);
+  return (ago < 7 ? weekday : date).format(new Date(when));
+}
+
+export function isSameDay(one: When, other: When): boolean {
+  return new Date(one).toDateString() === new Date(other).toDateString();
+}
+
+/** Midnights between then and now. Rounded, since days with a change of the clock are longer or shorter. */
+function daysAgo(when: When): number {
+  return Math.round((new Date().setHours(0, 0, 0, 0) - new Date(when).setHours(0, 0, 0, 0)) / DAY);
+}

@@ -1,0 +1,30 @@
+/** What one is writing in each chat; it stays there while one looks at another chat. */
+
+import type { Message, User } from "@confab/client";
+import { reactive } from "vue";
+
+/** The limit of the server, in Unicode code points. */
+export const LENGTH = 2000;
+
+export interface Draft {
+  text: string;
+  replyTo: Message | undefined;
+  editing: Message | undefined;
+}
+
+const drafts = new Map<string, Draft>();
+
+/** Who logs in on the same page next has drafts of their own. */
+export function draftOf(user: User, uri: string): Draft {
+  const name = `${user.id} ${uri}`;
+  const known = drafts.get(name);
+  if (known) return known;
+  const draft = reactive<Draft>({ text: "", replyTo: undefined, editing: undefined });
+  drafts.set(name, draft);
+  return draft;
+}
+
+export function clear(draft: Draft): void {
+  draft.text = "";
+  draft.replyTo = draft.editing = undefined;
+}

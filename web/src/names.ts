@@ -1,0 +1,35 @@
+/** How people and chats are called, and the colour by which one knows somebody. */
+
+import type { User } from "@confab/client";
+
+/** So many names are told of a chat; the others are counted. */
+const TOLD = 4;
+
+export function nameOf(user: User): string {
+  return `${user.first_name} ${user.last_name}`.trim() || user.username;
+}
+
+export function othersOf(members: readonly User[], me: User): readonly User[] {
+  return members.filter(({ id }) => id !== me.id);
+}
+
+/** A chat is called by the others in it. */
+export function titleOf(members: readonly User[], me: User): string {
+  const names = othersOf(members, me).map(nameOf);
+  if (names.length === 0) return "Just you";
+  if (names.length <= TOLD) return names.join(", ");
+  return `${names.slice(0, TOLD - 1).join(", ")} and ${names.length - TOLD + 1} more`;
+}
+
+export function initialsOf(user: User): string {
+  const words = nameOf(user)
+    .split(/[\s._-]+/)
+    .filter(Boolean);
+  const letters = words.length > 1 ? words.slice(0, 2).map((word) => [...word][0]) : [...(words[0] ?? "?")].slice(0, 2);
+  return letters.join("").toUpperCase();
+}
+
+/** A hue from 0 to 360; the golden angle keeps neighbours apart. */
+export function hueOf(user: User): number {
+  return Math.round((user.id * 137.508) % 360);
+}

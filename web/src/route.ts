@@ -1,0 +1,41 @@
+/** Which view is shown, as the part of the address behind `#` says. */
+
+import { shallowRef } from "vue";
+
+export type Route =
+  | { readonly name: "login" | "register" | "chats" }
+  | { readonly name: "chat" | "join"; readonly uri: string };
+
+function parse(hash: string): Route {
+  const [, first, second] = hash.split("/");
+  if (first === "login" || first === "register") return { name: first };
+  if (first === "chats" && second) return { name: "chat", uri: decodeURIComponent(second) };
+  if (first === "join" && second) return { name: "join", uri: decodeURIComponent(second) };
+  return { name: "chats" };
+}
+
+export const route = shallowRef<Route>(parse(location.hash));
+
+addEventListener("hashchange", () => {
+  route.value = parse(location.hash);
+});
+
+export function chatAddress(uri: string): string {
+  return `#/chats/${encodeURIComponent(uri)}`;
+}
+
+/** What is sent to others, so that they can join. */
+export function invitation(uri: string): string {
+  return new URL(`#/join/${encodeURIComponent(uri)}`, location.href).href;
+}
+
+/** The uri in an invitation, or a bare one. */
+export function uriOf(invitation: string): string {
+  return decodeURIComponent(invitation.trim().replace(/\/+$/, "").split("/").at(-1) ?? "");
+}
+
+/** Goes somewhere; with `replace`, the way back leads past here. */
+export function go(address: string, { replace = false } = {}): void {
+  if (replace) location.replace(address);
+  else location.hash = address;
+}

@@ -1,0 +1,153 @@
+/** Whatever people write is shown as the text that it is. */
+
+import assert from "node:assert/strict";
+import { chat, type Person, sees } from "./person.js";
+import { eventually, phone, test } from "./stage.js";
+
+const markup = [
+  "<script>alert(1)</script>",
+  "<img src=x onerror=alert(1)>",
+  "<svg/onload=alert(1)>",
+  "{{ constructor.constructor('alert(1)')() }}",
+  '<a href="javascript:alert(1)">press</a>',
+];
+
+/** What is wider than it may be. */
+const overflows = (person: Person) =>
+  person.page.evaluate(() =>
+    [document.documentElement, ...document.querySelectorAll("[role=log], nav, main, dialog[open]")]
+      .filter((element) => element.scrollWidth > element.clientWidth)
+      .map((element) => `${element.tagName} ${element.scrollWidth} > ${element.clientWidth}`),
+  );
+
+test("markup is shown as text, wherever a message is shown", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
+  await anna.api.changeMe({ first_name: "<img src=x onerror=alert(2)>", last_name: "<script>alert(2)</script>" });
+  const uri = await chat(anna, ben);
+  let replyTo: number | undefined;
+  for (const text of markup) replyTo = (await anna.api.post(uri, text, replyTo ? { replyTo } : {})).id;
+  await ben.list();
+  await sees(ben.chats.getByText(markup.at(-1) ?? ""));
+  await ben.open(uri);
+  await sees(ben.main.getByRole("heading").filter({ hasText: "<img src=x onerror=alert(2)>" }));
+  for (const text of markup) {
+    await sees(ben.messages.getByText(text));
+    await anna.open(uri);
+    await anna.write(`Live: ${text}`);
+    await sees(ben.message(`Live: ${text}`));
+  }
+  await ben.button("Search").click();
+  await ben.dialog("Search").getByLabel("Search messages").fill("alert");
+  await ben.dialog("Search").getByLabel("Search messages").press("Enter");
+  await sees(ben.dialog("Search").getByRole("listitem").getByText(`Live: ${markup[0]}`));
+  await ben.dialog("Search").getByRole("button", { name: "Close" }).click();
+  await ben.button("Members").click();
+  await sees(ben.dialog("Members").getByRole("listitem"));
+  const elements = "[role=log] script, [role=log] svg[onload], [onerror], [onload], [href^='javascript:']";
+  assert.equal(await ben.page.locator(elements).count(), 0);
+});
+
+test("a page that breaks the policy would be noticed", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.visit();
+  await anna.page.getByRole("form", { name: "Log in" }).waitFor();
+  await anna.page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "document.title = 'broken'";
+    document.body.append(script);
+  });
+  await eventually(async () => stage.faults.some((fault) => fault.startsWith("policy violated: script-src")), true);
+  assert.notEqual(await anna.page.title(), "broken");
+  stage.faults.length = 0;
+});
+
+test("the page comes with a policy that lets in nothing from elsewhere", async (stage) => {
+  const response = await fetch(stage.url);
+  const policy = response.headers.get("Content-Security-Policy") ?? "";
+  assert.match(policy, /default-src 'none'/);
+  assert.match(policy, /script-src 'self'(;|$)/);
+  assert.doesNotMatch(policy, /unsafe|\*/);
+});
+
+test("addresses become links, and only those of the web", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Look (https://example.com/a?b=1&c=2), and http://example.com/x.");
+  await anna.api.post(uri, "javascript:alert(1) data:text/html,hello ftp://example.com");
+  await anna.open(uri);
+  await sees(anna.messages.filter({ hasText: "ftp://" }));
+  const links = anna.messages.getByRole("link");
+  assert.equal(await links.count(), 2);
+  for (const link of await links.all()) {
+    assert.match((await link.getAttribute("href")) ?? "", /^https?:\/\/example\.com\/(a|x)/);
+    assert.equal(await link.getAttribute("target"), "_blank");
+    assert.deepEqual(((await link.getAttribute("rel")) ?? "").split(" ").sort(), [
+      "nofollow",
+      "noopener",
+      "noreferrer",
+    ]);
+  }
+  assert.equal(await links.last().getAttribute("href"), "http://example.com/x");
+});
+
+test("very long words are broken on a phone", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna", phone), stage.visitor("ben")]);
+  await ben.register();
+  const uri = await chat(anna, ben);
+  const { id } = await ben.api.post(uri, "Donaudampfschifffahrt".repeat(20));
+  await ben.api.post(uri, `https://example.com/${"a".repeat(500)}`, { replyTo: id });
+  await ben.api.post(uri, "W".repeat(300));
+  await anna.list();
+  await sees(anna.chatWith(ben));
+  assert.deepEqual(await overflows(anna), []);
+  await anna.open(uri);
+  await sees(anna.message("W".repeat(300)));
+  assert.deepEqual(await overflows(anna), []);
+  await anna.composer.fill("M".repeat(300));
+  assert.deepEqual(await overflows(anna), []);
+  await anna.act("W".repeat(300), "Reply");
+  assert.deepEqual(await overflows(anna), []);
+  await anna.button("Cancel reply").click();
+  await anna.button("Members").click();
+  await sees(anna.dialog("Members"));
+  assert.deepEqual(await overflows(anna), []);
+  await anna.page.keyboard.press("Escape");
+  await anna.button("Search").click();
+  await anna.dialog("Search").getByLabel("Search messages").fill("W".repeat(200));
+  await anna.dialog("Search").getByLabel("Search messages").press("Enter");
+  await sees(anna.dialog("Search").getByRole("listitem"));
+  assert.deepEqual(await overflows(anna), []);
+});
+
+test("each message has the direction of its own script", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  const hebrew = "שלום, מה שלומך?";
+  const english = "Hello, how are you?";
+  await anna.api.post(uri, hebrew);
+  await anna.api.post(uri, english);
+  await anna.open(uri);
+  await sees(anna.message(english));
+  const direction = (text: string) =>
+    anna
+      .message(text)
+      .getByText(text)
+      .evaluate((element) => getComputedStyle(element).direction);
+  assert.equal(await direction(hebrew), "rtl");
+  assert.equal(await direction(english), "ltr");
+  await anna.composer.fill(hebrew);
+  assert.equal(await anna.composer.evaluate((field) => getComputedStyle(field).direction), "rtl");
+});
+
+test("emoji, blanks and line breaks stay as they were written", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
+  const uri = await chat(anna, ben);
+  await Promise.all([anna.open(uri), ben.open(uri)]);
+  await anna.composer.fill("👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳");
+  await anna.composer.press("Shift+Enter");
+  await anna.composer.pressSequentially("a    b");
+  await anna.composer.press("Enter");
+  const message = ben.messages.filter({ hasText: "👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳" });
+  await sees(message);
+  assert.ok((await message.innerText()).includes("👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳\na    b"), await message.innerText());
+});

@@ -1,0 +1,76 @@
+/** The server that the pages come from: one of the tests' own, on free ports, unless `CONFAB_URL` says where another one is. */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const web = fileURLToPath(new URL("../..", import.meta.url));
+const { CONFAB = "../target/debug/confab", TEMPLATE = "../template.yaml", CONFAB_URL } = process.env;
+const DEADLINE = 30_000;
+
+/** A server that runs. */
+export interface Server {
+  /** Where it is, such as `http://127.0.0.1:8000`. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** Starts a server, and waits until it answers. */
+export async function serve(): Promise<Server> {
+  if (CONFAB_URL) return { url: CONFAB_URL.replace(/\/$/, ""), stop: async () => {} };
+  const port = await freePort();
+  const parameters = ["PostsPerMinute=0", "AttemptsPerAddress=0"].flatMap((parameter) => ["--parameter", parameter]);
+  const files = ["--template", resolve(web, TEMPLATE), "--web", resolve(web, "dist")];
+  const confab = spawn(resolve(web, CONFAB), [...files, "--port", String(port), ...parameters], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said: string[] = [];
+  for (const stream of [confab.stdout, confab.stderr]) stream.on("data", (data) => said.push(String(data)));
+  confab.on("error", (error) => said.push(String(error)));
+  const url = `http://127.0.0.1:${port}`;
+  const deadline = Date.now() + DEADLINE;
+  while (!(await answers(url))) {
+    assert.ok(confab.exitCode === null && Date.now() < deadline, `no server: ${said.join("")}`);
+    await pause(50);
+  }
+  return {
+    url,
+    stop: async () => {
+      confab.kill();
+      if (confab.exitCode === null && confab.signalCode === null) await once(confab, "exit");
+    },
+  };
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that is free together with the three after it, which the server takes as well. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + 4 * Math.floor(Math.random() * 3_000);
+    const free = await Promise.all([0, 1, 2, 3].map((offset) => isFree(port + offset)));
+    if (free.every(Boolean)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
