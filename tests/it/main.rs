@@ -27,4 +27,5 @@ mod proxy;
 mod reading;
 mod search;
 mod sockets;
+mod website;
 mod world;

@@ -1,0 +1,91 @@
+//! The browser client beside `cargo run`: served when it is built, built when npm is there, and otherwise a line on how to.
+
+#![cfg(unix)]
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use crate::{process::free_ports, world::DEADLINE};
+
+/// Takes the place of npm: `ci` and `run build` say so, and the latter leaves a page.
+const NPM: &str = r#"#!/bin/sh
+echo "npm $*"
+[ "$1" != run ] || { /bin/mkdir -p dist && echo "<p>built" > dist/index.html; }
+"#;
+
+/// A folder with Confab's template, a client that is not built, and a folder for programs.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    fs::copy(template, folder.path().join("template.yaml")).unwrap();
+    for name in ["web", "bin"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("web/package.json"), "{}").unwrap();
+    folder
+}
+
+/// Starts confab in a folder, with the programs that are in its `bin` and no others.
+fn start(folder: &Path, port: u16) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_confab-under-test"));
+    command.args(["--port", &port.to_string()]).current_dir(folder).env("PATH", folder.join("bin"));
+    command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// What it prints up to a line that contains `text`, and what the rest comes from.
+async fn printed(child: &mut Child, text: &str) -> (Vec<String>, Lines<BufReader<ChildStdout>>) {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    let reading = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            printed.push(line);
+            if printed.last().unwrap().contains(text) {
+                return true;
+            }
+        }
+        false
+    };
+    let found = tokio::time::timeout(DEADLINE, reading).await;
+    assert!(matches!(found, Ok(true)), "it does not say {text:?}: {printed:#?}");
+    (printed, lines)
+}
+
+async fn get(port: u16, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_client_is_built_where_npm_is() {
+    let (folder, port) = (folder(), free_ports());
+    let npm = folder.path().join("bin/npm");
+    fs::write(&npm, NPM).unwrap();
+    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut confab = start(folder.path(), port);
+    let (lines, _rest) = printed(&mut confab, "The browser client is at").await;
+    let place =
+        |text: &str| lines.iter().position(|line| line.starts_with(text)).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(place("npm ci") < place("npm run build"), "its progress is shown");
+    assert_eq!(get(port, "/").await, (200, "<p>built\n".to_owned()));
+    assert_eq!(get(port, "/auth/me/").await.0, 401);
+    confab.kill().await.unwrap();
+    // The next time there is nothing to build.
+    let port = free_ports();
+    let mut confab = start(folder.path(), port);
+    let (lines, _rest) = printed(&mut confab, "The browser client is at").await;
+    assert!(!lines.iter().any(|line| line.contains("npm")), "{lines:?}");
+    assert_eq!(get(port, "/").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_npm_it_says_how_to_build_it_and_the_api_is_there() {
+    let (folder, port) = (folder(), free_ports());
+    let mut confab = start(folder.path(), port);
+    let (lines, _rest) = printed(&mut confab, "Node.js").await;
+    assert!(lines.last().unwrap().ends_with("(cd web && npm ci && npm run build)"), "{lines:?}");
+    assert_eq!((get(port, "/").await.0, get(port, "/auth/me/").await.0), (404, 401));
+}
