@@ -8,7 +8,7 @@ import type { Session } from "./session";
 
 const PAGE = 20;
 /** Nobody is told that they were invited, so while one looks it is asked every so many milliseconds what is new, which is at the top. */
-const REFRESH = 5_000;
+const REFRESH = 15_000;
 const NEWEST = 5;
 
 /** What the list shows of a chat. */
