@@ -66,7 +66,8 @@ impl Confab {
         failed.map(|place| changes[place].sequence_number.clone())
     }
 
-    /// Tells a room that a user is there, or is not any more, unless it has been told. `occasion` names the change that gave rise to it, so
+    /// Tells a room that a user is there, unless it has been told, or is not any more. The latter even if it was not told that they
+    /// came: whoever looked in between has seen them. `occasion` names the change that gave rise to it, so
     /// that telling it again can be told from telling it anew.
     async fn tell_presence(&self, uri: &Uri, user_id: UserId, occasion: &str) -> Result<()> {
         let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
@@ -76,7 +77,7 @@ impl Confab {
         let is_there = !self.subscribed_connections(user_id, uri).await?.is_empty();
         let key = Presence::key(uri, user_id);
         let told = self.table().get::<Presence>(&key).await?.is_some();
-        if is_there == told {
+        if is_there && told {
             return Ok(());
         }
         let users = self.users([user_id]).await?;
@@ -84,9 +85,10 @@ impl Confab {
         let notice = json!({ "type": kind, "uri": uri, "user": users.get(&user_id) });
         // First told, then kept: what is told twice is dropped by its id, what is not told at all would never be.
         self.publish(uri, format!("{uri}-{kind}-{user_id}-{occasion}"), &notice).await?;
-        let keep = match is_there {
-            true => Write::put(key, &Presence { online_date: Date::now() })?,
-            false => Write::delete(key),
+        let keep = match (is_there, told) {
+            (true, _) => Write::put(key, &Presence { online_date: Date::now() })?,
+            (false, true) => Write::delete(key),
+            (false, false) => return Ok(()),
         };
         self.table().apply(keep).await.map(drop)
     }

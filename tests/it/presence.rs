@@ -48,6 +48,25 @@ async fn coming_and_going_is_told_once_for_each_user() {
     eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
 }
 
+/// Too short a visit to be told of is still seen by who looks at that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_stays_online_who_was_seen_for_a_moment() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let bens = ben.subscribed(&uri).await;
+    let mut annas = anna.socket().await;
+    assert!(annas.subscribe(&uri, 0).await["online"].as_array().unwrap().contains(&json!(ben.id)));
+    bens.close().await;
+    loop {
+        let told = next_of(&mut annas, PRESENCE).await;
+        if told["user"]["id"] == ben.id && told["type"] == "offline" {
+            break;
+        }
+    }
+}
+
 /// API Gateway does not promise to tell of a disconnect; the next message finds out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vanished_socket_goes_offline_too() {
