@@ -23,6 +23,8 @@ pub struct Change {
 pub(crate) enum Concern {
     /// A user's tokens: one has gone, or all of them with the password.
     Tokens(UserId),
+    /// A user's membership of a chat, which has begun.
+    Welcome(Uri, UserId),
     /// A user's membership of a chat, which has ended.
     Membership(Uri, UserId),
     /// Whether a user is present in a chat.
@@ -36,17 +38,21 @@ struct Subscribed {
 }
 
 impl Change {
-    /// What this change may have consequences for: a token or a member that has gone, a profile that has changed, as it does with a
-    /// new password, a subscriber who has come or gone.
+    /// What this change may have consequences for: a token that has gone, a profile that has changed, as it does with a new
+    /// password, a member or a subscriber who has come or gone.
     pub(crate) fn concern(&self) -> Option<Concern> {
         let Key { pk, sk } = &self.key;
         let user = |id: &str| id.parse().ok().map(UserId);
         match (pk.split_once('#')?, sk.as_str(), &self.item) {
             (("TOKENS", id), _, None) => user(id).map(Concern::Tokens),
             (("USER", id), "PROFILE", Some(_)) => user(id).map(Concern::Tokens),
-            (("CHAT", uri), sk, None) => {
-                let user_id = user(sk.strip_prefix("MEMBER#")?)?;
-                Some(Concern::Membership(uri.parse().ok()?, user_id))
+            (("CHAT", uri), sk, item) => {
+                let (uri, user_id) = (uri.parse().ok()?, user(sk.strip_prefix("MEMBER#")?)?);
+                match (item, &self.old) {
+                    (None, _) => Some(Concern::Membership(uri, user_id)),
+                    (Some(_), None) => Some(Concern::Welcome(uri, user_id)),
+                    (Some(_), Some(_)) => None,
+                }
             }
             (("SUBSCRIBERS", uri), _, _) => {
                 let subscriber = self.item.as_ref().or(self.old.as_ref())?;
@@ -90,6 +96,9 @@ mod tests {
         let left = Some(Concern::Membership(uri.parse().unwrap(), UserId(7)));
         assert_eq!(change(&format!("CHAT#{uri}"), "MEMBER#7", None).concern(), left);
         assert_eq!(change(&format!("CHAT#{uri}"), "SESSION", None).concern(), None);
+        let come = change(&format!("CHAT#{uri}"), "MEMBER#7", some.clone());
+        assert_eq!(come.concern(), Some(Concern::Welcome(uri.parse().unwrap(), UserId(7))));
+        assert_eq!(Change { old: some.clone(), ..come }.concern(), None, "a read marker has moved");
     }
 
     proptest! {

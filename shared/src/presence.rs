@@ -55,6 +55,7 @@ impl Confab {
             let number = &changes[place].sequence_number;
             let settled = match &concern {
                 Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
+                Concern::Welcome(uri, user_id) => self.tell_newcomer(uri, *user_id).await,
                 Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
                 Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, number).await,
             };
@@ -64,6 +65,18 @@ impl Confab {
             }
         }
         failed.map(|place| changes[place].sequence_number.clone())
+    }
+
+    /// Tells all sockets of a user that they are in a chat now, which need not be their own doing.
+    async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
+        let frame = json!({ "type": "added", "uri": uri }).to_string();
+        for connection in self.connections_of(user_id).await? {
+            // It is a courtesy: who does not hear of it finds the chat among theirs.
+            if let Err(error) = self.sockets()?.post(&connection.connection_id, &frame).await {
+                error.log();
+            }
+        }
+        Ok(())
     }
 
     /// Tells a room that a user is there, unless it has been told, or is not any more. The latter even if it was not told that they

@@ -7,10 +7,10 @@ use crate::{
     world::{Socket, User, World},
 };
 
-/// The operations, less those of the fan-out, which goes on beside.
+/// The operations, less those of what goes on beside: the fan-out, and the settling of who has come.
 fn operations(calls: Vec<Call>) -> Vec<String> {
-    let fan_out = |call: &Call| call.body.contains("CURSOR#") || call.body.contains("SUBSCRIBERS#");
-    calls.into_iter().filter(|call| !fan_out(call)).map(|call| call.operation).collect()
+    let beside = |call: &Call| ["fanout", "settle"].contains(&call.caller.as_str());
+    calls.into_iter().filter(|call| !beside(call)).map(|call| call.operation).collect()
 }
 
 struct Room<'a> {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{Socket, User, World, eventually};
@@ -46,6 +47,28 @@ async fn coming_and_going_is_told_once_for_each_user() {
     third.close().await;
     assert_eq!(next_of(&mut annas, PRESENCE).await, json!({"type": "offline", "uri": uri, "user": user}));
     eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
+}
+
+/// On whatever socket, whether or not it is subscribed to anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_invited_hears_of_it() {
+    let world = World::any().await;
+    let (anna, ben, other) = (world.user("anna").await, world.user("ben").await, world.user("other").await);
+    let mut sockets = [ben.socket().await, ben.socket().await];
+    let mut others = other.socket().await;
+    let uri = anna.start_chat().await;
+    let path = format!("/api/chats/{uri}/");
+    let invited = anna.call(Method::PATCH, &path, json!({"usernames": [ben.username, other.username]})).await;
+    assert_eq!(invited.0, 200);
+    for socket in sockets.iter_mut().chain([&mut others]) {
+        assert_eq!(next_of(socket, &["added"]).await, json!({"type": "added", "uri": uri}));
+    }
+    // One's own doing is told to all of one's sockets, too, and moving a marker is no coming.
+    assert_eq!(ben.call(Method::PUT, &format!("{path}read/"), json!({"id": 1})).await.0, 200);
+    let own = ben.start_chat().await;
+    for socket in &mut sockets {
+        assert_eq!(next_of(socket, &["added"]).await["uri"], own);
+    }
 }
 
 /// Too short a visit to be told of is still seen by who looks at that moment.

@@ -425,11 +425,11 @@ impl Socket {
         self.next_of("subscribed").await
     }
 
-    /// The next object. Who comes and goes is passed over: it is told when it is told.
+    /// The next object. Who comes and goes, and that one is in a chat now, is passed over: it is told when it is told.
     pub async fn next(&mut self) -> Value {
         loop {
             let object = self.next_of_any().await;
-            if !["online", "offline"].iter().any(|kind| object["type"] == *kind) {
+            if !["online", "offline", "added"].iter().any(|kind| object["type"] == *kind) {
                 return object;
             }
         }

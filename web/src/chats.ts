@@ -7,8 +7,7 @@ import { explain } from "./problems";
 import type { Session } from "./session";
 
 const PAGE = 20;
-/** Nobody is told that they were invited, so while one looks it is asked every so many milliseconds what is new, which is at the top. */
-const REFRESH = 15_000;
+/** A chat that is new is among so many at the top. */
 const NEWEST = 5;
 
 /** What the list shows of a chat. */
@@ -111,15 +110,16 @@ export function useChats({ api, client, user }: Session) {
 
   const isSeen = () => document.visibilityState === "visible";
   const look = () => isSeen() && void refresh();
-  const timer = setInterval(() => {
-    if (isSeen() && client.connection.state === "open") void load({ limit: NEWEST });
-  }, REFRESH);
   document.addEventListener("visibilitychange", look);
-  const unheed = client.connection.on("open", look);
+  const endings = [
+    client.connection.on("open", look),
+    client.connection.on("frame", (frame) => {
+      if (frame.type === "added" && !summaries.has(frame.uri)) void load({ limit: NEWEST });
+    }),
+  ];
   onScopeDispose(() => {
-    clearInterval(timer);
     document.removeEventListener("visibilitychange", look);
-    unheed();
+    for (const end of endings) end();
   });
   void refresh();
 

@@ -95,7 +95,7 @@ test("several are invited by name at once, and an unknown name is said", async (
   assert.deepEqual((await names(anna, uri)).sort(), [anna, ben, cleo, dora].map(({ name }) => name).sort());
   await eventually(() => form.getByLabel("Usernames").inputValue(), "");
 
-  await ben.list();
+  // Ben has done nothing, and has not looked again.
   await sees(ben.chatWith(anna));
 });
 

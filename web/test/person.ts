@@ -38,7 +38,7 @@ export class Person {
     if (password === this.password) await sees(this.page.getByRole("button", { name: "Log out" }));
   }
 
-  /** Shows the list of one's chats as it is now: who invited one is not told at once. */
+  /** Shows the list of one's chats as it is now: that one is in a chat is told a little later. */
   async list(): Promise<void> {
     await this.visit("#/");
     await this.page.reload();

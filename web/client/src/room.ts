@@ -207,6 +207,7 @@ export class Room extends Emitter<RoomEvents> {
         break;
       case "sent":
       case "done":
+      case "added":
         break;
       default:
         this.emit("published", frame);

@@ -132,6 +132,8 @@ export type Answer =
   | Sent
   | ErrorFrame
   | { readonly type: "unsubscribed"; readonly uri: string }
+  /** One is in this chat now, perhaps by invitation; all of one's sockets are told. */
+  | { readonly type: "added"; readonly uri: string }
   | { readonly type: "done"; readonly action: string; readonly uri: string; readonly id: number; readonly key?: string }
   | { readonly type: "pong" };
 
