@@ -426,6 +426,7 @@ async fn a_website_is_served_beside_the_apis() {
     );
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!((header("x-content-type-options").as_str(), header("x-frame-options").as_str()), ("nosniff", "DENY"));
+    assert_eq!(header("referrer-policy"), "no-referrer");
     assert_eq!(cloud.outputs()["WebsiteUrl"], url);
     let modified = page.headers()["last-modified"].clone();
     assert_eq!(page.text().await.unwrap(), "<p>hello");
