@@ -177,8 +177,8 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
     }
     if answer["type"] == "pong" && !frame.contains("\"ping\"") {
         // Frames are handled at the same time, so the answer may still come.
-        answer = match tokio::time::timeout(Duration::from_secs(2), socket.receive()).await {
-            Ok(answer) => answer.unwrap(),
+        answer = match tokio::time::timeout(Duration::from_secs(2), socket.next()).await {
+            Ok(answer) => answer,
             Err(_) => return "nothing".to_owned(),
         };
     }

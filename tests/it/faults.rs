@@ -226,7 +226,7 @@ impl<'a> Client<'a> {
                     self.subscribe_where(|view| view.asked.is_none() && view.last_id == last_id).await;
                 }
             }
-            (Some("online" | "offline"), _) => {}
+            (Some("online" | "offline" | "added"), _) => {}
             // The server has forgotten this socket.
             (Some("error"), _) if object["status"] == 401 => self.socket = None,
             // Busy, or the function died; which request it was is not said.
