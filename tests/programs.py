@@ -304,10 +304,10 @@ def read_line(stream):
 
 
 def next_object(connection):
-    """What comes next over a socket. Who comes and goes is told whenever it is noticed, and is not what is looked for."""
+    """What comes next over a socket. Who comes and goes, and that one is in a chat, is told whenever it is noticed, and is not what is looked for."""
     while True:
         what = json.loads(connection.recv(timeout=PATIENCE))
-        if what["type"] not in ("online", "offline"):
+        if what["type"] not in ("online", "offline", "added"):
             return what
 
 
