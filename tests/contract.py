@@ -17,7 +17,6 @@ import itertools
 import json
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -110,9 +109,7 @@ def main():
 
     document = yaml.safe_load(arguments.document.read_text())
     check_document(document, arguments.template)
-    confab = (arguments.confab or ROOT / "target/debug/confab").resolve()
-    if not arguments.confab and not arguments.no_build:
-        subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
+    confab = laptop.program(arguments.confab, not arguments.no_build)
     started = time.monotonic()
     with laptop.running(confab, arguments.template, PARAMETERS, arguments.log) as port, tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{port}"

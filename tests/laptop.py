@@ -2,12 +2,22 @@
 
 import contextlib
 import itertools
+import pathlib
 import socket
 import subprocess
 import sys
 import time
 
 import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def program(given, build):
+    """The confab to run: the one that was given, or else the debug build, made anew if `build`."""
+    if not given and build:
+        subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
+    return (given or ROOT / "target/debug/confab").resolve()
 
 
 @contextlib.contextmanager

@@ -49,9 +49,7 @@ def main():
     arguments.add_argument("--log", type=pathlib.Path, help="where confab's log goes")
     arguments = arguments.parse_args()
 
-    confab = (arguments.confab or ROOT / "target/debug/confab").resolve()
-    if not arguments.confab and not arguments.no_build:
-        subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
+    confab = laptop.program(arguments.confab, not arguments.no_build)
     started = time.monotonic()
     with laptop.running(confab, arguments.template, log=arguments.log) as port, tempfile.TemporaryDirectory() as folder:
         os.environ.update(environment(confab, arguments.template, port))

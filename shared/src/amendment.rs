@@ -4,7 +4,7 @@ use crate::{
     Confab, Error, Result,
     date::Date,
     log::{Appended, Entry, EntryId, EntryType, Happening, Reactions, entry_key},
-    message::{IS_MESSAGE, Wording, too_many},
+    message::{Wording, if_message, too_many},
     session::Member,
     table::{Item, Write, read},
     visit::Visit,
@@ -22,10 +22,8 @@ impl Confab {
         let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Edited, user_id) };
         let changes = |entries: &[Entry]| {
-            let edit = Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date")
-                .when(&format!("{IS_MESSAGE} AND user_id = :user AND message <> :wording"))
-                .name("#type", "type")
-                .serialized(":message", &EntryType::Message)?
+            let edit = Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date");
+            let edit = if_message(edit, "AND user_id = :user AND message <> :wording")?
                 .number(":user", user_id)
                 .text(":wording", &wording.0)
                 .serialized(":date", &date(entries))?;
@@ -62,11 +60,8 @@ impl Confab {
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
         let changes = |entries: &[Entry]| {
             let deletion = "SET delete_date = :date, reactions = :none REMOVE message, edit_date";
-            let own = if is_owner { "" } else { " AND user_id = :user" };
-            let mut delete = Write::update(entry_key(uri, id), deletion)
-                .when(&format!("{IS_MESSAGE}{own}"))
-                .name("#type", "type")
-                .serialized(":message", &EntryType::Message)?
+            let own = if is_owner { "" } else { "AND user_id = :user" };
+            let mut delete = if_message(Write::update(entry_key(uri, id), deletion), own)?
                 .serialized(":none", &Reactions::new())?
                 .serialized(":date", &date(entries))?;
             if !is_owner {

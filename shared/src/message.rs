@@ -227,12 +227,17 @@ pub(crate) fn too_many() -> Error {
 
 /// Lets a transaction pass only while there is such a message.
 fn still_a_message(uri: &Uri, id: EntryId) -> Result<Write> {
-    Write::check(entry_key(uri, id), IS_MESSAGE).name("#type", "type").serialized(":message", &EntryType::Message)
+    if_message(Write::check(entry_key(uri, id), ""), "")
 }
 
-/// The condition that an item is a message that has not been deleted, where `#type` stands for its type and `:message` for a
-/// message's.
-pub(crate) const IS_MESSAGE: &str = "#type = :message AND attribute_not_exists(delete_date)";
+/// Lets a write to a message pass only while it is one that has not been deleted, and where `more` holds of it, which is empty or
+/// begins with `AND`.
+pub(crate) fn if_message(write: Write, more: &str) -> Result<Write> {
+    write
+        .when(&format!("#type = :message AND attribute_not_exists(delete_date) {more}"))
+        .name("#type", "type")
+        .serialized(":message", &EntryType::Message)
+}
 
 impl Posted {
     /// The entry that was written then, if it was for this message.

@@ -10,7 +10,7 @@ use crate::{
     amendment::message,
     error::Invalid,
     log::{Appended, Entry, EntryId, EntryType, Happening, entry_key},
-    message::{IS_MESSAGE, too_many},
+    message::{if_message, too_many},
     session::Member,
     table::Write,
     visit::Visit,
@@ -81,8 +81,8 @@ impl Confab {
     pub async fn react(&self, visit: &Visit, id: EntryId, emoji: &Emoji) -> Result<()> {
         let room = "(attribute_exists(reactions.#emoji) OR size(reactions) < :emoji) \
                     AND (attribute_not_exists(reactions.#emoji) OR size(reactions.#emoji) < :most)";
-        let add = Write::update(entry_key(&visit.as_member()?.uri, id), "ADD reactions.#emoji :users")
-            .when(&format!("{IS_MESSAGE} AND NOT contains(reactions.#emoji, :user) AND {room}"))
+        let add = Write::update(entry_key(&visit.as_member()?.uri, id), "ADD reactions.#emoji :users");
+        let add = if_message(add, &format!("AND NOT contains(reactions.#emoji, :user) AND {room}"))?
             .number(":emoji", EMOJI)
             .number(":most", USERS);
         match self.change_reaction(visit, id, emoji, EntryType::Reacted, add).await? {
@@ -97,8 +97,8 @@ impl Confab {
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::NotFound`] where there is no such message (any more); [`Error::Throttled`] as for posting.
     pub async fn take_reaction_back(&self, visit: &Visit, id: EntryId, emoji: &Emoji) -> Result<()> {
-        let remove = Write::update(entry_key(&visit.as_member()?.uri, id), "DELETE reactions.#emoji :users")
-            .when(&format!("{IS_MESSAGE} AND contains(reactions.#emoji, :user)"));
+        let remove = Write::update(entry_key(&visit.as_member()?.uri, id), "DELETE reactions.#emoji :users");
+        let remove = if_message(remove, "AND contains(reactions.#emoji, :user)")?;
         // Where the change was refused there is nothing to take back.
         self.change_reaction(visit, id, emoji, EntryType::Unreacted, remove).await.map(drop)
     }
@@ -116,12 +116,7 @@ impl Confab {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
         let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
-        let change = change
-            .name("#type", "type")
-            .name("#emoji", &emoji.0)
-            .serialized(":message", &EntryType::Message)?
-            .number(":user", user_id)
-            .numbers(":users", [user_id]);
+        let change = change.name("#emoji", &emoji.0).number(":user", user_id).numbers(":users", [user_id]);
         let happening = Happening { of: Some(id), emoji: Some(emoji.0.clone()), ..Happening::new(kind, user_id) };
         let changes = |_: &[_]| {
             Ok([change.clone(), Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())

@@ -173,11 +173,13 @@ impl Confab {
         serde_json::to_string(&subscribed).map_err(Error::internal)
     }
 
-    /// The visit of a connection's user to the chat that `uri` names.
+    /// The visit of a connection's user to the chat that `uri` names, of which they must be a member.
     async fn visit_from(&self, connection_id: &str, fields: &Fields) -> Result<Visit> {
         let uri = text("uri", fields)?;
         let identity = self.connection(connection_id).await?.identity;
-        self.visit_as(identity, uri.parse().ok(), None).await
+        let visit = self.visit_as(identity, uri.parse().ok(), None).await?;
+        visit.as_member()?;
+        Ok(visit)
     }
 
     /// What is not in the log.
@@ -266,7 +268,6 @@ impl Confab {
     /// As [`Confab::edit`].
     pub async fn edit_message(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let visit = self.visit_from(connection_id, fields).await?;
-        visit.as_member()?;
         let id = fields.required_entry_id("id")?;
         self.edit(&visit, id, &Wording::read(fields)?).await?;
         done(&visit, id, fields)
@@ -278,7 +279,6 @@ impl Confab {
     /// As [`Confab::delete_message`].
     pub async fn take_message_back(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let visit = self.visit_from(connection_id, fields).await?;
-        visit.as_member()?;
         let id = fields.required_entry_id("id")?;
         self.delete_message(&visit, id).await?;
         done(&visit, id, fields)
@@ -290,7 +290,6 @@ impl Confab {
     /// [`Error::Invalid`] names missing and wrong fields; else as [`Confab::react`].
     pub async fn react_to_message(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let visit = self.visit_from(connection_id, fields).await?;
-        visit.as_member()?;
         let (id, emoji) = (fields.required_entry_id("id")?, text("emoji", fields)?.parse()?);
         match fields.get("remove") {
             None | Some(Value::Null | Value::Bool(false)) => self.react(&visit, id, &emoji).await?,
