@@ -3,8 +3,9 @@
 The emulator is `ministack`, written by others: it runs CloudFormation stacks, functions of runtime provided.al2023 as they are,
 and WebSocket APIs. Needs what tests/requirements.txt lists, and cargo-lambda unless --debug is given.
 
-    tests/deployment.py            a release build by cargo-lambda
-    tests/deployment.py --debug    a debug build by cargo, for a quick look
+    tests/deployment.py              a release build by cargo-lambda
+    tests/deployment.py --debug      a debug build by cargo, for a quick look
+    tests/deployment.py --website    the browser client too, brought there as README says and used in Chromium
 """
 
 import argparse
@@ -33,6 +34,7 @@ ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--debug", action="store_true", help="deploy a debug build")
+    arguments.add_argument("--website", action="store_true", help="deploy the browser client too, and run its tests")
     arguments.add_argument("--keep", action="store_true", help="leave the deployment running until ctrl-c")
     arguments = arguments.parse_args()
 
@@ -48,6 +50,8 @@ def main():
                 wait_until_healthy(port)
                 outputs = deploy(artifact, port)
                 status = run_suite(environment, outputs)
+                if arguments.website:
+                    status = status or run_website(outputs, port)
                 if arguments.keep:
                     print(json.dumps(outputs, indent=2))
                     emulator.wait()
@@ -127,7 +131,10 @@ def deploy(artifact, port):
         TemplateURL=f"http://127.0.0.1:{port}/artifacts/template.json",
         Capabilities=["CAPABILITY_IAM"],
         # All users of the suite come from one address, and say more than people do.
-        Parameters=[{"ParameterKey": name, "ParameterValue": "0"} for name in ("PostsPerMinute", "AttemptsPerAddress")],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in {"PostsPerMinute": "0", "AttemptsPerAddress": "0", "Website": "yes"}.items()
+        ],
     )
     try:
         cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
@@ -157,9 +164,15 @@ def transformed(port):
             # It does not know alarms on sums of metrics, which AWS has:
             # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
             del resources[logical_id]
+        if resource["Type"] == "AWS::CloudFront::Distribution":
+            # It speaks no TLS.
+            resource["Properties"]["DistributionConfig"]["DefaultCacheBehavior"]["ViewerProtocolPolicy"] = "allow-all"
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             expand_routes(resources, logical_id)
-    return here(template, port)
+    # A content security policy names hosts and no paths, and browsers find whatever ends with "localhost".
+    for place, name in ((resources, "WebsiteHeaders"), (template["Outputs"], "WebsiteConfig")):
+        place[name] = here(place[name], f"{{api}}.execute-api.localhost:{port}", "")
+    return here(template, f"127.0.0.1:{port}/_aws/execute-api/{{api}}", "/$default")
 
 
 def expand_routes(resources, api):
@@ -190,19 +203,17 @@ def expand_routes(resources, api):
             }
 
 
-def here(value, port):
-    """Replaces the addresses that APIs have on AWS by those that they have in the emulator."""
+def here(value, place, root):
+    """Replaces the addresses that APIs have on AWS by those that they have in the emulator: `place`, and for HTTP `root` after it."""
     if isinstance(value, dict):
-        return {name: here(member, port) for name, member in value.items()}
+        return {name: here(member, place, root) for name, member in value.items()}
     if isinstance(value, list):
-        return [here(element, port) for element in value]
-    if isinstance(value, str) and ".execute-api.${AWS::Region}.${AWS::URLSuffix}" in value:
+        return [here(element, place, root) for element in value]
+    if isinstance(value, str):
         for scheme, plain in (("https", "http"), ("wss", "ws")):
-            for api, root in (("WebSocketApi", ""), ("HttpApi", "/$default")):
-                value = value.replace(
-                    f"{scheme}://${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}",
-                    f"{plain}://127.0.0.1:{port}/_aws/execute-api/${{{api}}}{root}",
-                )
+            for api, path in (("WebSocketApi", ""), ("HttpApi", root)):
+                address = f"{scheme}://${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}"
+                value = value.replace(address, f"{plain}://{place.format(api=f'${{{api}}}')}{path}")
     return value
 
 
@@ -219,6 +230,17 @@ def run_suite(environment, outputs):
     print(json.dumps(variables, indent=2), flush=True)
     command = ["cargo", "test", "--locked", "-p", "confab-tests"]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment, **variables}).returncode
+
+
+def run_website(outputs, port):
+    """Brings the browser client there with the README's own commands, and runs its tests, whose pages come through CloudFront then."""
+    blocks = (ROOT / "README.md").read_text().split("```sh\n")
+    commands = next(block for block in blocks if "aws s3 sync" in block).split("```")[0]
+    commands = "\n".join(line for line in commands.splitlines() if not line.startswith("sam deploy"))
+    subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, check=True)
+    website = outputs["WebsiteUrl"].replace("https://", "http://").replace(".cloudfront.net", f".cloudfront.localhost:{port}")
+    variables = {"CONFAB_URL": outputs["HttpUrl"], "CONFAB_WEBSITE": website}
+    return subprocess.run(["npm", "run", "test:browser"], cwd=ROOT / "web", env={**os.environ, **variables}).returncode
 
 
 class NoManagedPolicies:

@@ -83,7 +83,7 @@ test("a token that has expired leads to the login, and from there back to where 
   await anna.open(uri);
   await sees(anna.message("Before"));
 
-  const answer = await fetch(`${stage.url}/auth/token/destroy/`, {
+  const answer = await fetch(`${stage.api}/auth/token/destroy/`, {
     method: "POST",
     headers: { Authorization: await token },
   });

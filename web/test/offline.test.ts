@@ -88,7 +88,7 @@ test("what was written offline outlives a token", async (stage) => {
   await anna.open(uri);
   await goOffline(anna);
   await anna.write("Written before the token died");
-  await fetch(`${stage.url}/auth/token/destroy/`, { method: "POST", headers: { Authorization: await token } });
+  await fetch(`${stage.api}/auth/token/destroy/`, { method: "POST", headers: { Authorization: await token } });
   await anna.page.context().setOffline(false);
   await anna.alert.filter({ hasText: "You were logged out. Log in again." }).waitFor({ timeout: NOTICED });
   assert.deepEqual(await texts(anna, uri), []);

@@ -12,10 +12,10 @@ export class Person {
   /** The same user over HTTP, with a token of their own. */
   readonly api: Api;
 
-  constructor(name: string, url: string, page: Page) {
+  constructor(name: string, api: string, page: Page) {
     this.name = name;
     this.page = page;
-    this.api = new Api({ url });
+    this.api = new Api({ url: api });
   }
 
   /** Gets an account, over HTTP. */

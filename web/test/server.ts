@@ -1,4 +1,7 @@
-/** The server that the pages come from: one of the tests' own, on free ports, unless `CONFAB_URL` says where another one is. */
+/**
+ * The server that the pages come from: one of the tests' own, on free ports, unless `CONFAB_URL` says where another one is, and `CONFAB_WEBSITE`
+ * where its pages are if they are elsewhere.
+ */
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -9,19 +12,21 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const web = fileURLToPath(new URL("../..", import.meta.url));
-const { CONFAB = "../target/debug/confab", TEMPLATE = "../template.yaml", CONFAB_URL } = process.env;
+const { CONFAB = "../target/debug/confab", TEMPLATE = "../template.yaml", CONFAB_URL, CONFAB_WEBSITE = CONFAB_URL } = process.env;
 const DEADLINE = 30_000;
 
 /** A server that runs. */
 export interface Server {
-  /** Where it is, such as `http://127.0.0.1:8000`. */
+  /** Where the pages are, such as `http://127.0.0.1:8000`. */
   readonly url: string;
+  /** Where the HTTP API is. */
+  readonly api: string;
   stop(): Promise<void>;
 }
 
 /** Starts a server, and waits until it answers. */
 export async function serve(): Promise<Server> {
-  if (CONFAB_URL) return { url: CONFAB_URL.replace(/\/$/, ""), stop: async () => {} };
+  if (CONFAB_URL && CONFAB_WEBSITE) return { url: CONFAB_WEBSITE, api: CONFAB_URL, stop: async () => {} };
   const port = await freePort();
   const parameters = ["PostsPerMinute=0", "AttemptsPerAddress=0"].flatMap((parameter) => ["--parameter", parameter]);
   const files = ["--template", resolve(web, TEMPLATE), "--web", resolve(web, "dist")];
@@ -39,6 +44,7 @@ export async function serve(): Promise<Server> {
   }
   return {
     url,
+    api: url,
     stop: async () => {
       confab.kill();
       if (confab.exitCode === null && confab.signalCode === null) await once(confab, "exit");

@@ -36,7 +36,7 @@ after(async () => {
 /** A test, told to its end on a stage of its own. */
 export function test(name: string, tell: (stage: Stage) => Promise<void>): void {
   nodeTest(name, { timeout: TEST_DEADLINE }, async () => {
-    const stage = new Stage(server.url);
+    const stage = new Stage(server);
     try {
       await tell(stage);
       assert.deepEqual(stage.faults, [], "what no page is to do");
@@ -54,7 +54,10 @@ export const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, is
 
 /** The people of one test. */
 export class Stage {
+  /** Where the pages are. */
   readonly url: string;
+  /** Where the HTTP API is. */
+  readonly api: string;
   /** What pages did that none is to do. */
   readonly faults: string[] = [];
   /** What the pages wrote to their consoles, for whoever looks into a failure. */
@@ -63,8 +66,9 @@ export class Stage {
   /** Names differ from test to test, also with a server that is used again. */
   readonly #suffix = `-${Math.random().toString(36).slice(2, 7)}`;
 
-  constructor(url: string) {
+  constructor({ url, api }: Pick<Server, "url" | "api">) {
     this.url = url;
+    this.api = api;
   }
 
   /** Somebody who has an account and is logged in, in a browser of their own. */
@@ -78,13 +82,13 @@ export class Stage {
   /** Somebody with a browser of their own, and nothing else yet. */
   async visitor(name: string, options: BrowserContextOptions = {}): Promise<Person> {
     const context = await this.context(options);
-    return new Person(name + this.#suffix, this.url, await context.newPage());
+    return new Person(name + this.#suffix, this.api, await context.newPage());
   }
 
   /** Somebody who is here already, with one more browser. */
   async as(person: Person, options: BrowserContextOptions = {}): Promise<Person> {
     const context = await this.context(options);
-    return new Person(person.name, this.url, await context.newPage());
+    return new Person(person.name, this.api, await context.newPage());
   }
 
   /** A browser's context, whose pages are watched. */
