@@ -2,7 +2,6 @@
 
 use crate::{
     Confab, Error, Result,
-    date::Date,
     log::{Appended, Entry, EntryId, EntryType, Happening, Reactions, entry_key},
     message::{Wording, if_message, too_many},
     session::Member,
@@ -22,11 +21,13 @@ impl Confab {
         let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Edited, user_id) };
         let changes = |entries: &[Entry]| {
-            let edit = Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date");
+            let edit =
+                Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date, changed_id = :change");
             let edit = if_message(edit, "AND user_id = :user AND message <> :wording")?
                 .number(":user", user_id)
                 .text(":wording", &wording.0)
-                .serialized(":date", &date(entries))?;
+                .number(":change", entries[0].id)
+                .serialized(":date", &entries[0].create_date)?;
             Ok([edit, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
         };
         match self.append(uri, last_id, &[happening], changes).await? {
@@ -59,11 +60,12 @@ impl Confab {
         let is_owner = session.owner_id == user_id;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
         let changes = |entries: &[Entry]| {
-            let deletion = "SET delete_date = :date, reactions = :none REMOVE message, edit_date";
+            let deletion = "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date";
             let own = if is_owner { "" } else { "AND user_id = :user" };
             let mut delete = if_message(Write::update(entry_key(uri, id), deletion), own)?
                 .serialized(":none", &Reactions::new())?
-                .serialized(":date", &date(entries))?;
+                .number(":change", entries[0].id)
+                .serialized(":date", &entries[0].create_date)?;
             if !is_owner {
                 delete = delete.number(":user", user_id);
             }
@@ -88,11 +90,6 @@ impl Confab {
             Appended::Refused(..) => Err(Error::not_a_member()),
         }
     }
-}
-
-/// When this happens.
-fn date(entries: &[Entry]) -> Option<Date> {
-    entries.first().map(|entry| entry.create_date)
 }
 
 /// The message that refused to be changed, if that is what the item is.

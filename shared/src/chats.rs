@@ -149,6 +149,9 @@ impl Confab {
         }
         let mut pages = self.log_pages(&session.uri, read_id + 1, LAST_ID).limit(UNREAD as usize + 1);
         while let Some(page) = pages.next().await? {
+            if looked_through >= LOOKED_THROUGH && !page.is_empty() {
+                return Ok((unread, true));
+            }
             for item in &page {
                 let entry: Entry = read(item)?;
                 unread += u64::from(entry.is_message() && entry.happening.user_id != user_id);
@@ -157,9 +160,6 @@ impl Confab {
                 }
             }
             looked_through += page.len();
-            if looked_through >= LOOKED_THROUGH {
-                return Ok((unread, true));
-            }
         }
         Ok((unread, false))
     }

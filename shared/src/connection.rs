@@ -253,9 +253,10 @@ impl Confab {
 
     /// Forgets a connection that is gone, found as a subscriber of `uri`.
     pub(crate) async fn drop_subscriber(&self, uri: &Uri, connection_id: &str) -> Result<()> {
-        // By itself too, in case an earlier clean-up was cut off after the connection and before this.
-        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await?;
-        self.drop_connection(connection_id).await
+        // The connection first: when the subscriber goes, it is looked at whether its user is still there. The subscriber by itself too, in
+        // case an earlier clean-up was cut off in between.
+        self.drop_connection(connection_id).await?;
+        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await.map(drop)
     }
 
     /// A room's subscribers, unless they are too many to be served directly.

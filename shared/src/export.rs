@@ -4,8 +4,6 @@
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next one, and any
 //! line's id is a place to go on from.
 
-use std::collections::HashMap;
-
 use crate::{
     Confab, Result,
     error::Invalid,
@@ -49,8 +47,7 @@ impl Confab {
         let bytes = |entry: &Entry| entry.happening.message.as_ref().map_or(0, String::len);
         let enough =
             |entries: &[Entry]| entries.len() >= ENTRIES || entries.iter().map(bytes).sum::<usize>() > PAGE_BYTES;
-        let entries = self.entries_after(uri, after, enough).await?;
-        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
+        let (entries, context) = self.told_after(uri, after, enough).await?;
         let (mut lines, mut weight, mut last) = (String::new(), 0, after);
         for entry in entries.iter().take(ENTRIES) {
             let line = context.json(uri, entry)?;

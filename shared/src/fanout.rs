@@ -8,7 +8,7 @@
 //! log second, so an entry that its reading missed was written after its registration, and whoever knows the entry finds
 //! the subscription.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -191,8 +191,7 @@ impl Confab {
 
     /// The entries after a cursor as the lines that clients get, and the id of the last.
     async fn lines_after(&self, uri: &Uri, cursor: EntryId) -> Result<(Vec<String>, EntryId)> {
-        let entries = self.entries_after(uri, cursor, |entries| entries.len() >= ENTRIES_AT_A_TIME).await?;
-        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
+        let (entries, context) = self.told_after(uri, cursor, |entries| entries.len() >= ENTRIES_AT_A_TIME).await?;
         let last = entries.last().map_or(cursor, |entry| entry.id);
         let lines = entries.iter().map(|entry| context.json(uri, entry));
         Ok((lines.collect::<Result<_>>()?, last))

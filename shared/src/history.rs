@@ -19,6 +19,9 @@ use crate::{
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 pub(crate) const PAGE_BYTES: usize = 4_500_000;
 
+/// So many entries are looked through for a page, roughly: a log may have any number of them between two messages.
+const LOOKED_THROUGH: usize = 5000;
+
 /// What a message may take in a function's answer, which is JSON within JSON, its author included.
 fn weight(entry: &Entry) -> usize {
     let escaped = |c: char| match c {
@@ -102,7 +105,7 @@ impl Confab {
     pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
         let session = visit.as_member()?;
         let uri = &session.uri;
-        let (entries, more) = self.messages(uri, page).await?;
+        let (entries, edge) = self.messages(uri, page).await?;
         let mut users: HashMap<UserId, User> = [(visit.caller.user.id, visit.caller.user.clone())].into();
         let strangers: Vec<UserId> =
             entries.iter().map(|entry| entry.happening.user_id).filter(|id| !users.contains_key(id)).collect();
@@ -112,15 +115,12 @@ impl Confab {
         // A link must be one that is taken when it comes back.
         let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(url);
         let (next, previous) = match (page.after, page.before) {
-            (Some(after), _) => {
-                let (first, last) = (first.unwrap_or(after + 1), last.unwrap_or(after));
-                (more.then(|| newer(last)), (after > 0).then(|| older(first)))
-            }
+            (Some(after), _) => (edge.map(newer), (after > 0).then(|| older(first.unwrap_or(after + 1)))),
             (None, before) => {
                 let next = before
                     .filter(|before| *before <= session.last_id)
                     .map(|before| newer(last.unwrap_or_else(|| before.saturating_sub(1))));
-                (next, first.filter(|_| more).map(older))
+                (next, edge.map(older))
             }
         };
         let messages = entries.into_iter().filter_map(|entry| Said::new(entry, &users, visit.caller.user.id)).collect();
@@ -138,8 +138,8 @@ impl Confab {
         Said::new(entry, &users, visit.caller.user.id).ok_or(Error::NotFound)
     }
 
-    /// The messages of a page, oldest first, and whether there are more in its direction.
-    async fn messages(&self, uri: &Uri, page: &Page) -> Result<(Vec<Entry>, bool)> {
+    /// The messages of a page, oldest first, and the last entry that was looked at in its direction, if there may be more behind it.
+    async fn messages(&self, uri: &Uri, page: &Page) -> Result<(Vec<Entry>, Option<EntryId>)> {
         let first = page.after.unwrap_or(0) + 1;
         let last = page.before.map_or(LAST_ID, |before| before.saturating_sub(1));
         // One more than asked for tells whether there are more.
@@ -149,11 +149,14 @@ impl Confab {
             pages = pages.backward();
         }
         let mut messages: Vec<Entry> = Vec::new();
-        let mut seen = page.after;
-        let mut bytes = 0;
-        'pages: while messages.len() <= page.limit
-            && let Some(items) = pages.next().await?
-        {
+        let (mut seen, mut edge) = (page.after, None);
+        let (mut bytes, mut looked_through) = (0, 0);
+        'pages: while let Some(items) = pages.next().await? {
+            if looked_through >= LOOKED_THROUGH && !items.is_empty() {
+                edge = seen;
+                break;
+            }
+            looked_through += items.len();
             for item in &items {
                 let entry: Entry = read(item)?;
                 // What is newer than a hole is not told yet: see `log::without_holes`.
@@ -162,22 +165,22 @@ impl Confab {
                         break 'pages;
                     }
                     messages.clear();
+                    bytes = 0;
                 }
                 seen = Some(entry.id);
                 if entry.happening.kind == EntryType::Message {
                     bytes += weight(&entry);
-                    if bytes > PAGE_BYTES {
+                    if messages.len() == page.limit || bytes > PAGE_BYTES {
+                        edge = messages.last().map(|message| message.id);
                         break 'pages;
                     }
                     messages.push(entry);
                 }
             }
         }
-        let more = messages.len() > page.limit || bytes > PAGE_BYTES;
-        messages.truncate(page.limit);
         if backward {
             messages.reverse();
         }
-        Ok((messages, more))
+        Ok((messages, edge))
     }
 }

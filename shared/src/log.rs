@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     Confab, Error, Result,
     date::Date,
-    session::{Session, Uri},
+    session::{OWNER_STAYS, Session, Uri},
     table::{Item, Key, Pages, Reason, Transacted, Write, read},
     tally::{self, Metric},
     user::UserId,
@@ -76,6 +76,9 @@ pub struct Entry {
     /// The reactions to a message. A message has them from the start, because DynamoDB adds to a map only where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reactions: Option<Reactions>,
+    /// The last entry about a message, which is itself at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed_id: Option<EntryId>,
 }
 
 /// Something that happens, of which only its number and date are not known yet.
@@ -110,8 +113,9 @@ impl Happening {
 impl Entry {
     /// The entry with this number.
     pub fn new(id: EntryId, happening: Happening, create_date: Date) -> Self {
-        let reactions = (happening.kind == EntryType::Message).then(Reactions::new);
-        Self { id, happening, create_date, edit_date: None, delete_date: None, reactions }
+        let is_message = happening.kind == EntryType::Message;
+        let (reactions, changed_id) = (is_message.then(Reactions::new), is_message.then_some(id));
+        Self { id, happening, create_date, edit_date: None, delete_date: None, reactions, changed_id }
     }
 
     /// Whether it is a message that has not been deleted.
@@ -202,10 +206,15 @@ impl Confab {
             tally::count(Metric::TransactionRetries, 1);
             // The refusal tells how far the log is now, which is good for one more try at once. After that a pause, or a crowd
             // would go on refusing each other; and since the log grows meanwhile, a look at where it is.
-            rested = match log.first() {
+            let found: Option<Session> = match log.first() {
                 Some(Reason::Condition(None)) => return Err(Error::NotFound),
-                Some(Reason::Condition(Some(session))) if rested => {
-                    last_id = read::<Session>(session)?.last_id;
+                Some(Reason::Condition(Some(session))) => Some(read(session)?),
+                _ => None,
+            };
+            rested = match found {
+                Some(session) if session.last_id == last_id => return Err(Error::Forbidden(OWNER_STAYS)),
+                Some(session) if rested => {
+                    last_id = session.last_id;
                     false
                 }
                 _ => {

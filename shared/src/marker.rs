@@ -1,4 +1,4 @@
-//! Read markers: how far each member has read, which moves forward only and is told to the room.
+//! Read markers: how far each member has read, which moves forward only and is told to the room, unless that is large.
 
 use serde::Serialize;
 use serde_json::json;
@@ -8,6 +8,7 @@ use crate::{
     error::Invalid,
     fields::Fields,
     log::EntryId,
+    presence::PRESENCE_MEMBERS,
     session::{Member, Uri},
     table::{Write, read},
     user::User,
@@ -42,7 +43,10 @@ impl Confab {
         let writes = vec![forward(Member::key(uri, user.id)), forward(Member::membership_key(uri, user.id))];
         match self.table().transact(writes).await? {
             None => {
-                self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+                // As with presence: what each does would be told to all.
+                if session.member_count <= PRESENCE_MEMBERS {
+                    self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+                }
                 Ok(marker(id))
             }
             Some(refusal) => match refusal.item {

@@ -29,9 +29,6 @@ impl Confab {
         let caller = &visit.caller.user;
         let is_owner = session.owner_id == caller.id;
         let leaver = if username == caller.username {
-            if is_owner && self.member_ids(&session.uri).await?.len() > 1 {
-                return Err(Error::Forbidden("The owner cannot leave while others are in this chat."));
-            }
             caller.clone()
         } else if is_owner {
             self.user_by_username(username).await?.ok_or(Error::NotFound)?
@@ -67,7 +64,8 @@ impl Confab {
         }
     }
 
-    /// Makes another member, whom the field `owner` names, the chat's owner.
+    /// Makes another member, whom the field `owner` names, the chat's owner. Whoever is the owner already stays so, whoever asks: it
+    /// may be the former owner who did not get an answer.
     ///
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::Forbidden`] for anybody but the owner; [`Error::Invalid`] where there is no such member.
@@ -77,12 +75,13 @@ impl Confab {
         let mut invalid = Invalid::default();
         let name = Text::required("owner").read(fields, &mut invalid).unwrap_or_default();
         invalid.unless_empty(())?;
-        if session.owner_id != caller.id {
+        let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
+        let heir = self.user_by_username(&name).await?;
+        if session.owner_id != caller.id && heir.as_ref().is_none_or(|heir| heir.id != session.owner_id) {
             return Err(not_the_owner());
         }
-        let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
-        let heir = self.user_by_username(&name).await?.ok_or_else(nobody)?;
-        if heir.id != caller.id {
+        let heir = heir.ok_or_else(nobody)?;
+        if heir.id != session.owner_id {
             let happening = Happening::new(EntryType::Owner, heir.id);
             let changes = |_: &[_]| Ok(Member::hand_over(uri, caller.id, heir.id)?.into());
             match self.append(uri, session.last_id, &[happening], changes).await? {

@@ -54,15 +54,29 @@ pub(crate) struct Context {
     messages: Found,
 }
 
+/// Whether a message shows what an entry tells of it. A read may see a transaction half done, and what was told from
+/// the state before would never be put right.
+fn shows(message: Option<&Entry>, entry: &Entry) -> bool {
+    message.and_then(|message| message.changed_id).is_none_or(|changed_id| changed_id >= entry.id)
+}
+
 impl Context {
+    /// The message that an entry is about.
+    fn message(&self, uri: &Uri, entry: &Entry) -> Result<Option<Entry>> {
+        entry.happening.of.map_or(Ok(None), |of| self.messages.read(&entry_key(uri, of)))
+    }
+
     /// The entry as it is told.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where what it tells of does not show yet.
     pub(crate) fn notice<'a>(&'a self, uri: &'a Uri, entry: &'a Entry) -> Result<Notice<'a>> {
         let happening = &entry.happening;
         let user = self.users.get(&happening.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
-        let message: Option<Entry> = match happening.of {
-            Some(of) => self.messages.read(&entry_key(uri, of))?,
-            None => None,
-        };
+        let message = self.message(uri, entry)?;
+        if !shows(message.as_ref(), entry) {
+            return Err(Error::Busy(Some("a message does not show yet what was done to it".into())));
+        }
         let (said, count) = match happening.kind {
             EntryType::Message => (Some(entry), None),
             EntryType::Edited => (message.as_ref(), None),
@@ -106,5 +120,42 @@ impl Confab {
         let (mut users, messages) = future::try_join(self.users(strangers), self.table().get_many(messages)).await?;
         users.extend(known);
         Ok(Context { users, messages })
+    }
+
+    /// The entries after `after`, in order, until there are no more or `enough` says so of what there is, with what it takes to tell
+    /// of them. What does not show yet is left for the next time.
+    pub(crate) async fn told_after(
+        &self,
+        uri: &Uri,
+        after: EntryId,
+        enough: impl FnMut(&[Entry]) -> bool,
+    ) -> Result<(Vec<Entry>, Context)> {
+        let mut entries = self.entries_after(uri, after, enough).await?;
+        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
+        for (place, entry) in entries.iter().enumerate() {
+            if !shows(context.message(uri, entry)?.as_ref(), entry) {
+                entries.truncate(place);
+                break;
+            }
+        }
+        Ok((entries, context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_told_once_its_message_shows_it() {
+        let message = Entry::new(3, Happening::new(EntryType::Message, UserId(1)), Date::now());
+        let edited =
+            |id| Entry::new(id, Happening { of: Some(3), ..Happening::new(EntryType::Edited, UserId(1)) }, Date::now());
+        assert!(!shows(Some(&message), &edited(5)));
+        let changed = Entry { changed_id: Some(5), ..message };
+        assert!(shows(Some(&changed), &edited(4)));
+        assert!(shows(Some(&changed), &edited(5)));
+        assert!(!shows(Some(&changed), &edited(6)));
+        assert!(shows(None, &changed), "what is about no message");
     }
 }

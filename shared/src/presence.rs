@@ -2,24 +2,28 @@
 //!
 //! Whether somebody is there is a matter of looking: whoever has a subscription is. What is kept, `PRESENCE#<uri>`, is what the room has been
 //! told. The table's stream tells of subscribers that come and go, by whatever way they go: unsubscribing, a closed socket, a 410, or a
-//! subscription that has expired. Whoever comes and goes within the stream's window was never away, so that flapping is damped.
+//! subscription that has expired. Whoever goes and comes back within one batch of the stream was never away, so that flapping is damped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    Confab, Result,
+    Confab, Error, Result,
     change::{Change, Concern},
     date::Date,
-    session::{Session, Uri},
+    session::{Member, Session, Uri},
     table::{Key, Write},
     user::UserId,
 };
 
 /// In chats of more members nobody is told who comes and goes: each would be told to all.
 pub(crate) const PRESENCE_MEMBERS: u64 = 100;
+
+/// So many concerns are settled at the same time.
+const CONCERNS: usize = 10;
 
 /// What a room has been told of a user: that they are there.
 #[derive(Serialize, Deserialize)]
@@ -50,25 +54,29 @@ impl Confab {
                 concerns.insert(concern, place);
             }
         }
-        let mut failed: Option<usize> = None;
-        for (concern, place) in concerns {
-            let number = &changes[place].sequence_number;
-            let settled = match &concern {
-                Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
-                Concern::Welcome(uri, user_id) => self.tell_newcomer(uri, *user_id).await,
-                Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
-                Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, number).await,
-            };
-            if let Err(error) = settled {
-                error.log();
-                failed = Some(failed.map_or(place, |failed| failed.min(place)));
-            }
-        }
-        failed.map(|place| changes[place].sequence_number.clone())
+        // Some at the same time: what is not done before the function's time is up is all done again.
+        let settled = stream::iter(concerns).map(async |(concern, place)| {
+            let settled = self.settle_concern(&concern, &changes[place].sequence_number).await;
+            settled.inspect_err(Error::log).err().map(|_| place)
+        });
+        let failed: Vec<usize> = settled.buffer_unordered(CONCERNS).filter_map(future::ready).collect().await;
+        failed.into_iter().min().map(|place| changes[place].sequence_number.clone())
     }
 
-    /// Tells all sockets of a user that they are in a chat now, which need not be their own doing.
+    async fn settle_concern(&self, concern: &Concern, occasion: &str) -> Result<()> {
+        match concern {
+            Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
+            Concern::Welcome(uri, user_id) => self.tell_newcomer(uri, *user_id).await,
+            Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
+            Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, occasion).await,
+        }
+    }
+
+    /// Tells all sockets of a user that they are in a chat now, if they still are, which need not be their own doing.
     async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
+        if self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_none() {
+            return Ok(());
+        }
         let frame = json!({ "type": "added", "uri": uri }).to_string();
         for connection in self.connections_of(user_id).await? {
             // It is a courtesy: who does not hear of it finds the chat among theirs.

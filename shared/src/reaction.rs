@@ -73,6 +73,9 @@ fn is_skin_tone(c: char) -> bool {
 }
 
 impl Confab {
+    // `ADD` and `DELETE` reach into a map, although the API reference speaks of attributes at the top only: those who imitate DynamoDB had
+    // to learn it (<https://github.com/getmoto/moto/pull/2605>, <https://github.com/floci-io/floci/pull/1908>).
+
     /// Puts an emoji to a message, once for each member.
     ///
     /// # Errors
@@ -81,7 +84,10 @@ impl Confab {
     pub async fn react(&self, visit: &Visit, id: EntryId, emoji: &Emoji) -> Result<()> {
         let room = "(attribute_exists(reactions.#emoji) OR size(reactions) < :emoji) \
                     AND (attribute_not_exists(reactions.#emoji) OR size(reactions.#emoji) < :most)";
-        let add = Write::update(entry_key(&visit.as_member()?.uri, id), "ADD reactions.#emoji :users");
+        let add = Write::update(
+            entry_key(&visit.as_member()?.uri, id),
+            "SET changed_id = :change ADD reactions.#emoji :users",
+        );
         let add = if_message(add, &format!("AND NOT contains(reactions.#emoji, :user) AND {room}"))?
             .number(":emoji", EMOJI)
             .number(":most", USERS);
@@ -97,7 +103,10 @@ impl Confab {
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::NotFound`] where there is no such message (any more); [`Error::Throttled`] as for posting.
     pub async fn take_reaction_back(&self, visit: &Visit, id: EntryId, emoji: &Emoji) -> Result<()> {
-        let remove = Write::update(entry_key(&visit.as_member()?.uri, id), "DELETE reactions.#emoji :users");
+        let remove = Write::update(
+            entry_key(&visit.as_member()?.uri, id),
+            "SET changed_id = :change DELETE reactions.#emoji :users",
+        );
         let remove = if_message(remove, "AND contains(reactions.#emoji, :user)")?;
         // Where the change was refused there is nothing to take back.
         self.change_reaction(visit, id, emoji, EntryType::Unreacted, remove).await.map(drop)
@@ -118,8 +127,9 @@ impl Confab {
         let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
         let change = change.name("#emoji", &emoji.0).number(":user", user_id).numbers(":users", [user_id]);
         let happening = Happening { of: Some(id), emoji: Some(emoji.0.clone()), ..Happening::new(kind, user_id) };
-        let changes = |_: &[_]| {
-            Ok([change.clone(), Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
+        let changes = |entries: &[Entry]| {
+            let change = change.clone().number(":change", entries[0].id);
+            Ok([change, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
         };
         match self.append(uri, last_id, &[happening], changes).await? {
             Appended::Written(entries) => {

@@ -25,6 +25,9 @@ use crate::{
 /// transaction may have.
 pub const INVITATIONS: usize = 30;
 
+/// Why an entry is refused by which a chat's owner would leave the others.
+pub(crate) const OWNER_STAYS: &str = "The owner cannot leave while others are in this chat.";
+
 const URI_DIGITS: usize = 15;
 
 /// A chat session's uri, by which it is found and joined: the first 15 hex digits of a UUID4.
@@ -68,7 +71,7 @@ pub struct Session {
     pub uri: Uri,
     /// The integer id that the wire format shows.
     pub id: u64,
-    /// Who started it.
+    /// Whom it belongs to: who started it, or to whom it was handed over.
     pub owner_id: UserId,
     /// The id of the last entry in its log; 0 while there is none.
     pub last_id: EntryId,
@@ -140,8 +143,8 @@ impl Session {
         Key::new(format!("CHAT#{uri}"), "SESSION")
     }
 
-    /// The step of `last_id` by which entries get their numbers.
-    /// What they mean for the session as a whole is kept there too.
+    /// The step of `last_id` by which entries get their numbers. What they mean for the session as a whole is kept there too, and
+    /// the owner does not leave while others are in: if `last_id` is as it was, that is what an entry was refused for.
     pub(crate) fn advance(uri: &Uri, last_id: EntryId, entries: &[Entry], date: Date) -> Result<Write> {
         let count = |kind| entries.iter().filter(|entry| entry.happening.kind == kind).count() as i64;
         let last = |kind| entries.iter().rev().find(|entry| entry.happening.kind == kind);
@@ -150,8 +153,10 @@ impl Session {
         let set_owner = if owner.is_some() { ", owner_id = :owner" } else { "" };
         let set = format!("SET last_id = :next, update_date = :date{set_message}{set_owner}");
         let expression = format!("{set} ADD member_count :more");
+        let leaver = last(EntryType::Left).map(|entry| entry.happening.user_id);
+        let may_leave = if leaver.is_some() { " AND (owner_id <> :leaver OR member_count = :one)" } else { "" };
         let mut write = Write::update(Self::key(uri), &expression)
-            .when("last_id = :last")
+            .when(&format!("last_id = :last{may_leave}"))
             .number(":last", last_id)
             .number(":next", last_id + entries.len() as u64)
             .number(":more", count(EntryType::Joined) - count(EntryType::Left))
@@ -161,6 +166,9 @@ impl Session {
         }
         if let Some(owner) = owner {
             write = write.number(":owner", owner.happening.user_id);
+        }
+        if let Some(leaver) = leaver {
+            write = write.number(":leaver", leaver).number(":one", 1);
         }
         Ok(write)
     }

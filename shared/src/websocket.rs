@@ -1,6 +1,6 @@
 //! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use serde::Serialize;
@@ -217,9 +217,8 @@ impl Confab {
         let too_much = |entries: &[Entry]| {
             entries.iter().filter_map(|e| e.happening.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES
         };
-        let entries = self.entries_after(uri, after, too_much).await?;
+        let (entries, context) = self.told_after(uri, after, too_much).await?;
         let last_id = entries.last().map_or(after, |entry| entry.id);
-        let context = self.context(&[(uri, &entries)], HashMap::new()).await?;
         let mut bytes = SUBSCRIBED_BYTES;
         let mut missed = Vec::new();
         for entry in &entries {

@@ -1,10 +1,15 @@
 //! Starting, showing and joining chats, and who may do what.
 
-use futures_util::future::join_all;
+use std::time::Duration;
+
+use futures_util::{future::join_all, join};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{World, unique};
+use crate::{
+    proxy::{Call, Fault, Proxy},
+    world::{User, World, eventually, unique},
+};
 
 fn names(members: &Value) -> Vec<&str> {
     members.as_array().unwrap().iter().map(|member| member["username"].as_str().unwrap()).collect()
@@ -265,9 +270,12 @@ async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
         let (status, body) = owner.call(Method::PATCH, &path, wrong).await;
         assert_eq!((status.as_u16(), body["owner"].is_array()), (400, true), "{body}");
     }
-    let (status, body) = owner.call(Method::PATCH, &path, give(&heir.username)).await;
-    assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
-    assert_eq!(names(&body["members"]), [&heir.username, &owner.username]);
+    // The second time as by somebody who did not get the answer.
+    for _ in 0..2 {
+        let (status, body) = owner.call(Method::PATCH, &path, give(&heir.username)).await;
+        assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
+        assert_eq!(names(&body["members"]), [&heir.username, &owner.username]);
+    }
     let told = socket.next_of("owner").await;
     assert_eq!((&told["user"]["id"], &told["id"]), (&json!(heir.id), &json!(2)));
     let recovered = heir.socket().await.subscribe(&uri, 1).await;
@@ -279,6 +287,41 @@ async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
     owner.join(&uri).await;
     assert_eq!(names(&heir.get(&path).await.1["members"]), [&heir.username, &owner.username], "once is not for ever");
     assert_eq!(heir.call(Method::DELETE, &members(&owner.username), Value::Null).await.0, 204);
+}
+
+/// What was true when leaving was asked for is not when it is written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_stays_whoever_comes_or_hands_over_in_between() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let (owner, guest) = (world.user("owner").await, world.user("guest").await);
+    let uri = owner.start_chat().await;
+    let path = format!("/api/chats/{uri}/");
+    let leave = async |user: &User| {
+        let (status, body) = user.call(Method::DELETE, &format!("{path}members/{}/", user.username), Value::Null).await;
+        (status.as_u16(), body)
+    };
+    let refused = json!({"detail": "The owner cannot leave while others are in this chat."});
+    let leaves = |call: &Call| call.caller == "leave-session" && call.operation == "TransactWriteItems";
+    dynamodb.inject(move |call| if leaves(call) { Fault::Slow(Duration::from_secs(1)) } else { Fault::None });
+    let meanwhile = async |before: usize| {
+        eventually("leaving is under way", async || dynamodb.count_of("leave-session", "TransactWriteItems") > before)
+            .await;
+    };
+    let (left, ()) = join!(leave(&owner), async {
+        meanwhile(0).await;
+        guest.join(&uri).await;
+    });
+    assert_eq!(left, (403, refused.clone()));
+
+    let before = dynamodb.count_of("leave-session", "TransactWriteItems");
+    let (left, handed_over) = join!(leave(&guest), async {
+        meanwhile(before).await;
+        owner.call(Method::PATCH, &path, json!({"owner": guest.username})).await
+    });
+    assert_eq!((left, handed_over.0.as_u16()), ((403, refused), 200));
+    let chat = owner.get(&path).await.1;
+    assert_eq!(names(&chat["members"]), [&guest.username, &owner.username]);
+    assert_eq!((&chat["owner"]["id"], &chat["last_id"]), (&json!(guest.id), &json!(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The property that all else is for: a client that folds what it gets (`subscribed` and live entries) ends with what history
 //! says, however its sockets come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{
     prelude::*,
@@ -22,6 +22,10 @@ enum Step {
     Burst(usize),
     /// Somebody new joins.
     Join,
+    /// Who joined last leaves, unless the chat is theirs.
+    Leave,
+    /// The owner hands the chat over, to who joined last or back.
+    HandOver,
     /// Somebody edits one of their messages, counted from the last.
     Edit(usize),
     /// Somebody deletes one.
@@ -41,7 +45,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Post),
         2 => Just(Step::Send),
         2 => (2..6_usize).prop_map(Step::Burst),
-        1 => Just(Step::Join),
+        2 => Just(Step::Join),
+        1 => Just(Step::Leave),
+        1 => Just(Step::HandOver),
         2 => (0..4_usize).prop_map(Step::Edit),
         1 => (0..4_usize).prop_map(Step::Delete),
         3 => ((0..4_usize), prop_oneof![Just("👍"), Just("🎉")], any::<bool>())
@@ -61,6 +67,8 @@ struct Client<'a> {
     last_id: u64,
     /// What each message says, and how often it has which reaction.
     messages: BTreeMap<u64, (Value, BTreeMap<String, Value>)>,
+    members: BTreeSet<u64>,
+    owner: u64,
 }
 
 impl Client<'_> {
@@ -69,6 +77,7 @@ impl Client<'_> {
             id if id <= self.last_id => true,
             id if id == self.last_id + 1 => {
                 self.last_id = id;
+                let user_id = entry["user"]["id"].as_u64().unwrap();
                 let of = entry["of"].as_u64().and_then(|of| self.messages.get_mut(&of));
                 match (entry["type"].as_str().unwrap(), of) {
                     ("message", _) => drop(self.messages.insert(id, (entry["message"].clone(), BTreeMap::new()))),
@@ -79,7 +88,9 @@ impl Client<'_> {
                         reactions.insert(emoji, entry["count"].clone());
                         reactions.retain(|_, count| *count != 0);
                     }
-                    ("joined", None) => {}
+                    ("joined", None) => assert!(self.members.insert(user_id), "{entry}"),
+                    ("left", None) => assert!(self.members.remove(&user_id), "{entry}"),
+                    ("owner", None) => self.owner = user_id,
                     _ => panic!("{entry}"),
                 }
                 true
@@ -110,7 +121,7 @@ impl Client<'_> {
                     assert!(self.fold(entry), "a hole in {object}");
                 }
             }
-            "message" | "joined" | "edited" | "deleted" | "reacted" | "unreacted" => {
+            "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" => {
                 // Over a hole, such as before the answer to its subscription, it asks again.
                 if !self.fold(&object) {
                     self.subscribe().await;
@@ -126,7 +137,17 @@ async fn run(world: &World, steps: Vec<Step>) {
     let (watcher, speaker) = (world.user("watcher").await, world.user("speaker").await);
     let uri = speaker.start_chat().await;
     watcher.join(&uri).await;
-    let mut client = Client { user: &watcher, uri: uri.clone(), socket: None, last_id: 0, messages: BTreeMap::new() };
+    let mut client = Client {
+        user: &watcher,
+        uri: uri.clone(),
+        socket: None,
+        last_id: 0,
+        messages: BTreeMap::new(),
+        members: [speaker.id].into(),
+        owner: speaker.id,
+    };
+    let path = format!("/api/chats/{uri}/");
+    let (mut guests, mut is_handed_over) = (Vec::new(), false);
     for (n, step) in steps.into_iter().enumerate() {
         match step {
             Step::Post => drop(speaker.post(&uri, &format!("post {n}")).await),
@@ -140,7 +161,25 @@ async fn run(world: &World, steps: Vec<Step>) {
                 futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
             }
             Step::Edit(_) | Step::Delete(_) | Step::React(..) => amend(&speaker, &uri, n, step).await,
-            Step::Join => world.user("guest").await.join(&uri).await,
+            Step::Join if is_handed_over => {}
+            Step::Join => {
+                let guest = world.user("guest").await;
+                guest.join(&uri).await;
+                guests.push(guest);
+            }
+            Step::Leave => {
+                if let Some(guest) = guests.pop_if(|_| !is_handed_over) {
+                    let member = format!("{path}members/{}/", guest.username);
+                    assert_eq!(guest.call(Method::DELETE, &member, Value::Null).await.0, 204);
+                }
+            }
+            Step::HandOver => {
+                if let Some(guest) = guests.last() {
+                    let (owner, heir) = if is_handed_over { (guest, &speaker) } else { (&speaker, guest) };
+                    assert_eq!(owner.call(Method::PATCH, &path, json!({"owner": heir.username})).await.0, 200);
+                    is_handed_over = !is_handed_over;
+                }
+            }
             Step::Drop => client.socket = None,
             Step::Connect => client.connect().await,
             Step::Again => {
@@ -156,10 +195,12 @@ async fn run(world: &World, steps: Vec<Step>) {
     while !client.messages.values().any(|(message, _)| *message == "the end") {
         client.take().await;
     }
-    let last_id = watcher.get(&format!("/api/chats/{uri}/")).await.1["last_id"].as_u64().unwrap();
-    while client.last_id < last_id {
+    let chat = watcher.get(&path).await.1;
+    while client.last_id < chat["last_id"].as_u64().unwrap() {
         client.take().await;
     }
+    let members = chat["members"].as_array().unwrap().iter().map(|member| member["id"].as_u64().unwrap()).collect();
+    assert_eq!((client.members, client.owner), (members, chat["owner"]["id"].as_u64().unwrap()));
     let history = watcher.get(&format!("/api/chats/{uri}/messages/")).await.1["messages"].as_array().unwrap().clone();
     let history: BTreeMap<u64, (Value, BTreeMap<String, Value>)> = history
         .iter()

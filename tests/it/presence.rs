@@ -1,11 +1,11 @@
 //! Who is there, and who is typing.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Socket, User, World, eventually};
+use crate::world::{Socket, User, World, eventually, options};
 
 /// The next object of one of these types.
 async fn next_of(socket: &mut Socket, kinds: &[&str]) -> Value {
@@ -38,15 +38,67 @@ async fn coming_and_going_is_told_once_for_each_user() {
     assert_eq!(online(&anna, &uri).await, [anna.id, ben.id]);
     let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
     assert_eq!(next_of(&mut annas, PRESENCE).await, json!({"type": "online", "uri": uri, "user": user}));
-    // One of two sockets is not the user, and who is back at once was never away.
     first.close().await;
-    second.close().await;
-    let third = ben.subscribed(&uri).await;
     let standing = anna.socket().await.subscribe(&uri, 0).await;
     assert_eq!(standing["online"], json!([anna.id, ben.id]));
-    third.close().await;
+    second.close().await;
     assert_eq!(next_of(&mut annas, PRESENCE).await, json!({"type": "offline", "uri": uri, "user": user}));
     eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
+}
+
+/// In a cloud of its own, where a batch of the stream begins with what is done here.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_user() {
+    let world = World::own(options()).await;
+    let (anna, ben, cleo) = (world.user("anna").await, world.user("ben").await, world.user("cleo").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    cleo.join(&uri).await;
+    let mut annas = anna.subscribed(&uri).await;
+    assert_eq!(next_of(&mut annas, PRESENCE).await["user"]["id"], anna.id);
+    let (first, second) = (ben.subscribed(&uri).await, ben.subscribed(&uri).await);
+    assert_eq!(next_of(&mut annas, PRESENCE).await["user"]["id"], ben.id);
+    first.close().await;
+    second.close().await;
+    let (_third, fourth) = (ben.subscribed(&uri).await, ben.subscribed(&uri).await);
+    let cleos = cleo.subscribed(&uri).await;
+    let told = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(cleo.id)));
+    fourth.close().await;
+    cleos.close().await;
+    let told = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
+}
+
+/// Each of them would be told to all.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
+    let mut options = options();
+    options.parameters.insert("LargeRoom".to_owned(), "1".to_owned());
+    let world = World::own(options).await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    world.set(&uri, "member_count", 101).await;
+    let (mut annas, mut bens) = (anna.subscribed(&uri).await, ben.subscribed(&uri).await);
+    bens.send(&json!({"action": "typing", "uri": uri})).await;
+    let read = bens.ask(&json!({"action": "read", "uri": uri, "id": 1})).await;
+    assert_eq!((&read["type"], &read["read_id"]), (&json!("read"), &json!(1)));
+    let standing = anna.socket().await.subscribe(&uri, 0).await;
+    assert!(standing.get("read").is_none() && standing.get("online").is_none(), "{standing}");
+    bens.close().await;
+    // What this leads to is told together with what Ben's going might lead to, or after it.
+    let other = anna.start_chat().await;
+    let mut added = BTreeSet::new();
+    while added.len() < 2 {
+        let told = next_of(&mut annas, &["added", "online", "offline"]).await;
+        assert_eq!(told["type"], "added");
+        added.insert(told["uri"].as_str().unwrap().to_owned());
+    }
+    assert!(added.contains(&other));
+    ben.post(&uri, "the end").await;
+    let told = annas.next_of_any().await;
+    assert_eq!((&told["type"], &told["message"]), (&json!("message"), &json!("the end")), "{told}");
 }
 
 /// On whatever socket, whether or not it is subscribed to anything.

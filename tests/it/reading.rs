@@ -1,5 +1,8 @@
 //! My chats and read markers: what is unread, who has read how far.
 
+use std::ops::RangeInclusive;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -84,6 +87,64 @@ async fn unread_is_what_others_said_behind_the_marker() {
     assert_eq!(unread(&anna).await, (99, true));
     mark(&anna, &uri, last).await;
     assert_eq!(unread(&anna).await, (0, false));
+}
+
+/// However much happens between two messages, no request reads all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_log_is_looked_through_a_part_at_a_time() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let first = anna.post(&uri, "first").await;
+    let last = first + 6000;
+    reactions(&world, &uri, &anna, first + 1..=last).await;
+    world.set(&uri, "last_id", last).await;
+    let end = anna.post(&uri, "end").await;
+
+    for (start, rel) in [("", "previous"), ("?after=0", "next")] {
+        let (mut said, mut pages) = (Vec::new(), Vec::new());
+        let mut path = Some(format!("/api/chats/{uri}/messages/{start}"));
+        while let Some(page) = path {
+            let (status, body) = anna.get(&page).await;
+            assert_eq!(status, 200, "{body}");
+            let messages = body["messages"].as_array().unwrap();
+            said.extend(messages.iter().map(|message| message["id"].as_u64().unwrap()));
+            pages.push(messages.len());
+            path = body[rel].as_str().map(|url| url[url.find("/api").unwrap()..].to_owned());
+        }
+        said.sort_unstable();
+        assert_eq!((said, pages), (vec![first, end], vec![1, 1]), "{rel}");
+    }
+
+    let unread = async || {
+        let (list, _) = chats(&ben, "").await;
+        (list[0]["unread"].as_u64().unwrap(), list[0]["unread_more"].as_bool().unwrap())
+    };
+    assert_eq!(unread().await, (1, true), "more than a thousand have not been looked through");
+    mark(&ben, &uri, end - 900).await;
+    assert_eq!(unread().await, (1, false));
+}
+
+/// Puts entries into a log behind everybody's back, as if imported so that they are not told.
+async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusive<u64>) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let entry = |id: u64| {
+        let item = [
+            ("pk", text(&format!("LOG#{uri}"))),
+            ("sk", text(&format!("{id:016}"))),
+            ("type", text("reacted")),
+            ("user_id", AttributeValue::N(user.id.to_string())),
+            ("create_date", text("2026-01-01T00:00:00.000000Z")),
+            ("imported", AttributeValue::Bool(true)),
+        ];
+        let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build()
+    };
+    let (dynamodb, table) = (world.dynamodb(), world.variable("TABLE_NAME"));
+    let entries: Vec<WriteRequest> = ids.map(entry).collect();
+    let batches = entries.chunks(25).map(|batch| dynamodb.batch_write_item().request_items(table, batch.into()).send());
+    stream::iter(batches).buffer_unordered(4).for_each(async |written| drop(written.unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

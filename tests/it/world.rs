@@ -147,6 +147,16 @@ impl World {
         query.send().await.unwrap().items.unwrap_or_default()
     }
 
+    /// Has a chat's session say another number behind everybody's back.
+    pub async fn set(&self, uri: &str, attribute: &str, number: u64) {
+        let update = self.dynamodb().update_item().table_name(self.variable("TABLE_NAME"));
+        let update = update.key("pk", AttributeValue::S(format!("CHAT#{uri}")));
+        let update = update.key("sk", AttributeValue::S("SESSION".to_owned()));
+        let update =
+            update.update_expression("SET #attribute = :number").expression_attribute_names("#attribute", attribute);
+        update.expression_attribute_values(":number", AttributeValue::N(number.to_string())).send().await.unwrap();
+    }
+
     /// Deletes an item behind everybody's back.
     pub async fn delete(&self, pk: &str, sk: &str) {
         let delete = self.dynamodb().delete_item().table_name(self.variable("TABLE_NAME"));
