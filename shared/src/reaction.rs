@@ -26,7 +26,9 @@ const CHARACTERS: usize = 16;
 /// Asks for the colourful form of what is a plain sign otherwise.
 const PRESENTATION: char = '\u{fe0f}';
 const JOINER: char = '\u{200d}';
-const KEYCAP: &str = "\u{20e3}";
+const KEYCAP: char = '\u{20e3}';
+/// What the flags of parts of a country begin with.
+const BLACK_FLAG: char = '🏴';
 
 /// One emoji, with what asks for its colourful form, so that `❤` and `❤️` are the same. It need not be one that Unicode lists:
 /// a list of them makes a function a tenth larger and slower to start, and is out of date every year.
@@ -42,30 +44,44 @@ impl FromStr for Emoji {
 }
 
 fn emoji(text: &str) -> Option<String> {
-    let first = text.chars().next()?;
-    let rest = &text[first.len_utf8()..];
-    let is_one = text.graphemes(true).count() == 1 && text.chars().count() <= CHARACTERS;
-    let is_flag = matches!(first, '\u{1f1e6}'..='\u{1f1ff}');
+    let signs: Vec<char> = text.chars().filter(|sign| *sign != PRESENTATION).collect();
+    let (first, rest) = signs.split_first()?;
+    let is_one = text.graphemes(true).count() == 1 && signs.len() <= CHARACTERS;
+    let is_letter_of_flag = matches!(first, '\u{1f1e6}'..='\u{1f1ff}');
     let fits = match first.is_ascii() {
         // Digits and the like are emoji on a keycap only.
-        true => rest.trim_start_matches(PRESENTATION) == KEYCAP,
-        false => rest.chars().all(may_follow) && !(is_flag && rest.is_empty()),
+        true => rest == [KEYCAP],
+        false => {
+            signs.windows(2).all(|pair| may_follow(pair[1], pair[0], *first))
+                && signs.last() != Some(&JOINER)
+                && !(is_letter_of_flag && rest.is_empty())
+        }
     };
     if !is_one || !first.is_emoji_char() || !fits {
         return None;
     }
-    let is_plain = matches!(
-        first.emoji_status(),
-        EmojiStatus::EmojiOther | EmojiStatus::EmojiModifierBase | EmojiStatus::EmojiOtherAndEmojiComponent
-    );
-    let is_settled = rest.starts_with(|next| next == PRESENTATION || is_skin_tone(next));
-    let presentation = (is_plain && !is_settled).then_some(PRESENTATION);
-    Some([first].into_iter().chain(presentation).chain(rest.chars()).collect())
+    let mut full = String::new();
+    for (place, sign) in signs.iter().enumerate() {
+        full.push(*sign);
+        if is_plain(*sign) && !signs.get(place + 1).is_some_and(|next| is_skin_tone(*next)) {
+            full.push(PRESENTATION);
+        }
+    }
+    Some(full)
 }
 
-/// Whether a character may stand in an emoji behind its first: what is joined to it, skin tones, the letters of a region's flag.
-fn may_follow(c: char) -> bool {
-    matches!(c, PRESENTATION | JOINER | '\u{e0020}'..='\u{e007f}') || !c.is_ascii() && c.is_emoji_char()
+/// Whether a character may stand in an emoji behind another: what is joined to it, skin tones, the letters of a flag.
+fn may_follow(c: char, before: char, first: char) -> bool {
+    match c {
+        JOINER => before != JOINER,
+        '\u{e0020}'..='\u{e007f}' => first == BLACK_FLAG,
+        c => !c.is_ascii() && c.is_emoji_char(),
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    use EmojiStatus::{EmojiModifierBase, EmojiOther, EmojiOtherAndEmojiComponent};
+    matches!(c.emoji_status(), EmojiOther | EmojiModifierBase | EmojiOtherAndEmojiComponent)
 }
 
 fn is_skin_tone(c: char) -> bool {
@@ -162,6 +178,10 @@ mod tests {
             ("👍", "👍"),
             ("❤", "❤\u{fe0f}"),
             ("❤\u{fe0f}", "❤\u{fe0f}"),
+            ("👍\u{fe0f}", "👍"),
+            ("❤\u{fe0f}\u{fe0f}", "❤\u{fe0f}"),
+            ("👩‍❤‍💋‍👨", "👩‍❤️‍💋‍👨"),
+            ("⛹🏽‍♂", "⛹🏽‍♂\u{fe0f}"),
             ("👍🏽", "👍🏽"),
             ("☝🏽", "☝🏽"),
             ("🏳️‍🌈", "🏳️‍🌈"),
@@ -191,6 +211,9 @@ mod tests {
             "1\u{fe0f}",
             "🇩",
             "👍\u{301}",
+            "👍\u{200d}",
+            "👍\u{200d}\u{200d}👍",
+            "👍\u{e0067}\u{e007f}",
             &long,
         ];
         for text in others {
