@@ -38,7 +38,7 @@ pub struct Chats {
 struct Listed {
     id: u64,
     uri: Uri,
-    owner: Option<User>,
+    owner: User,
     member_count: u64,
     last_id: EntryId,
     last_message: Option<Said>,
@@ -126,7 +126,7 @@ impl Confab {
             let (unread, unread_more) = unread?;
             Ok(Listed {
                 id: session.id,
-                owner: users.get(&session.owner_id).cloned(),
+                owner: session.owner(&users)?,
                 member_count: session.member_count,
                 last_id: session.last_id,
                 last_message: message.and_then(|message| Said::new(message, &users, user.id)),

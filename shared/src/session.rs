@@ -117,7 +117,7 @@ pub(crate) struct Membership {
 pub struct Shown {
     id: u64,
     uri: Uri,
-    owner: Option<User>,
+    owner: User,
     members: Vec<User>,
     last_id: EntryId,
     /// Who of them is listening, unless they are very many.
@@ -171,6 +171,11 @@ impl Session {
             write = write.number(":leaver", leaver).number(":one", 1);
         }
         Ok(write)
+    }
+
+    /// The owner, who need not be in any more.
+    pub(crate) fn owner(&self, users: &HashMap<UserId, User>) -> Result<User> {
+        users.get(&self.owner_id).cloned().ok_or_else(|| Error::internal("a chat without its owner"))
     }
 }
 
@@ -257,11 +262,11 @@ impl Confab {
         let session = visit.as_member()?;
         let members = self.members(&session.uri).await?;
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
-        let users = self.users(ids.iter().copied()).await?;
+        let users = self.users(ids.iter().copied().chain([session.owner_id])).await?;
         Ok(Shown {
             id: session.id,
             uri: session.uri.clone(),
-            owner: users.get(&session.owner_id).cloned(),
+            owner: session.owner(&users)?,
             members: in_order(&ids, &users),
             last_id: session.last_id,
             online: self.present(&session.uri).await?,

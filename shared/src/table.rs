@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value, to_item};
 
@@ -36,6 +37,9 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// DynamoDB takes at most so many keys in one BatchGetItem.
 const KEYS_PER_READ: usize = 100;
+
+/// So many such reads are under way at the same time.
+const READS: usize = 8;
 /// DynamoDB takes at most so many writes in one BatchWriteItem.
 pub(crate) const WRITES_PER_BATCH: usize = 25;
 
@@ -277,20 +281,19 @@ impl Table {
         answer.item.filter(is_fresh).as_ref().map(read).transpose()
     }
 
-    /// Reads several items, in one round trip for each hundred keys.
+    /// Reads several items, in one round trip for each hundred keys, some of them at the same time.
     ///
     /// # Errors
     /// When DynamoDB fails or keeps leaving keys unread.
     pub async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<Found> {
         let keys: Vec<Key> = keys.into_iter().collect::<HashSet<_>>().into_iter().collect();
-        let mut found = Found::default();
-        for batch in keys.chunks(KEYS_PER_READ) {
-            self.get_batch(batch, &mut found).await?;
-        }
-        Ok(found)
+        let batches: Vec<_> = keys.chunks(KEYS_PER_READ).map(|batch| self.get_batch(batch)).collect();
+        let found: Vec<Vec<(Key, Item)>> = stream::iter(batches).buffer_unordered(READS).try_collect().await?;
+        Ok(Found(found.into_iter().flatten().collect()))
     }
 
-    async fn get_batch(&self, keys: &[Key], found: &mut Found) -> Result<()> {
+    async fn get_batch(&self, keys: &[Key]) -> Result<Vec<(Key, Item)>> {
+        let mut found = Vec::new();
         let mut wanted: Vec<Item> = keys.iter().map(Key::attributes).collect();
         let mut pauses =
             ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(4).with_jitter().build();
@@ -299,11 +302,11 @@ impl Table {
             tally::called_dynamodb();
             let answer = self.client.batch_get_item().request_items(&self.name, request).send().await?;
             let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
-            found.0.extend(items.filter(is_fresh).filter_map(|item| Some((Key::of(&item)?, item))));
+            found.extend(items.filter(is_fresh).filter_map(|item| Some((Key::of(&item)?, item))));
             // Items beyond 16 MB or the partition's capacity are left for another call.
             wanted = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
             if wanted.is_empty() {
-                return Ok(());
+                return Ok(found);
             }
             tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
         }
