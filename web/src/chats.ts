@@ -9,8 +9,6 @@ import { route } from "./route";
 import type { Session } from "./session";
 
 const PAGE = 20;
-/** A chat that is new is among so many at the top. */
-const NEWEST = 5;
 /** So many chats are listened to. The server allows 100 on a socket, and the chat that is open comes on top. */
 const LISTENED = 80;
 /** What comes within so many milliseconds is looked at together. */
@@ -49,7 +47,7 @@ export function useChats({ api, client, user }: Session) {
   const next = ref<string | null>();
   const problem = ref("");
   let failed: Page | undefined;
-  let timer = 0;
+  let timer: number | undefined;
 
   const sorted = computed(() => [...lines.values()].sort((a, b) => (a.date < b.date ? 1 : -1)));
   const unread = computed(() => sorted.value.reduce((sum, line) => sum + line.unread, 0));
@@ -60,8 +58,10 @@ export function useChats({ api, client, user }: Session) {
   }
 
   function refreshSoon(): void {
-    clearTimeout(timer);
-    timer = window.setTimeout(refresh, TOGETHER);
+    timer ??= window.setTimeout(() => {
+      timer = undefined;
+      void refresh();
+    }, TOGETHER);
   }
 
   async function older(): Promise<void> {
@@ -204,7 +204,7 @@ export function useChats({ api, client, user }: Session) {
   const endings = [
     client.connection.on("open", look),
     client.connection.on("frame", (frame) => {
-      if (frame.type === "added" && (!summaries.has(frame.uri) || left.has(frame.uri))) void load({ limit: NEWEST });
+      if (frame.type === "added" && (!summaries.has(frame.uri) || left.has(frame.uri))) refreshSoon();
     }),
     client.outbox.on("change", show),
   ];

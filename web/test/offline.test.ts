@@ -139,6 +139,7 @@ test("what was not sent is marked in the list of chats, and can be tried again a
   await ben.api.post(other, "A note");
   await ben.open(uri);
   await sees(ben.message("Hello"));
+  await sees(ben.chatWith(anna));
   await goOffline(ben);
   await ben.write("Too late");
   await anna.api.remove(uri, ben.name);
