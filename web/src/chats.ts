@@ -1,109 +1,199 @@
-/** One's chats, newest activity first. Each of them is listened to, so that the list is live. */
+/** One's chats, newest activity first. The newest of them are listened to, so that the list is live. */
 
-import type { ChatSummary, Entry, Message, Room } from "@confab/client";
-import { computed, onScopeDispose, ref, shallowReactive } from "vue";
+import type { ChatSummary, Entry, Message, Room, User } from "@confab/client";
+import { computed, onScopeDispose, ref, shallowReactive, watch } from "vue";
 import { titleOf } from "./names";
 import { explain } from "./problems";
+import { hold, release } from "./rooms";
+import { route } from "./route";
 import type { Session } from "./session";
 
 const PAGE = 20;
-/** A chat that is new is among so many at the top. */
-const NEWEST = 5;
+/** So many chats are listened to. The server allows 100 on a socket, and the chat that is open comes on top. */
+const LISTENED = 80;
+/** What comes within so many milliseconds is looked at together. */
+const TOGETHER = 300;
 
 /** What the list shows of a chat. */
 export interface ChatLine {
   readonly uri: string;
   /** Empty until it is known who is in it. */
   readonly title: string;
-  readonly members: Room["timeline"]["members"];
+  readonly members: readonly User[];
   readonly last: Message | null;
   readonly unread: number;
   /** Whether there are more than `unread`. */
   readonly more: boolean;
+  /** Whether something that one wrote there was refused. */
+  readonly hasUnsent: boolean;
   readonly date: string;
 }
 
 export type Chats = ReturnType<typeof useChats>;
 
+type Page = string | { limit: number };
+
 export function useChats({ api, client, user }: Session) {
   const lines = shallowReactive(new Map<string, ChatLine>());
   const summaries = new Map<string, ChatSummary>();
+  /** Those that are listened to. */
+  const rooms = new Map<string, { readonly room: Room; letGo(): void }>();
+  /** Those that one is not in any more. */
+  const left = new Set<string>();
+  /** Who was in each chat when it was looked at last. */
+  const members = new Map<string, readonly User[]>();
   /** When something happened last in each chat. */
   const dates = new Map<string, string>();
   const next = ref<string | null>();
   const problem = ref("");
+  let failed: Page | undefined;
+  let timer: number | undefined;
 
   const sorted = computed(() => [...lines.values()].sort((a, b) => (a.date < b.date ? 1 : -1)));
   const unread = computed(() => sorted.value.reduce((sum, line) => sum + line.unread, 0));
+  const opened = computed(() => (route.value.name === "chat" ? route.value.uri : undefined));
 
   async function refresh(): Promise<void> {
     await load({ limit: PAGE });
+  }
+
+  function refreshSoon(): void {
+    timer ??= window.setTimeout(() => {
+      timer = undefined;
+      void refresh();
+    }, TOGETHER);
   }
 
   async function older(): Promise<void> {
     if (next.value) await load(next.value);
   }
 
-  async function load(page: string | { limit: number }): Promise<void> {
+  /** Tries again what failed. */
+  async function retry(): Promise<void> {
+    await load(failed ?? { limit: PAGE });
+  }
+
+  async function load(page: Page): Promise<void> {
     try {
       const { chats, next: following } = await api.chats(page);
-      for (const summary of chats) take(summary);
+      for (const summary of chats) {
+        summaries.set(summary.uri, summary);
+        left.delete(summary.uri);
+        show(summary.uri);
+      }
       if (next.value === undefined || typeof page === "string") next.value = following;
       problem.value = "";
+      attend();
+      for (const { uri } of chats) if (!rooms.has(uri)) void lookUp(uri);
     } catch (error) {
       problem.value = explain(error);
+      failed = page;
     }
   }
 
-  function take(summary: ChatSummary): void {
-    const { uri } = summary;
-    const isNew = !summaries.has(uri);
-    summaries.set(uri, summary);
-    if (isNew) listen(client.room(uri, { after: summary.last_id }));
+  /** Listens to the newest chats and to the one that is open, and to no others any more. */
+  function attend(): void {
+    const wanted = new Set(sorted.value.slice(0, LISTENED).map(({ uri }) => uri));
+    if (opened.value) wanted.add(opened.value);
+    for (const uri of rooms.keys()) if (!wanted.has(uri)) dismiss(uri);
+    for (const uri of wanted) if (!rooms.has(uri) && !left.has(uri)) listen(uri);
+  }
+
+  function listen(uri: string): void {
+    const summary = summaries.get(uri);
+    const room = hold(client, uri, summary && { after: summary.last_id });
+    const endings = [
+      room.on("change", () => show(uri)),
+      room.on("entry", (entry) => {
+        dates.set(uri, entry.create_date);
+        if (isUnseen(room, entry)) refreshSoon();
+      }),
+      room.on("state", (state) => state === "left" && leave(uri)),
+    ];
+    const letGo = () => {
+      for (const end of endings) end();
+      release(room);
+    };
+    rooms.set(uri, { room, letGo });
     show(uri);
   }
 
-  function listen(room: Room): void {
-    const { uri } = room;
-    room.on("change", () => show(uri));
-    room.on("entry", (entry) => {
-      dates.set(uri, entry.create_date);
-      if (isUnseen(room, entry)) void refresh();
-    });
-    room.on("state", (state) => {
-      if (state !== "left" && state !== "closed") return;
-      summaries.delete(uri);
-      lines.delete(uri);
-    });
+  /** From now on, this chat is shown as it was last. */
+  function dismiss(uri: string): void {
+    const [listened, summary, line] = [rooms.get(uri), summaries.get(uri), lines.get(uri)];
+    if (listened && summary && line) {
+      summaries.set(uri, {
+        ...summary,
+        last_id: Math.max(listened.room.lastId, summary.last_id),
+        last_message: line.last,
+        unread: line.unread,
+        unread_more: line.more,
+        update_date: line.date,
+      });
+    }
+    listened?.letGo();
+    rooms.delete(uri);
   }
 
-  /** Whether it changes a message that is shown here, but is older than those of the room. */
+  /** A chat that one has left stays in the list only as long as something there was not sent. */
+  function leave(uri: string): void {
+    dismiss(uri);
+    left.add(uri);
+    show(uri);
+  }
+
+  /** Who is in a chat that is not listened to. */
+  async function lookUp(uri: string): Promise<void> {
+    if (members.get(uri)?.length === summaries.get(uri)?.member_count) return;
+    try {
+      members.set(uri, (await api.show(uri)).members);
+      show(uri);
+    } catch {
+      // Then its line has no title, until it is looked at again.
+    }
+  }
+
+  /** Whether there is something about it that only the server knows. */
   function isUnseen({ uri, timeline }: Room, entry: Entry): boolean {
-    const isChange = entry.type === "edited" || entry.type === "deleted";
-    return isChange && entry.of === summaries.get(uri)?.last_message?.id && timeline.message(entry.of) === undefined;
+    const summary = summaries.get(uri);
+    if (!summary) return entry.type === "message";
+    if (entry.type !== "edited" && entry.type !== "deleted") return false;
+    // What is deleted is not unread any more.
+    const counts = entry.type === "deleted" || entry.of === summary.last_message?.id;
+    return counts && timeline.message(entry.of) === undefined;
   }
 
   function show(uri: string): void {
     const summary = summaries.get(uri);
     if (!summary) return;
-    const { timeline } = client.room(uri);
-    const { members } = timeline;
-    const [heard, known] = [timeline.messages.at(-1), summary.last_message];
+    const unsent = client.outbox.of(uri);
+    if (left.has(uri) && unsent.length === 0) {
+      summaries.delete(uri);
+      lines.delete(uri);
+      return;
+    }
+    const timeline = rooms.get(uri)?.room.timeline;
+    if (timeline && timeline.members.length > 0) members.set(uri, timeline.members);
+    const inside = members.get(uri) ?? [];
+    const [heard, known] = [timeline?.messages.at(-1), summary.last_message];
     const date = dates.get(uri) ?? "";
     lines.set(uri, {
       uri,
-      members,
-      title: members.length > 0 ? titleOf(members, user) : "",
+      members: inside,
+      title: inside.length > 0 ? titleOf(inside, user) : "",
       last: heard && heard.id >= (known?.id ?? 0) ? heard : known,
       ...count(summary, timeline),
+      hasUnsent: unsent.some(({ state }) => state === "refused"),
       date: date > summary.update_date ? date : summary.update_date,
     });
   }
 
   /** What was there before the room was opened is counted by the server, unless one has read on since. */
-  function count(summary: ChatSummary, timeline: Room["timeline"]): { unread: number; more: boolean } {
+  function count(summary: ChatSummary, timeline?: Room["timeline"]): { unread: number; more: boolean } {
+    if (!timeline) return { unread: summary.unread, more: summary.unread_more };
     const read = Math.max(timeline.read.get(user.id) ?? 0, summary.read_id);
-    const newer = (id: number) => timeline.messages.filter((one) => one.id > id && one.user.id !== user.id).length;
+    const isNews = ({ user: author, delete_date }: Message) => author.id !== user.id && delete_date === null;
+    const newer = (id: number) => timeline.messages.filter((one) => one.id > id && isNews(one)).length;
     if (read >= summary.last_id || timeline.first <= read + 1) return { unread: newer(read), more: false };
     return { unread: summary.unread + newer(summary.last_id), more: summary.unread_more };
   }
@@ -114,14 +204,17 @@ export function useChats({ api, client, user }: Session) {
   const endings = [
     client.connection.on("open", look),
     client.connection.on("frame", (frame) => {
-      if (frame.type === "added" && !summaries.has(frame.uri)) void load({ limit: NEWEST });
+      if (frame.type === "added" && (!summaries.has(frame.uri) || left.has(frame.uri))) refreshSoon();
     }),
+    client.outbox.on("change", show),
   ];
+  watch(opened, attend);
   onScopeDispose(() => {
     document.removeEventListener("visibilitychange", look);
+    clearTimeout(timer);
     for (const end of endings) end();
   });
   void refresh();
 
-  return { lines: sorted, unread, next, problem, refresh, older };
+  return { lines: sorted, unread, next, problem, refresh, older, retry };
 }

@@ -1,5 +1,7 @@
 /** Dates as people say them, in the browser's language and time zone. */
 
+import { ref } from "vue";
+
 const DAY = 24 * 3600_000;
 const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
@@ -8,6 +10,20 @@ const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric"
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 
 type When = string | number;
+
+/** When today began. What was said relative to it is said anew when that changes. */
+const today = ref(0);
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function renew(): void {
+  today.value = midnight(Date.now());
+  clearTimeout(timer);
+  timer = setTimeout(renew, new Date().setHours(24, 0, 0, 0) - Date.now());
+}
+
+renew();
+// While the computer sleeps, so do timers.
+document.addEventListener("visibilitychange", renew);
 
 export function timeOf(when: When): string {
   return time.format(new Date(when));
@@ -37,5 +53,10 @@ export function isSameDay(one: When, other: When): boolean {
 
 /** Midnights between then and now. Rounded, since days with a change of the clock are longer or shorter. */
 function daysAgo(when: When): number {
-  return Math.round((new Date().setHours(0, 0, 0, 0) - new Date(when).setHours(0, 0, 0, 0)) / DAY);
+  return Math.round((today.value - midnight(when)) / DAY);
+}
+
+/** When the day began. */
+function midnight(when: When): number {
+  return new Date(when).setHours(0, 0, 0, 0);
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import axe from "axe-core";
 import { chat, type Person, sees } from "./person.js";
-import { phone, type Stage, test } from "./stage.js";
+import { eventually, phone, type Stage, test } from "./stage.js";
 
 /** What axe-core has against what a person sees, a line for each element. */
 async function faults(person: Person): Promise<string[]> {
@@ -104,3 +104,62 @@ test("light, on a desk", (stage) => look(stage, { colorScheme: "light" }));
 test("dark, on a desk", (stage) => look(stage, { colorScheme: "dark" }));
 test("light, on a phone", (stage) => look(stage, { colorScheme: "light", ...phone }));
 test("dark, on a phone", (stage) => look(stage, { colorScheme: "dark", ...phone }));
+
+test("what others say just now is read out, and nothing else", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+  await ben.register();
+  const uri = await chat(anna, ben);
+  for (let n = 1; n <= 120; n++) await ben.api.post(uri, `Message ${n}`);
+  await anna.page.reload();
+  /** All that was ever in the status. */
+  const told = () => anna.page.evaluate(() => (window as unknown as { told: string[] }).told);
+  await anna.open(uri);
+  await sees(anna.message("Message 120"));
+  await anna.news.evaluate((news) => {
+    const told: string[] = [];
+    Object.assign(window, { told });
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) for (const node of addedNodes) told.push(node.textContent ?? "");
+    }).observe(news, { childList: true, subtree: true });
+  });
+  assert.equal(await anna.log.getAttribute("aria-live"), "off");
+  assert.equal((await anna.news.innerText()).trim(), "");
+
+  await anna.log.hover();
+  await anna.page.mouse.wheel(0, -100_000);
+  await sees(anna.message("Message 1"));
+  await anna.write("My own");
+  await sees(anna.message("My own"));
+  await ben.api.post(uri, "Hello");
+  await ben.api.post(uri, "Hello");
+  await eventually(
+    async () => (await told()).filter((text) => text !== ""),
+    [`${ben.name}: Hello`, `${ben.name}: Hello`],
+  );
+  assert.deepEqual(await faults(anna), []);
+  await anna.news.getByText("Hello").first().waitFor({ state: "detached", timeout: 20_000 });
+});
+
+test("the characters that are left are not read out with each key", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  await anna.open(uri);
+  const form = anna.page.getByRole("form", { name: "Write a message" });
+  const said = async () => (await form.getByRole("status").allInnerTexts()).join("").trim();
+  const texts: string[] = [];
+  for (const [length, counted] of [
+    [1_850, "150 characters left"],
+    [1_851, "149 characters left"],
+    [2_001, "1 characters too many"],
+    [2_002, "2 characters too many"],
+  ] as const) {
+    await anna.composer.fill("a".repeat(length));
+    await sees(form.getByText(counted));
+    texts.push(await said());
+  }
+  assert.equal(texts[0], texts[1]);
+  assert.equal(texts[2], texts[3]);
+  assert.notEqual(texts[1], texts[2]);
+  await anna.composer.fill("");
+  await eventually(said, "");
+});

@@ -272,3 +272,220 @@ test("with many chats there are older ones to ask for", async (stage) => {
   await misses(anna.button("Older chats"));
   await eventually(() => anna.chats.getByRole("link").filter({ hasText: "Just you" }).count(), 25);
 });
+
+test("with more chats than a socket listens to, all stay in the list, and the oldest is as good as any", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+  await ben.register();
+  const oldest = await chat(ben, anna);
+  await ben.api.post(oldest, "Note 0");
+  for (let n = 1; n <= 104; n++) await anna.api.post(await chat(anna), `Note ${n}`);
+  await anna.list();
+  const links = anna.chats.getByRole("listitem").getByRole("link");
+  for (let shown = 20; shown < 105; shown = Math.min(shown + 20, 105)) {
+    await eventually(() => links.count(), shown);
+    await anna.button("Older chats").click();
+  }
+  await misses(anna.button("Older chats"));
+  await eventually(() => links.filter({ hasText: "Just you" }).count(), 104);
+  await sees(anna.chatWith(ben).filter({ hasText: "Note 0" }).filter({ hasText: "1 unread" }));
+  assert.equal(await links.count(), 105);
+
+  await anna.chatWith(ben).click();
+  await sees(anna.message("Note 0"));
+  await misses(anna.chatWith(ben).filter({ hasText: "unread" }));
+  await anna.write("I found it");
+  await sees(anna.chatWith(ben).filter({ hasText: "You: I found it" }));
+  await eventually(async () => (await links.first().innerText()).includes(ben.name), true);
+  await links.filter({ hasText: "Note 50" }).click();
+  await sees(anna.message("Note 50"));
+  await ben.api.post(oldest, "Wonderful");
+  await sees(anna.chatWith(ben).filter({ hasText: "Wonderful" }).filter({ hasText: "1 unread" }));
+  assert.equal(await links.count(), 105);
+});
+
+test("a message that was deleted is not unread any more", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+  await ben.register();
+  const uri = await chat(anna, ben);
+  const before = await ben.api.post(uri, "Before");
+  await ben.api.post(uri, "Stays");
+  await anna.list();
+  const unread = (count: number) => anna.chatWith(ben).filter({ hasText: `${count} unread` });
+  await sees(unread(2));
+  const live = await ben.api.post(uri, "Live");
+  await ben.api.post(uri, "The end");
+  await sees(unread(4));
+  await ben.api.delete(uri, live.id);
+  await sees(unread(3));
+  await ben.api.delete(uri, before.id);
+  await sees(unread(2));
+});
+
+test("at midnight, today becomes yesterday", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.register();
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Good night");
+  await anna.page.route("**/messages/*", async (route) => {
+    const response = await route.fetch();
+    const history = await response.json();
+    history.messages[0].create_date = "2026-06-01T23:50:00Z";
+    await route.fulfill({ response, json: history });
+  });
+  await anna.page.clock.install({ time: "2026-06-01T23:55:00Z" });
+  await anna.arrive();
+  await anna.open(uri);
+  await sees(anna.log.getByRole("heading", { name: "Today" }));
+  await anna.page.clock.fastForward("10:00");
+  await sees(anna.log.getByRole("heading", { name: "Yesterday" }));
+});
+
+test("an edit that is saved late destroys nothing that was typed meanwhile", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Helo");
+  await anna.api.post(uri, "Another one");
+  await anna.open(uri);
+  let answer = () => {};
+  const allowed = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await anna.page.route("**/messages/*/", async (route) => {
+    await allowed;
+    await route.continue();
+  });
+  await anna.act("Helo", "Edit");
+  await anna.composer.fill("Hello");
+  const saved = anna.page.waitForResponse("**/messages/*/");
+  await anna.button("Save").click();
+  await anna.composer.fill("Hello, and more");
+  answer();
+  await saved;
+  await sees(anna.messages.filter({ hasText: "Hello" }).filter({ hasText: "(edited)" }));
+  assert.equal(await anna.composer.inputValue(), "Hello, and more");
+  await anna.button("Save").click();
+  await sees(anna.message("Hello, and more"));
+  await eventually(() => anna.composer.inputValue(), "");
+  await sees(anna.button("Send"));
+});
+
+test("what one was writing before an edit comes back after it", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Helo");
+  await anna.api.post(uri, "A question");
+  await anna.open(uri);
+  await anna.act("A question", "Reply");
+  await anna.composer.fill("Half an ans");
+  const isBack = async () => {
+    await eventually(() => anna.composer.inputValue(), "Half an ans");
+    await sees(anna.button("Cancel reply"));
+    await sees(anna.button("Send"));
+  };
+  await anna.act("Helo", "Edit");
+  await eventually(() => anna.composer.inputValue(), "Helo");
+  await anna.composer.press("Escape");
+  await isBack();
+  await anna.act("Helo", "Edit");
+  await anna.composer.fill("Hello");
+  await anna.button("Save").click();
+  await sees(anna.message("Hello"));
+  await isBack();
+});
+
+test("a list of chats that could not be read can be tried again", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.register();
+  await anna.api.post(await chat(anna), "A note");
+  await anna.page.route("**/api/chats/?limit=*", (route) => route.fulfill({ status: 503, json: {} }));
+  await anna.arrive();
+  await sees(anna.alert.filter({ hasText: "Confab is busy." }));
+  await anna.page.unroute("**/api/chats/?limit=*");
+  await anna.button("Try again").click();
+  await sees(anna.chats.getByRole("link").filter({ hasText: "A note" }));
+  await misses(anna.alert);
+});
+
+test("a chat that is being opened says so, and what went wrong in it can be dismissed", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.register();
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Hello");
+  let answer = () => {};
+  const allowed = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await anna.page.route("**/messages/?*", async (route) => {
+    await allowed;
+    await route.continue();
+  });
+  await anna.visit(`#/chats/${uri}`);
+  await anna.logIn();
+  await sees(anna.log.getByText("Loading…"));
+  answer();
+  await sees(anna.message("Hello"));
+  await misses(anna.log.getByText("Loading…"));
+
+  await anna.page.route("**/reactions/*/", (route) => route.fulfill({ status: 503, json: {} }));
+  const busy = anna.alert.filter({ hasText: "Confab is busy." });
+  await anna.react("Hello", "👍");
+  await sees(busy);
+  await anna.button("Dismiss").click();
+  await misses(busy);
+  await anna.react("Hello", "👍");
+  await sees(busy);
+  await anna.page.unroute("**/reactions/*/");
+  await anna.react("Hello", "👍");
+  await sees(anna.message("Hello").getByRole("button", { name: "👍 1" }));
+  await misses(busy);
+});
+
+test("a chat that is started slowly does not lead away from where one went meanwhile", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.register();
+  const uri = await chat(anna);
+  await anna.api.post(uri, "A note");
+  await anna.arrive();
+  let answer = () => {};
+  const allowed = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await anna.page.route("**/api/chats/", async (route) => {
+    await allowed;
+    await route.continue();
+  });
+  const links = anna.chats.getByRole("listitem").getByRole("link");
+  await links.filter({ hasText: "A note" }).waitFor();
+  await anna.button("New chat").click();
+  await links.click();
+  await sees(anna.message("A note"));
+  answer();
+  await eventually(() => links.count(), 2);
+  await eventually(() => anna.button("New chat").isEnabled(), true);
+  assert.ok(anna.page.url().endsWith(uri), anna.page.url());
+});
+
+test("that somebody is typing does not render the messages again", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
+  const uri = await chat(anna, ben);
+  const { id } = await anna.api.post(uri, "Hello");
+  await ben.api.markRead(uri, id);
+  await Promise.all([anna.open(uri), ben.open(uri)]);
+  await sees(anna.log.getByText("Read by"));
+  await sees(anna.main.getByText("2 online"));
+  // Before it is rendered, the list asks where it is.
+  await anna.log.evaluate((log) => {
+    const ask = log.getBoundingClientRect.bind(log);
+    log.getBoundingClientRect = () => {
+      log.dataset.rendered = String(Number(log.dataset.rendered ?? 0) + 1);
+      return ask();
+    };
+  });
+  const rendered = () => anna.log.evaluate((log) => Number(log.dataset.rendered ?? 0));
+  await ben.composer.pressSequentially("Well");
+  await sees(anna.status(`${ben.name} is typing…`));
+  assert.equal(await rendered(), 0);
+  await ben.composer.press("Enter");
+  await sees(anna.message("Well"));
+  assert.ok((await rendered()) > 0);
+});

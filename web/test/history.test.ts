@@ -1,7 +1,7 @@
 /** What was said long ago: paging back through it, coming back to the end, and searching it. */
 
 import assert from "node:assert/strict";
-import { chat, isInView, misses, type Person, sees } from "./person.js";
+import { chat, isFocused, isInView, misses, type Person, sees } from "./person.js";
 import { eventually, test } from "./stage.js";
 
 const LAST = 150;
@@ -117,4 +117,49 @@ test("searching finds the messages with all the words, and leads to them", async
   await results.getByRole("button").click();
   await misses(dialog);
   await eventually(() => isInView(anna.message("The cake is in the fridge")), true);
+});
+
+test("a quote of what was said long ago leads there, also if it is pressed twice", async (stage) => {
+  const anna = await stage.visitor("anna");
+  await anna.register();
+  const uri = await chat(anna);
+  const { id } = await anna.api.post(uri, "Long ago");
+  for (let n = 1; n <= LAST; n++) await anna.api.post(uri, `Message ${n}`);
+  await anna.api.post(uri, "Do you remember?", { replyTo: id });
+  await anna.arrive();
+  await anna.open(uri);
+  const quote = anna.message("Do you remember?").getByRole("button").filter({ hasText: "an earlier message" });
+  await sees(quote);
+
+  let answer = () => {};
+  const allowed = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await anna.page.route("**/messages/?before=*", async (route) => {
+    await allowed;
+    await route.continue();
+  });
+  const asked = anna.page.waitForRequest("**/messages/?before=*");
+  await quote.dblclick();
+  await asked;
+  assert.equal(await anna.page.evaluate(() => 1 + 1), 2);
+  answer();
+  // The one that quotes it says it, too.
+  await eventually(() => isInView(anna.message("Long ago").first()), true);
+  await eventually(() => isFocused(anna.message("Long ago").first()), true);
+});
+
+test("where everything fits, one is at the end also after a quote was followed", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+  await ben.register();
+  const uri = await chat(anna, ben);
+  const { id } = await ben.api.post(uri, "Who brings the cake?");
+  await anna.api.post(uri, "I do", { replyTo: id });
+  await anna.open(uri);
+  await anna.message("I do").getByRole("button").filter({ hasText: "Who brings the cake?" }).click();
+  await eventually(() => isFocused(anna.message("Who brings the cake?").first()), true);
+  const last = await ben.api.post(uri, "Good");
+  await sees(anna.message("Good"));
+  await eventually(async () => (await anna.api.chats()).chats[0]?.read_id, last.id);
+  assert.equal(await anna.button("New messages").count(), 0);
 });

@@ -109,6 +109,7 @@ test("the owner removes somebody, who notices at once", async (stage) => {
     .dialog("Members")
     .getByRole("button", { name: `Remove ${ben.name}` })
     .click();
+  await anna.dialog("Members").getByRole("button", { name: "Remove", exact: true }).click();
   await misses(member(anna, ben));
   await misses(ben.composer);
   await misses(ben.chatWith(anna));
@@ -132,6 +133,7 @@ test("the owner hands the chat over", async (stage) => {
     .dialog("Members")
     .getByRole("button", { name: `Make ${ben.name} the owner` })
     .click();
+  await anna.dialog("Members").getByRole("button", { name: "Make owner", exact: true }).click();
   await sees(member(anna, ben).getByText("owner"));
   await misses(anna.dialog("Members").getByRole("button", { name: /^Remove|^Make/ }));
   await sees(ben.dialog("Members").getByRole("button", { name: `Remove ${anna.name}` }));
@@ -170,4 +172,50 @@ test("the members show who is online", async (stage) => {
   await sees(online);
   await ben.page.close();
   await misses(online);
+});
+
+test("who is invited again while they look at the chat is in it at once", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.person("ben")]);
+  await anna.register();
+  const uri = await chat(anna, ben);
+  await ben.open(uri);
+  await anna.api.remove(uri, ben.name);
+  await sees(ben.page.getByRole("link", { name: "Join this chat" }));
+  await misses(ben.chatWith(anna));
+  await anna.api.join(uri, [ben.name]);
+  await sees(ben.composer);
+  await anna.api.post(uri, "Welcome back");
+  await sees(ben.message("Welcome back"));
+  await ben.write("Thank you");
+  await eventually(async () => (await anna.api.history(uri)).messages.at(-1)?.message, "Thank you");
+  await sees(ben.chatWith(anna));
+});
+
+test("leaving slowly does not lead away from where one went meanwhile", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.person("ben")]);
+  await anna.register();
+  const uri = await chat(anna, ben);
+  const other = await chat(ben);
+  await ben.api.post(other, "A note");
+  await openMembers(ben, uri);
+  await sees(ben.chats.getByRole("link").filter({ hasText: "A note" }));
+  let answer = () => {};
+  const allowed = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await ben.page.route("**/members/*/", async (route) => {
+    await allowed;
+    await route.continue();
+  });
+  await ben.button("Leave chat").click();
+  const gone = ben.page.waitForResponse("**/members/*/");
+  await ben.button("Leave").click();
+  await ben.page.keyboard.press("Escape");
+  await ben.chats.getByRole("link").filter({ hasText: "A note" }).click();
+  await sees(ben.message("A note"));
+  answer();
+  await (await gone).finished();
+  await misses(ben.chatWith(anna));
+  await ben.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+  assert.ok(ben.page.url().endsWith(other), ben.page.url());
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { Locator } from "playwright-core";
 import { chat, isFocused, misses, type Person, sees } from "./person.js";
-import { eventually, test } from "./stage.js";
+import { eventually, phone, test } from "./stage.js";
 
 const STEPS = 60;
 
@@ -190,4 +190,78 @@ test("whatever has the focus shows it", async (stage) => {
     assert.ok(focused.isShown, `it cannot be seen that this has the focus: ${focused.html}`);
   }
   assert.ok(seen.size >= 10, [...seen].join("\n"));
+});
+
+test("while a word is composed, it can be sent, and keys are about the word", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  const { id } = await anna.api.post(uri, "Hello");
+  await anna.open(uri);
+  await anna.act("Hello", "Reply");
+  await eventually(() => isFocused(anna.composer), true);
+  const keys = await anna.page.context().newCDPSession(anna.page);
+  await keys.send("Input.imeSetComposition", { text: "にほん", selectionStart: 3, selectionEnd: 3 });
+  await eventually(() => anna.button("Send").isEnabled(), true);
+  for (const composing of [{ isComposing: true }, { keyCode: 229 }]) {
+    for (const key of ["Enter", "Escape"]) {
+      await anna.composer.dispatchEvent("keydown", { key, bubbles: true, cancelable: true, ...composing });
+    }
+  }
+  assert.equal(await anna.composer.inputValue(), "にほん");
+  await sees(anna.button("Cancel reply"));
+  await keys.send("Input.insertText", { text: "日本" });
+  await eventually(() => anna.composer.inputValue(), "日本");
+  await anna.composer.press("Enter");
+  await sees(anna.message("日本"));
+  assert.equal((await anna.api.history(uri)).messages.at(-1)?.reply_to, id);
+
+  await anna.composer.dispatchEvent("keydown", { key: "ArrowUp", bubbles: true, cancelable: true, keyCode: 229 });
+  assert.equal(await anna.composer.inputValue(), "");
+  await anna.composer.press("ArrowUp");
+  await eventually(() => anna.composer.inputValue(), "日本");
+});
+
+test("on a phone Enter breaks the line, and the button sends", async (stage) => {
+  const anna = await stage.person("anna", phone);
+  const uri = await chat(anna);
+  await anna.open(uri);
+  await anna.composer.fill("One");
+  await anna.composer.press("Enter");
+  await anna.composer.pressSequentially("two");
+  assert.equal(await anna.composer.inputValue(), "One\ntwo");
+  await anna.write("One\ntwo, sent");
+  await eventually(
+    async () => (await anna.api.history(uri)).messages.map(({ message }) => message),
+    ["One\ntwo, sent"],
+  );
+});
+
+test("before somebody is removed one is asked, and the focus is never lost", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+  await ben.register();
+  const uri = await chat(anna, ben);
+  await anna.open(uri);
+  await anna.button("Members").click();
+  const dialog = anna.dialog("Members");
+  const { keyboard } = anna.page;
+  for (const [opener, yes, no] of [
+    [`Make ${ben.name} the owner`, "Make owner", "Stay owner"],
+    [`Remove ${ben.name}`, "Remove", "Keep"],
+    ["Leave chat", "Leave", "Stay"],
+  ] as const) {
+    await tabTo(anna, dialog.getByRole("button", { name: opener, exact: true }));
+    await keyboard.press("Enter");
+    await eventually(() => isFocused(dialog.getByRole("button", { name: yes, exact: true })), true);
+    await tabTo(anna, dialog.getByRole("button", { name: no, exact: true }));
+    await keyboard.press("Enter");
+    await eventually(() => isFocused(dialog.getByRole("button", { name: opener, exact: true })), true);
+  }
+  assert.equal((await anna.api.show(uri)).members.length, 2);
+
+  await tabTo(anna, dialog.getByRole("button", { name: `Remove ${ben.name}` }), "Shift+Tab");
+  await keyboard.press("Enter");
+  await eventually(() => isFocused(dialog.getByRole("button", { name: "Remove", exact: true })), true);
+  await keyboard.press("Enter");
+  await misses(dialog.getByRole("listitem").filter({ hasText: ben.name }));
+  await eventually(() => isFocused(dialog.getByRole("list", { name: "Members" })), true);
 });

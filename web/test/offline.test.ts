@@ -1,7 +1,7 @@
 /** Without a network nothing is lost, and with it again nothing is there twice. */
 
 import assert from "node:assert/strict";
-import { chat, type Person, sees } from "./person.js";
+import { chat, misses, type Person, sees } from "./person.js";
 import { eventually, test } from "./stage.js";
 
 /** It takes ten seconds to tell that a socket is dead. */
@@ -129,4 +129,45 @@ test("a page that cannot reach the server says what to do", async (stage) => {
   await anna.page.context().setOffline(true);
   await anna.logIn("whatever");
   await sees(anna.alert.filter({ hasText: /Check your connection/ }));
+});
+
+test("what was not sent is marked in the list of chats, and can be tried again also in a chat one is not in any more", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
+  const uri = await chat(anna, ben);
+  await anna.api.post(uri, "Hello");
+  const other = await chat(ben);
+  await ben.api.post(other, "A note");
+  await ben.open(uri);
+  await sees(ben.message("Hello"));
+  await sees(ben.chatWith(anna));
+  await goOffline(ben);
+  await ben.write("Too late");
+  await anna.api.remove(uri, ben.name);
+  await ben.page.context().setOffline(false);
+
+  const refused = ben.main.getByRole("article").filter({ hasText: "Too late" });
+  await sees(refused.getByText(/Not sent: .+/));
+  await sees(ben.alert.filter({ hasText: "not" }));
+  await sees(ben.chatWith(anna).filter({ hasText: "Not sent" }));
+  await ben.chats.getByRole("link").filter({ hasText: "A note" }).click();
+  await sees(ben.message("A note"));
+  await ben.chatWith(anna).filter({ hasText: "Not sent" }).click();
+  await refused.getByRole("button", { name: "Try again" }).click();
+  await sees(refused.getByText(/Not sent: .+/));
+  await refused.getByRole("button", { name: "Discard" }).click();
+  await misses(refused);
+  await misses(ben.chatWith(anna));
+});
+
+test("being offline comes before what went wrong", async (stage) => {
+  const anna = await stage.person("anna");
+  const uri = await chat(anna);
+  await anna.api.post(uri, "Hello");
+  await anna.open(uri);
+  await anna.page.route("**/reactions/*/", (route) => route.fulfill({ status: 503, json: {} }));
+  await anna.react("Hello", "👍");
+  await sees(anna.alert.filter({ hasText: "Confab is busy." }));
+  await goOffline(anna);
+  await sees(anna.alert.filter({ hasText: "what you write is sent when it is back" }));
+  await misses(anna.alert.filter({ hasText: "Confab is busy." }));
 });

@@ -95,7 +95,9 @@ export class Person {
   /** Writes a message and sends it. */
   async write(text: string): Promise<void> {
     await this.composer.fill(text);
-    await this.composer.press("Enter");
+    // Where one cannot point, Enter breaks the line.
+    if (await this.page.evaluate(() => matchMedia("(hover: none)").matches)) await this.button("Send").tap();
+    else await this.composer.press("Enter");
   }
 
   /** Does something with a message: presses the button with this name in its toolbar. */
@@ -126,6 +128,11 @@ export class Person {
   /** What is told by the way, such as that the connection is back. */
   status(text: string): Locator {
     return this.page.getByRole("status").filter({ hasText: text });
+  }
+
+  /** What is read out of what the others say just now. */
+  get news(): Locator {
+    return this.page.getByRole("status", { name: "New messages" });
   }
 
   get alert(): Locator {
