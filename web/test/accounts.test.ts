@@ -460,6 +460,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 120)}`));
       });
     };
+    assert.deepEqual(await look(), []);
     await anna.button(`${anna.name}, your profile`).click();
     const dialog = anna.page.getByRole("dialog", { name: "Your profile" });
     await sees(dialog);
