@@ -4,7 +4,14 @@ import { createApp } from "vue";
 import App from "./App.vue";
 import { readConfig } from "./config";
 import { accountKey, createAccount } from "./session";
+import WaitingView from "./views/WaitingView.vue";
 import "./styles.css";
 
-const account = createAccount(await readConfig());
-createApp(App).provide(accountKey, account).mount("#app");
+let waiting: ReturnType<typeof createApp> | undefined;
+const config = await readConfig(() => {
+  if (waiting) return;
+  waiting = createApp(WaitingView);
+  waiting.mount("#app");
+});
+waiting?.unmount();
+createApp(App).provide(accountKey, createAccount(config)).mount("#app");

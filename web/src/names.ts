@@ -5,7 +5,12 @@ import type { User } from "@confab/client";
 /** So many names are told of a chat; the others are counted. */
 const TOLD = 4;
 
+/** Who has no account any more has no name either. */
 export function nameOf(user: User): string {
+  return ownNameOf(user) || "Somebody who left";
+}
+
+function ownNameOf(user: User): string {
   return `${user.first_name} ${user.last_name}`.trim() || user.username;
 }
 
@@ -22,7 +27,7 @@ export function titleOf(members: readonly User[], me: User): string {
 }
 
 export function initialsOf(user: User): string {
-  const words = nameOf(user)
+  const words = ownNameOf(user)
     .split(/[\s._-]+/)
     .filter(Boolean);
   const letters = words.length > 1 ? words.slice(0, 2).map((word) => [...word][0]) : [...(words[0] ?? "?")].slice(0, 2);

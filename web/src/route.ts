@@ -9,9 +9,18 @@ export type Route =
 function parse(hash: string): Route {
   const [, first, second] = hash.split("/");
   if (first === "login" || first === "register") return { name: first };
-  if (first === "chats" && second) return { name: "chat", uri: decodeURIComponent(second) };
-  if (first === "join" && second) return { name: "join", uri: decodeURIComponent(second) };
+  if (first === "chats" && second) return { name: "chat", uri: decoded(second) };
+  if (first === "join" && second) return { name: "join", uri: decoded(second) };
   return { name: "chats" };
+}
+
+/** The text that was encoded. What never was, such as `100%`, stays as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 export const route = shallowRef<Route>(parse(location.hash));
@@ -31,7 +40,7 @@ export function invitation(uri: string): string {
 
 /** The uri in an invitation, or a bare one. */
 export function uriOf(invitation: string): string {
-  return decodeURIComponent(invitation.trim().replace(/\/+$/, "").split("/").at(-1) ?? "");
+  return decoded(invitation.trim().replace(/\/+$/, "").split("/").at(-1) ?? "");
 }
 
 /** Goes somewhere; with `replace`, the way back leads past here. */

@@ -265,3 +265,77 @@ test("before somebody is removed one is asked, and the focus is never lost", asy
   await misses(dialog.getByRole("listitem").filter({ hasText: ben.name }));
   await eventually(() => isFocused(dialog.getByRole("list", { name: "Members" })), true);
 });
+
+test("one changes one's profile with the keyboard alone", async (stage) => {
+  const anna = await stage.person("anna");
+  const opener = anna.button(`${anna.name}, your profile`);
+  const dialog = anna.page.getByRole("dialog", { name: "Your profile" });
+  await goRound(anna, opener, dialog, "Shift+Tab");
+  await anna.page.keyboard.press("Enter");
+  await tabTo(anna, dialog.getByLabel("First name"));
+  await anna.page.keyboard.type("Anna");
+  await anna.page.keyboard.press("Enter");
+  await sees(dialog.getByText("Your profile is saved."));
+  await anna.page.keyboard.press("Escape");
+  await misses(dialog);
+  await eventually(() => isFocused(anna.button("Anna, your profile")), true, "the focus did not come back");
+});
+
+/** What has the focus, by its text or name. */
+const focused = (person: Person) =>
+  person.page.evaluate(() => {
+    const element = document.activeElement;
+    const label = element instanceof HTMLInputElement ? element.labels?.[0] : element;
+    return `${element?.tagName} ${element?.getAttribute("aria-label") ?? label?.textContent}`;
+  });
+const titleOf = (person: Person) => person.page.title();
+
+test("each view takes the focus when it is gone to, and names the page", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.visitor("ben")]);
+  await Promise.all([anna.register(), ben.register()]);
+  const uri = await chat(anna, ben);
+  const { id } = await ben.api.post(uri, "Unread");
+  const notes = await chat(anna);
+  await anna.visit();
+  await sees(anna.page.getByRole("form", { name: "Log in" }));
+  assert.equal(await anna.page.evaluate(() => document.activeElement === document.body), true);
+  await eventually(() => titleOf(anna), "Log in – Confab");
+  await anna.page.getByRole("link", { name: "Register" }).click();
+  await eventually(() => focused(anna), "INPUT Username");
+  await eventually(() => titleOf(anna), "Register – Confab");
+  await anna.page.getByRole("link", { name: "Log in" }).click();
+  await eventually(() => titleOf(anna), "Log in – Confab");
+  await anna.logIn();
+  await eventually(() => focused(anna), "H1 My chats");
+  await eventually(() => titleOf(anna), "(1) My chats – Confab");
+
+  await anna.visit(`#/chats/${notes}`);
+  await eventually(() => isFocused(anna.composer), true);
+  await eventually(() => titleOf(anna), "(1) Just you – Confab");
+  await anna.visit(`#/chats/${uri}`);
+  await eventually(() => isFocused(anna.composer), true);
+  await eventually(() => titleOf(anna), `${ben.name} – Confab`);
+  await eventually(async () => (await anna.api.show(uri)).read[(await anna.api.me()).id], id);
+  await anna.visit("#/join/0123456789abcde");
+  await eventually(() => focused(anna), "H1 Join a chat");
+  await eventually(() => titleOf(anna), "Join a chat – Confab");
+  await anna.visit("#/");
+  await eventually(() => focused(anna), "H1 My chats");
+  await ben.api.post(uri, "Unread again");
+  await eventually(() => titleOf(anna), "(1) My chats – Confab");
+  await anna.button("Log out").click();
+  await eventually(() => focused(anna), "INPUT Username");
+  await eventually(() => titleOf(anna), "Log in – Confab");
+});
+
+test("on a phone the focus goes to the head of what is shown", async (stage) => {
+  const [anna, ben] = await Promise.all([stage.person("anna", phone), stage.visitor("ben")]);
+  await ben.register();
+  await chat(anna, ben);
+  await anna.list();
+  await anna.chatWith(ben).tap();
+  await sees(anna.composer);
+  await eventually(() => focused(anna), `H1 ${ben.name}`);
+  await anna.page.getByRole("link", { name: "My chats" }).tap();
+  await eventually(() => focused(anna), "H1 My chats");
+});

@@ -1,7 +1,7 @@
 /** Whatever people write is shown as the text that it is. */
 
 import assert from "node:assert/strict";
-import { chat, type Person, sees } from "./person.js";
+import { chat, misses, type Person, sees } from "./person.js";
 import { eventually, phone, test } from "./stage.js";
 
 const markup = [
@@ -150,4 +150,36 @@ test("emoji, blanks and line breaks stay as they were written", async (stage) =>
   const message = ben.messages.filter({ hasText: "👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳" });
   await sees(message);
   assert.ok((await message.innerText()).includes("👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳\na    b"), await message.innerText());
+});
+
+test("an address that nobody encoded is taken as it is", async (stage) => {
+  const anna = await stage.person("anna");
+  await anna.visit("#/join/abc%");
+  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+  await anna.page.reload();
+  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+  await anna.visit("#/");
+  await misses(anna.alert);
+  await anna.chats.getByLabel("Invitation link or code").fill("abc%");
+  await anna.chats.getByRole("button", { name: "Join" }).click();
+  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+});
+
+test("who has no account any more still has something to be called by", async (stage) => {
+  const [anna, ben, cleo] = await Promise.all([stage.person("anna"), stage.visitor("ben"), stage.visitor("cleo")]);
+  await Promise.all([ben.register(), cleo.register()]);
+  const uri = await chat(anna, ben, cleo);
+  await ben.api.post(uri, "Goodbye");
+  await anna.page.route("**/api/**", async (route) => {
+    const response = await route.fetch();
+    const nobody = { username: "", email: "", first_name: "", last_name: "" };
+    const json = JSON.parse(await response.text(), (_, value) =>
+      Object(value).username === ben.name ? { ...value, ...nobody } : value,
+    );
+    await route.fulfill({ response, json });
+  });
+  await anna.page.reload();
+  await anna.open(uri);
+  await sees(anna.main.getByRole("heading", { name: `Somebody who left, ${cleo.name}` }));
+  await sees(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Somebody who left" }));
 });

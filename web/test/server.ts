@@ -12,7 +12,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const web = fileURLToPath(new URL("../..", import.meta.url));
-const { CONFAB = "../target/debug/confab", TEMPLATE = "../template.yaml", CONFAB_URL, CONFAB_WEBSITE = CONFAB_URL } = process.env;
+const {
+  CONFAB = "../target/debug/confab",
+  TEMPLATE = "../template.yaml",
+  CONFAB_URL,
+  CONFAB_WEBSITE = CONFAB_URL,
+} = process.env;
 const DEADLINE = 30_000;
 
 /** A server that runs. */

@@ -98,6 +98,11 @@ export class ApiError extends Error {
   }
 }
 
+/** There was no answer, or one that is not the server's, such as the page of a hotel's network that asks one to log in. */
+export class UnreachableError extends Error {
+  override readonly name = "UnreachableError";
+}
+
 /** Whether something failed for good: asking again will not help. */
 export function isFinal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
@@ -122,8 +127,8 @@ export interface ApiOptions {
 }
 
 /**
- * The HTTP API. All methods throw {@link ApiError} for what the server refuses, a `TimeoutError` after 30 seconds, and whatever `fetch`
- * throws. The event `unauthorized` tells that the token is no good any more.
+ * The HTTP API. All methods throw {@link ApiError} for what the server refuses, a `TimeoutError` after 30 seconds, the reason of a
+ * `signal` that is aborted, and {@link UnreachableError} for any other answer that does not come. The event `unauthorized` tells that the token is no good any more.
  */
 export class Api extends Emitter<{ unauthorized: ApiError }> {
   /** The token, once one has logged in. */
@@ -277,9 +282,8 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     try {
       const init: RequestInit = { method, headers, signal: controller.signal, cache: "no-store" };
       if (request.body) init.body = JSON.stringify(request.body);
-      const response = await this.#environment.fetch(this.#url + path + search(request.query), init);
-      const text = await response.text();
-      if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as Answer;
+      const { response, text } = await this.#fetch(this.#url + path + search(request.query), init);
+      if (response.ok) return answer<Answer>(text);
       const error = refusal(response, text);
       if (error.status === 401 && token !== undefined && token === this.token) this.emit("unauthorized", error);
       throw error;
@@ -287,6 +291,25 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
       cancel();
       request.signal?.removeEventListener("abort", abort);
     }
+  }
+
+  async #fetch(url: string, init: RequestInit): Promise<{ response: Response; text: string }> {
+    try {
+      const response = await this.#environment.fetch(url, init);
+      return { response, text: await response.text() };
+    } catch (cause) {
+      throw init.signal?.aborted
+        ? init.signal.reason
+        : new UnreachableError("The server cannot be reached.", { cause });
+    }
+  }
+}
+
+function answer<Answer>(text: string): Answer {
+  try {
+    return (text === "" ? undefined : JSON.parse(text)) as Answer;
+  } catch (cause) {
+    throw new UnreachableError("The answer cannot be read.", { cause });
   }
 }
 

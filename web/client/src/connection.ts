@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import type { Environment, Socket } from "./environment.js";
+import { readFrame } from "./frame.js";
 import type { Action, Frame } from "./wire.js";
 
 /** All in milliseconds. The gateway cuts a socket that is idle for 10 minutes, and any after 2 hours. */
@@ -158,7 +159,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     link.heardDate = this.#environment.now();
     link.silent = false;
     for (const line of String(data).split("\n")) {
-      const frame = parse(line);
+      const frame = readFrame(line);
       if (frame) this.#take(link, frame);
     }
   }
@@ -245,15 +246,5 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#current) this.#discard(this.#current);
     this.#opening = this.#current = undefined;
     this.#set(state);
-  }
-}
-
-/** The object on a line. What cannot be read is left out: where an entry was, that shows as a hole. */
-function parse(line: string): Frame | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null ? (value as Frame) : undefined;
-  } catch {
-    return undefined;
   }
 }

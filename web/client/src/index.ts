@@ -12,6 +12,7 @@ export {
   type Joined,
   type Posted,
   type Profile,
+  UnreachableError,
 } from "./api.js";
 export { Client, type ClientOptions } from "./client.js";
 export type { Connection, ConnectionState } from "./connection.js";

@@ -63,15 +63,24 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#options = options;
     this.#backoff = new Backoff(options.environment);
     this.#prefix = `confab.outbox.${options.me}.`;
-    for (const message of this.#restored()) this.#messages.set(message.key, message);
+    this.#restore();
     options.connection.on("frame", (frame) => this.#take(frame));
-    options.connection.on("open", () => this.#sendAll());
+    options.connection.on("open", () => {
+      // What another window has left behind unsent has nobody else to send it.
+      this.#restore();
+      this.#sendAll();
+    });
     options.connection.on("state", (state) => (state === "closed" || state === "expired") && this.#stop());
   }
 
   /** The messages for a chat that are not in its log yet, or not shown yet, oldest first. */
   of(uri: string): readonly OutboxMessage[] {
     return [...this.#messages.values()].filter((message) => message.uri === uri);
+  }
+
+  /** All messages that are not in a log yet, those that were refused included, oldest first. */
+  get unsent(): readonly OutboxMessage[] {
+    return [...this.#messages.values()].filter(({ state }) => state !== "sent");
   }
 
   /** Puts in a message, which is sent as soon as that is possible. */
@@ -212,15 +221,45 @@ export class Outbox extends Emitter<OutboxEvents> {
     }
   }
 
-  #restored(): OutboxMessage[] {
+  /** Takes in what is stored and not here yet. What is here is known better. */
+  #restore(): void {
+    const stored = this.#stored().filter(({ key }) => !this.#messages.has(key));
+    if (stored.length === 0) return;
+    const all = [...this.#messages.values(), ...stored].sort((a, b) => a.date - b.date);
+    this.#messages.clear();
+    for (const message of all) this.#messages.set(message.key, message);
+    for (const uri of new Set(stored.map((message) => message.uri))) this.emit("change", uri);
+  }
+
+  #stored(): OutboxMessage[] {
     const { storage } = this.#options;
+    const names: string[] = [];
     const messages: OutboxMessage[] = [];
-    for (let index = 0; index < (storage?.length ?? 0); index++) {
-      const name = storage?.key(index) ?? "";
+    this.#store(() => {
+      for (let index = 0; index < (storage?.length ?? 0); index++) names.push(storage?.key(index) ?? "");
+    });
+    for (const name of names.filter((one) => one.startsWith(this.#prefix))) {
       this.#store(() => {
-        if (name.startsWith(this.#prefix)) messages.push(JSON.parse(storage?.getItem(name) ?? "") as OutboxMessage);
+        const message = read(storage?.getItem(name) ?? "");
+        if (message && name === this.#prefix + message.key) messages.push(message);
+        else storage?.removeItem(name);
       });
     }
-    return messages.sort((a, b) => a.date - b.date);
+    return messages;
+  }
+}
+
+/** A message as it was stored, if it is one: anything may be in there. */
+function read(text: string): OutboxMessage | undefined {
+  try {
+    const value = Object(JSON.parse(text)) as Partial<OutboxMessage>;
+    const isMessage =
+      [value.key, value.uri, value.message].every((part) => typeof part === "string") &&
+      Number.isFinite(value.date) &&
+      [value.tried, value.replyTo].every((part) => part === undefined || Number.isFinite(part)) &&
+      ["queued", "sending", "refused"].includes(value.state ?? "");
+    return isMessage ? (value as OutboxMessage) : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -104,8 +104,7 @@ export class Timeline {
 
   /** Takes in a page of the history that meets what is here, or is the first one. */
   load(page: History): void {
-    const start = page.previous === null ? 1 : page.messages[0]?.id;
-    this.#first = Math.min(this.#first, start ?? this.#first);
+    this.#first = Math.min(this.#first, page.previous === null ? 1 : before(page.previous));
     for (const message of page.messages) {
       const held = this.#held.get(message.id);
       // A page is at least as new as it says; what is held may be newer.
@@ -186,6 +185,11 @@ export class Timeline {
   #mark(user: number, id: number): void {
     if (this.#members.has(user)) this.#read.set(user, Math.max(id, this.#read.get(user) ?? 0));
   }
+}
+
+/** Where the page before begins, going back. That may be before the first message, where much else happened between two. */
+function before(previous: string): number {
+  return Number(new URL(previous, "http://localhost").searchParams.get("before"));
 }
 
 function said(entry: MessageEntry): Message {

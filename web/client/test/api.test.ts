@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Api, ApiError } from "../src/index.js";
+import { Api, ApiError, UnreachableError } from "../src/index.js";
 import { Clock } from "./clock.js";
 
 interface Asked {
@@ -199,7 +199,14 @@ test("a request can be given up, and is after thirty seconds", async () => {
   await late;
 });
 
-test("what the network does not let through is thrown as it is", async () => {
+test("what the network does not let through is told apart from what the server refuses", async () => {
   const { api: it } = api(() => Promise.reject(new TypeError("fetch failed")));
-  await assert.rejects(it.me(), TypeError);
+  await assert.rejects(it.me(), UnreachableError);
+});
+
+test("an answer that is not the server's is as good as none", async () => {
+  const { api: it } = api(
+    () => new Response("<h1>Welcome to our hotel</h1>", { headers: { "Content-Type": "text/html" } }),
+  );
+  await assert.rejects(it.me(), UnreachableError);
 });

@@ -208,6 +208,60 @@ test("two windows share an outbox, and each message is sent once", async () => {
   assert.equal(world.bob.storage.length, 0);
 });
 
+test("what a window that is closed left unsent is sent by one that is open, as soon as there is a connection", async () => {
+  const world = new World();
+  const open = world.bob.client();
+  await world.pass(100);
+  world.server.weather.failures = 1;
+  world.server.cut();
+  await world.pass(100);
+  const closed = world.bob.client();
+  closed.send(URI, "one");
+  closed.send(URI, "two");
+  await world.pass(10);
+  open.send(URI, "three");
+  closed.close();
+  assert.deepEqual(states(open), ["three: queued"]);
+  const changes: string[] = [];
+  open.outbox.on("change", (uri) => changes.push(uri));
+  world.server.weather.failures = 0;
+  await world.pass(60_000);
+  assert.deepEqual(said(world), ["one", "two", "three"]);
+  assert.deepEqual(states(open), []);
+  assert.ok(changes.includes(URI));
+  assert.equal(world.bob.storage.length, 0);
+});
+
+test("a message that is taken in again keeps the state that is known here", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  const { key } = client.send(URI, "");
+  await world.pass(100);
+  assert.deepEqual(states(client), [": refused"]);
+  const name = `confab.outbox.${world.bob.user.id}.${key}`;
+  const stored = JSON.parse(world.bob.storage.getItem(name) ?? "");
+  world.bob.storage.setItem(name, JSON.stringify({ ...stored, state: "sending" }));
+  world.server.cut();
+  await world.pass(60_000);
+  assert.deepEqual(states(client), [": refused"]);
+});
+
+test("what is not sent yet is known of all chats, and so is what was refused", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  const client = world.bob.client();
+  client.send(URI, "one");
+  client.send("000000000000002", "nowhere");
+  assert.equal(client.outbox.unsent.length, 2);
+  world.server.weather.failures = 0;
+  await world.pass(60_000);
+  assert.deepEqual(
+    client.outbox.unsent.map(({ state }) => state),
+    ["refused"],
+  );
+});
+
 test("everybody has an outbox of their own", async () => {
   const world = new World();
   world.server.weather.failures = 1;
@@ -264,6 +318,47 @@ test("a storage that fails costs no more than the reload", async () => {
   garbled.setItem("confab.outbox.2.x", "{");
   garbled.setItem("another page's", "{");
   assert.deepEqual(Object.assign(world.bob, { storage: garbled }).client().outbox.of(URI), []);
+});
+
+test("what is stored and no message is dropped, and keeps nothing else from being sent", async () => {
+  const world = new World();
+  const { storage } = world.bob;
+  const good = { key: "good", uri: URI, message: "one", date: 1, state: "queued" };
+  for (const [name, value] of Object.entries({
+    null: null,
+    number: 7,
+    list: [],
+    text: { ...good, key: "text", message: 7 },
+    date: { ...good, key: "date", date: "yesterday" },
+    state: { ...good, key: "state", state: "lost" },
+    name: { ...good, key: "another" },
+    good,
+  })) {
+    storage.setItem(`confab.outbox.${world.bob.user.id}.${name}`, JSON.stringify(value));
+  }
+  storage.setItem(`confab.outbox.${world.bob.user.id}.garbled`, "{");
+  storage.setItem("another page's", "null");
+  const client = world.bob.client();
+  assert.deepEqual(states(client), ["one: queued"]);
+  await world.pass(100);
+  assert.deepEqual(said(world), ["one"]);
+  assert.equal(storage.length, 1);
+});
+
+test("a storage that is forbidden costs no more than the reload", async () => {
+  const world = new World();
+  class Forbidden extends MemoryStorage {
+    override get length(): number {
+      throw new Error("SecurityError");
+    }
+    override getItem(): never {
+      throw new Error("SecurityError");
+    }
+  }
+  const client = Object.assign(world.bob, { storage: new Forbidden() }).client();
+  client.send(URI, "one");
+  await world.pass(100);
+  assert.deepEqual(said(world), ["one"]);
 });
 
 test("nothing is sent with a token that is refused, and nothing is lost", async () => {

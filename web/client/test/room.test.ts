@@ -504,3 +504,48 @@ test("a change is told once for all that came together", async () => {
   assert.equal(texts(room).length, 500);
   assert.equal(changes, 1);
 });
+
+test("what is published under a name of the protocol, and is something else, harms nobody", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  const room = client.room(URI);
+  const faults: unknown[] = [];
+  const note = (fault: unknown) => faults.push(fault);
+  process.on("uncaughtException", note);
+  try {
+    await world.pass(100);
+    const heard: unknown[] = [];
+    client.connection.on("frame", (frame) => heard.push(frame.type));
+    const happening = { id: room.lastId + 1, user: world.ann.user, create_date: "2026-11-23T16:00:00.000000Z" };
+    const types = ["message", "edited", "deleted", "reacted", "unreacted", "joined", "left", "owner"];
+    for (const type of [...types, "read", "typing", "online", "offline", "subscribed"]) {
+      world.server.publish(URI, { type });
+      world.server.publish(URI, { type, ...happening, user: null });
+      world.server.publish(URI, { type, ...happening, id: "next", of: "first", read_id: "last" });
+      world.server.publish(URI, {
+        type,
+        ...happening,
+        message: 7,
+        emoji: 7,
+        of: null,
+        user: {},
+        entries: [null],
+        last_id: 1,
+      });
+    }
+    world.server.publish(URI, { type: "subscribed", last_id: 1, recovered: true, entries: [], read: null });
+    world.server.publish(URI, { type: "subscribed", last_id: 1, recovered: true, entries: [], online: "all" });
+    for (const type of ["error", "sent", "unsubscribed", "added", "done", "pong", null, 7]) {
+      world.server.publish(URI, { type, key: 7, id: null });
+    }
+    await world.pass(1000);
+    assert.ok(heard.length > 0);
+    world.post(1);
+    await world.pass(10_000);
+    assert.equal(room.state, "live");
+    assert.equal(texts(room).at(-1), `message ${world.server.lastId(URI)}`);
+    assert.deepEqual(faults, []);
+  } finally {
+    process.off("uncaughtException", note);
+  }
+});

@@ -168,6 +168,16 @@ test("a history without edits, replies and reactions reads as one where there ar
   ]);
 });
 
+test("a page without messages leads on to what is before what was looked through for it", () => {
+  const { bob } = new World();
+  const timeline = new Timeline(bob.user.id);
+  const page = { id: 1, uri: URI, last_id: 6000, messages: [], next: null };
+  timeline.load({ ...page, previous: `http://127.0.0.1:8000/api/chats/${URI}/messages/?before=990&limit=100` });
+  assert.equal(timeline.first, 990);
+  timeline.load({ ...page, previous: null });
+  assert.equal(timeline.first, 1);
+});
+
 test("who owns the chat can change, and who left is nowhere any more", () => {
   const { server, ann, bob } = new World();
   const timeline = new Timeline(ann.user.id, 1);
