@@ -81,13 +81,15 @@ impl Fields {
         self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The id of an entry, where the field is there and not null. In a form it is a text.
+    /// The id of an entry, where the field is there and not null. In a form it is a text, and in JSON 5.0 is as whole as 5.
     ///
     /// # Errors
     /// [`Error::Invalid`] where it is no id.
     pub fn entry_id(&self, name: &'static str) -> Result<Option<EntryId>> {
         let Some(value) = self.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
-        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok()).filter(|id| *id <= LAST_ID);
+        let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+        let number = value.as_u64().or_else(|| value.as_f64().and_then(whole)).or_else(|| value.as_str()?.parse().ok());
+        let number = number.filter(|id| *id <= LAST_ID);
         let problem = || Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required."));
         number.map(Some).ok_or_else(|| problem().into())
     }
@@ -220,6 +222,26 @@ mod tests {
             let fields = read(content_type, body.as_bytes()).unwrap();
             assert_eq!(fields.list("u").unwrap(), expected.iter().collect::<Vec<_>>());
             assert_eq!(fields.list("v"), None);
+        }
+    }
+
+    #[test]
+    fn ids_are_whole_numbers() {
+        let id = |value: Value| Fields(vec![("id".to_owned(), value)]).entry_id("id");
+        for (value, expected) in [
+            (json!(5), Some(5)),
+            (json!("5"), Some(5)),
+            (json!(5.0), Some(5)),
+            (json!(-0.0), Some(0)),
+            (json!(LAST_ID as f64), Some(LAST_ID)),
+            (Value::Null, None),
+        ] {
+            assert_eq!(id(value.clone()).unwrap(), expected, "{value}");
+        }
+        for value in
+            [json!(5.5), json!(-1), json!(-1.0), json!(LAST_ID + 1), json!(1e300), json!(""), json!(true), json!([5])]
+        {
+            assert_eq!(id(value.clone()).unwrap_err().status(), 400, "{value}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     fanout::{MESSAGE_BYTES, TYPING},
     fields::Fields,
     http::BODY_BYTES,
-    log::{Entry, EntryId, LAST_ID},
+    log::{Entry, EntryId},
     message::{IdempotencyKey, Message, Wording},
     presence::PRESENCE_MEMBERS,
     session::{Session, Uri},
@@ -145,7 +145,7 @@ impl Confab {
     /// # Errors
     /// [`Error::Invalid`] names missing and wrong fields; else as [`Visit::as_member`].
     pub async fn subscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
-        let (uri, after) = (text("uri", fields)?, after(fields)?);
+        let (uri, after) = (text("uri", fields)?, fields.entry_id("after")?);
         let connection = self.connection(connection_id).await?;
         let visit = self.visit_as(connection.identity.clone(), uri.parse().ok(), None).await?;
         let Session { uri, last_id: before, member_count, .. } = visit.as_member()?.clone();
@@ -328,16 +328,6 @@ fn text<'a>(name: &'static str, fields: &'a Fields) -> Result<&'a str> {
         None => "This field is required.",
     };
     Err(Invalid::field(name, problem).into())
-}
-
-fn after(fields: &Fields) -> Result<Option<EntryId>> {
-    match fields.get("after") {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64().filter(|id| *id <= LAST_ID) {
-            Some(id) => Ok(Some(id)),
-            None => Err(Invalid::field("after", format!("A whole number from 0 to {LAST_ID} is required.")).into()),
-        },
-    }
 }
 
 #[cfg(test)]
