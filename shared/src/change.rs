@@ -1,9 +1,23 @@
-//! Changes of the table, as its stream tells of them, and what they mean here.
+//! Changes of the table, as its stream tells of them, what they mean here, and settling what follows from them.
 
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
 use serde_dynamo::Item;
+use serde_json::json;
 
-use crate::{import::Mark, log::Entry, session::Uri, table::Key, user::UserId};
+use crate::{
+    Confab, Error, Result,
+    import::Mark,
+    log::Entry,
+    session::{Member, Uri},
+    table::Key,
+    user::UserId,
+};
+
+/// So many concerns are settled at the same time.
+const CONCERNS: usize = 10;
 
 /// A change of one item.
 #[derive(Clone, Debug)]
@@ -73,6 +87,51 @@ impl Change {
     pub(crate) fn entry(&self) -> Option<(Uri, Entry)> {
         let uri = self.key.pk.strip_prefix("LOG#")?.parse().ok()?;
         Some((uri, serde_dynamo::from_item(self.item.clone()?).ok()?))
+    }
+}
+
+impl Confab {
+    /// Settles what changes of the table have consequences for, each concern once, and names the first change that has to be tried
+    /// again.
+    pub async fn settle(&self, changes: &[Change]) -> Option<String> {
+        // The last of several changes with one concern sees what all of them have led to.
+        let mut concerns: BTreeMap<Concern, usize> = BTreeMap::new();
+        for (place, change) in changes.iter().enumerate() {
+            if let Some(concern) = change.concern() {
+                concerns.insert(concern, place);
+            }
+        }
+        // Some at the same time: what is not done before the function's time is up is all done again.
+        let settled = stream::iter(concerns).map(async |(concern, place)| {
+            let settled = self.settle_concern(&concern, &changes[place].sequence_number).await;
+            settled.inspect_err(Error::log).err().map(|_| place)
+        });
+        let failed: Vec<usize> = settled.buffer_unordered(CONCERNS).filter_map(future::ready).collect().await;
+        failed.into_iter().min().map(|place| changes[place].sequence_number.clone())
+    }
+
+    async fn settle_concern(&self, concern: &Concern, occasion: &str) -> Result<()> {
+        match concern {
+            Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
+            Concern::Welcome(uri, user_id) => self.tell_newcomer(uri, *user_id).await,
+            Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
+            Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, occasion).await,
+        }
+    }
+
+    /// Tells all sockets of a user that they are in a chat now, if they still are, which need not be their own doing.
+    async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
+        if self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_none() {
+            return Ok(());
+        }
+        let frame = json!({ "type": "added", "uri": uri }).to_string();
+        for connection in self.connections_of(user_id).await? {
+            // It is a courtesy: who does not hear of it finds the chat among theirs.
+            if let Err(error) = self.sockets()?.post(&connection.connection_id, &frame).await {
+                error.log();
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,26 +4,21 @@
 //! told. The table's stream tells of subscribers that come and go, by whatever way they go: unsubscribing, a closed socket, a 410, or a
 //! subscription that has expired. Whoever goes and comes back within one batch of the stream was never away, so that flapping is damped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    Confab, Error, Result,
-    change::{Change, Concern},
+    Confab, Result,
     date::Date,
-    session::{Member, Session, Uri},
+    session::{Session, Uri},
     table::{Key, Write},
     user::UserId,
 };
 
 /// In chats of more members nobody is told who comes and goes: each would be told to all.
 pub(crate) const PRESENCE_MEMBERS: u64 = 100;
-
-/// So many concerns are settled at the same time.
-const CONCERNS: usize = 10;
 
 /// What a room has been told of a user: that they are there.
 #[derive(Serialize, Deserialize)]
@@ -44,53 +39,10 @@ impl Confab {
         Ok(subscribers.map(|subscribers| subscribers.into_iter().map(|subscriber| subscriber.user_id).collect()))
     }
 
-    /// Settles what changes of the table have consequences for, each concern once, and names the first change that has to be tried
-    /// again.
-    pub async fn settle(&self, changes: &[Change]) -> Option<String> {
-        // The last of several changes with one concern sees what all of them have led to.
-        let mut concerns: BTreeMap<Concern, usize> = BTreeMap::new();
-        for (place, change) in changes.iter().enumerate() {
-            if let Some(concern) = change.concern() {
-                concerns.insert(concern, place);
-            }
-        }
-        // Some at the same time: what is not done before the function's time is up is all done again.
-        let settled = stream::iter(concerns).map(async |(concern, place)| {
-            let settled = self.settle_concern(&concern, &changes[place].sequence_number).await;
-            settled.inspect_err(Error::log).err().map(|_| place)
-        });
-        let failed: Vec<usize> = settled.buffer_unordered(CONCERNS).filter_map(future::ready).collect().await;
-        failed.into_iter().min().map(|place| changes[place].sequence_number.clone())
-    }
-
-    async fn settle_concern(&self, concern: &Concern, occasion: &str) -> Result<()> {
-        match concern {
-            Concern::Tokens(user_id) => self.close_unauthorized_sockets(*user_id).await,
-            Concern::Welcome(uri, user_id) => self.tell_newcomer(uri, *user_id).await,
-            Concern::Membership(uri, user_id) => self.end_strangers_subscriptions(uri, *user_id).await,
-            Concern::Presence(uri, user_id) => self.tell_presence(uri, *user_id, occasion).await,
-        }
-    }
-
-    /// Tells all sockets of a user that they are in a chat now, if they still are, which need not be their own doing.
-    async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
-        if self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_none() {
-            return Ok(());
-        }
-        let frame = json!({ "type": "added", "uri": uri }).to_string();
-        for connection in self.connections_of(user_id).await? {
-            // It is a courtesy: who does not hear of it finds the chat among theirs.
-            if let Err(error) = self.sockets()?.post(&connection.connection_id, &frame).await {
-                error.log();
-            }
-        }
-        Ok(())
-    }
-
     /// Tells a room that a user is there, unless it has been told, or is not any more. The latter even if it was not told that they
     /// came: whoever looked in between has seen them. `occasion` names the change that gave rise to it, so
     /// that telling it again can be told from telling it anew.
-    async fn tell_presence(&self, uri: &Uri, user_id: UserId, occasion: &str) -> Result<()> {
+    pub(crate) async fn tell_presence(&self, uri: &Uri, user_id: UserId, occasion: &str) -> Result<()> {
         let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
         if session.is_none_or(|session| session.member_count > PRESENCE_MEMBERS) {
             return Ok(());
