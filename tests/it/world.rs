@@ -244,7 +244,7 @@ impl World {
         let (stream, response) = connect_async(request).await?;
         let protocol = response.headers().get("sec-websocket-protocol");
         let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
-        Ok(Socket { stream, lines: Vec::new(), frames: 0, protocol })
+        Ok(Socket { stream, lines: Vec::new(), known: None, frames: 0, protocol })
     }
 }
 
@@ -361,12 +361,12 @@ impl User<'_> {
         self.world.open("", &[("authorization", &format!("Token {}", self.token))]).await.unwrap()
     }
 
-    /// A socket that is subscribed to a chat.
+    /// A socket that is subscribed to a chat. What was there before may still be on its way to it, and is passed over.
     pub async fn subscribed(&self, uri: &str) -> Socket {
         let mut socket = self.socket().await;
         socket.send(&json!({ "action": "subscribe", "uri": uri })).await;
-        let subscribed = socket.next().await;
-        assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+        let subscribed = socket.next_of("subscribed").await;
+        socket.known = Some((uri.to_owned(), subscribed["last_id"].as_u64().unwrap()));
         socket
     }
 }
@@ -408,6 +408,8 @@ impl User<'_> {
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     lines: Vec<Value>,
+    /// A chat, and an entry of it up to which nothing is news here.
+    known: Option<(String, u64)>,
     /// How many frames have come.
     pub frames: usize,
     /// The subprotocol that the server selected.
@@ -445,13 +447,23 @@ impl Socket {
         }
     }
 
-    /// The next object of whatever type.
+    /// The next object of whatever type that is news.
     pub async fn next_of_any(&mut self) -> Value {
-        match tokio::time::timeout(DEADLINE, self.receive()).await {
-            Ok(Ok(object)) => object,
-            Ok(Err(code)) => panic!("the socket was closed with {code}"),
-            Err(_) => panic!("nothing came"),
+        loop {
+            match tokio::time::timeout(DEADLINE, self.receive()).await {
+                Ok(Ok(object)) if self.knows(&object) => {}
+                Ok(Ok(object)) => return object,
+                Ok(Err(code)) => panic!("the socket was closed with {code}"),
+                Err(_) => panic!("nothing came"),
+            }
         }
+    }
+
+    /// Whether it is an entry that was there already.
+    fn knows(&self, object: &Value) -> bool {
+        let is_entry = object.get("user").is_some() && object.get("create_date").is_some();
+        let id = object["id"].as_u64().filter(|_| is_entry);
+        self.known.as_ref().zip(id).is_some_and(|((uri, last_id), id)| object["uri"] == **uri && id <= *last_id)
     }
 
     /// Sends, unless the socket is closed.
