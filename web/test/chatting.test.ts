@@ -346,14 +346,7 @@ test("an edit that is saved late destroys nothing that was typed meanwhile", asy
   await anna.api.post(uri, "Helo");
   await anna.api.post(uri, "Another one");
   await anna.open(uri);
-  let answer = () => {};
-  const allowed = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  await anna.page.route("**/messages/*/", async (route) => {
-    await allowed;
-    await route.continue();
-  });
+  const answer = await anna.holdBack("**/messages/*/");
   await anna.act("Helo", "Edit");
   await anna.composer.fill("Hello");
   const saved = anna.page.waitForResponse("**/messages/*/");
@@ -411,14 +404,7 @@ test("a chat that is being opened says so, and what went wrong in it can be dism
   await anna.register();
   const uri = await chat(anna);
   await anna.api.post(uri, "Hello");
-  let answer = () => {};
-  const allowed = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  await anna.page.route("**/messages/?*", async (route) => {
-    await allowed;
-    await route.continue();
-  });
+  const answer = await anna.holdBack("**/messages/?*");
   await anna.visit(`#/chats/${uri}`);
   await anna.logIn();
   await sees(anna.log.getByText("Loading…"));
@@ -446,14 +432,7 @@ test("a chat that is started slowly does not lead away from where one went meanw
   const uri = await chat(anna);
   await anna.api.post(uri, "A note");
   await anna.arrive();
-  let answer = () => {};
-  const allowed = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  await anna.page.route("**/api/chats/", async (route) => {
-    await allowed;
-    await route.continue();
-  });
+  const answer = await anna.holdBack("**/api/chats/");
   const links = anna.chats.getByRole("listitem").getByRole("link");
   await links.filter({ hasText: "A note" }).waitFor();
   await anna.button("New chat").click();

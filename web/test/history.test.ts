@@ -131,14 +131,7 @@ test("a quote of what was said long ago leads there, also if it is pressed twice
   const quote = anna.message("Do you remember?").getByRole("button").filter({ hasText: "an earlier message" });
   await sees(quote);
 
-  let answer = () => {};
-  const allowed = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  await anna.page.route("**/messages/?before=*", async (route) => {
-    await allowed;
-    await route.continue();
-  });
+  const answer = await anna.holdBack("**/messages/?before=*");
   const asked = anna.page.waitForRequest("**/messages/?before=*");
   await quote.dblclick();
   await asked;

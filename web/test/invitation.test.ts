@@ -199,14 +199,7 @@ test("leaving slowly does not lead away from where one went meanwhile", async (s
   await ben.api.post(other, "A note");
   await openMembers(ben, uri);
   await sees(ben.chats.getByRole("link").filter({ hasText: "A note" }));
-  let answer = () => {};
-  const allowed = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  await ben.page.route("**/members/*/", async (route) => {
-    await allowed;
-    await route.continue();
-  });
+  const answer = await ben.holdBack("**/members/*/");
   await ben.button("Leave chat").click();
   const gone = ben.page.waitForResponse("**/members/*/");
   await ben.button("Leave").click();

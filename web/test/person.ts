@@ -58,6 +58,19 @@ export class Person {
     await sees(this.status("Connected"));
   }
 
+  /** Holds back the requests to these addresses, until the function that is returned is called. */
+  async holdBack(addresses: string): Promise<() => void> {
+    let letGo = () => {};
+    const allowed = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    await this.page.route(addresses, async (route) => {
+      await allowed;
+      await route.continue();
+    });
+    return letGo;
+  }
+
   get main(): Locator {
     return this.page.getByRole("main");
   }
