@@ -11,7 +11,8 @@ use crate::{
     Confab, Error, Result,
     import::Mark,
     log::Entry,
-    session::{Member, Uri},
+    members::Member,
+    session::Uri,
     table::Key,
     user::UserId,
 };

@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::{
     Confab, Result,
     connection::Owned,
-    session::{Member, Uri},
+    members::Member,
+    session::Uri,
     table::Key,
     user::{Profile, UserId},
     visit::Identity,

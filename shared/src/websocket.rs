@@ -15,7 +15,7 @@ use crate::{
     http::BODY_BYTES,
     log::{Entry, EntryId},
     message::{IdempotencyKey, Message, Wording},
-    presence::PRESENCE_MEMBERS,
+    members::MEMBERS_SHOWN,
     session::{Session, Uri},
     token::Token,
     user::UserId,
@@ -31,7 +31,7 @@ const RECOVERABLE_ENTRIES: u64 = 1000;
 /// That somebody is typing is told once in so many seconds: the exchange drops what has the same id.
 const TYPING_SECONDS: i64 = 3;
 /// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
-const SUBSCRIBED_BYTES: usize = 256 + 60 * PRESENCE_MEMBERS as usize;
+const SUBSCRIBED_BYTES: usize = 256 + 60 * MEMBERS_SHOWN as usize;
 
 /// A socket's opening request.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ impl Confab {
             entries: missed.unwrap_or_default(),
             // Where the members are so many that nobody would look, it is left out.
             standing: match after {
-                Some(_) if member_count <= PRESENCE_MEMBERS => Some(self.standing(&uri).await?),
+                Some(_) if member_count <= MEMBERS_SHOWN => Some(self.standing(&uri).await?),
                 _ => None,
             },
         };
