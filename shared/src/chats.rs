@@ -4,12 +4,13 @@ use std::str::FromStr;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
-    history::Said,
+    history::{PAGE_BYTES, Part, Said, bodies, cut, part},
     log::{Entry, EntryId, entry_key},
     members::{Member, Membership},
     page::{address, number},
@@ -28,7 +29,7 @@ const UNREAD_READS: usize = 20;
 /// A page of a user's chats.
 #[derive(Debug, Serialize)]
 pub struct Chats {
-    chats: Vec<Listed>,
+    chats: Vec<Box<RawValue>>,
     /// The address of the page after this one, where there is one.
     next: Option<String>,
 }
@@ -86,12 +87,13 @@ impl Confab {
         }
         let more = chats.len() > limit;
         chats.truncate(limit);
-        let next = chats.last().filter(|_| more).map(|session| {
-            let Cursor(date, uri) = place(session);
+        let last = chats.last().filter(|_| more).map(place);
+        let mut chats = self.listed(&caller.user, chats).await?;
+        let next = cut(&mut chats, PAGE_BYTES, false).or(last).map(|Cursor(date, uri)| {
             let limit = (limit != CHATS.0).then(|| ("limit", limit.to_string()));
             address(url, [("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
         });
-        Ok(Chats { chats: self.listed(&caller.user, chats).await?, next })
+        Ok(Chats { chats: bodies(chats), next })
     }
 
     async fn chats_of(&self, user_id: UserId) -> Result<Vec<Session>> {
@@ -101,7 +103,7 @@ impl Confab {
         keys.iter().filter_map(|key| found.read(key).transpose()).collect()
     }
 
-    async fn listed(&self, user: &User, chats: Vec<Session>) -> Result<Vec<Listed>> {
+    async fn listed(&self, user: &User, chats: Vec<Session>) -> Result<Vec<Part<Cursor>>> {
         let keys = chats.iter().flat_map(|session| {
             let last = [session.last_message_id, session.last_message_id.saturating_sub(1)];
             let entries = last.into_iter().filter(|id| *id > 0).map(|id| entry_key(&session.uri, id));
@@ -122,7 +124,7 @@ impl Confab {
             // Who has left between the two reads has nothing unread.
             let Some(member) = found.read::<Member>(&Member::key(&session.uri, user.id))? else { return Ok(None) };
             let Unread { count, more } = self.unread(&session, &member, &budget).await?;
-            Ok(Some(Listed {
+            let listed = Listed {
                 id: session.id,
                 owner: session.owner(&users)?,
                 member_count: session.member_count,
@@ -133,10 +135,11 @@ impl Confab {
                 unread_more: more,
                 create_date: session.create_date,
                 update_date: session.update_date,
-                uri: session.uri,
-            }))
+                uri: session.uri.clone(),
+            };
+            part(place(&session), &listed).map(Some)
         });
-        let listed: Vec<Result<Option<Listed>>> = stream::iter(listed).buffered(8).collect().await;
+        let listed: Vec<Result<Option<Part<Cursor>>>> = stream::iter(listed).buffered(8).collect().await;
         listed.into_iter().filter_map(Result::transpose).collect()
     }
 }

@@ -47,9 +47,6 @@ pub enum Error {
     /// The same was done before, so that nothing is left to do. No request is answered with it.
     #[error("This was done before.")]
     AlreadyDone,
-    /// A frame could not be written to a socket. The queue retries it; no request is answered with it.
-    #[error("The socket {0} cannot be written to.")]
-    Unwritable(String),
     /// An export cannot be imported, for these reasons. No request is answered with it.
     #[error("{}", .0.join("\n"))]
     NotImported(Vec<String>),
@@ -173,7 +170,7 @@ impl Error {
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
             Self::Internal(_) | Self::AlreadyDone => 500,
-            Self::Busy(_) | Self::Unwritable(_) => 503,
+            Self::Busy(_) => 503,
         }
     }
 
@@ -193,7 +190,6 @@ impl Error {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
             Self::Busy(Some(cause)) => tracing::warn!(cause = chain(cause.as_ref()), "busy"),
             Self::Busy(None) => tracing::warn!("busy"),
-            Self::Unwritable(connection_id) => tracing::warn!(connection_id, "a socket cannot be written to"),
             _ => {}
         }
     }

@@ -206,23 +206,6 @@ impl Confab {
         }
     }
 
-    /// Appends entries behind `session.last_id`, unless others have been there first, and says whether it did.
-    ///
-    /// # Errors
-    /// As [`Confab::append`].
-    pub(crate) async fn append_at(
-        &self,
-        session: &Session,
-        actor: UserId,
-        happenings: &[Happening],
-        changes: impl Fn(&Session, &[Entry]) -> Result<Vec<Write>>,
-    ) -> Result<Option<Vec<Entry>>> {
-        match self.append_once(session, actor, happenings, &changes).await? {
-            Attempt::Written(entries) => Ok(Some(entries)),
-            Attempt::Behind(_) => Ok(None),
-        }
-    }
-
     async fn append_once(
         &self,
         session: &Session,

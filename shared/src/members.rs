@@ -8,7 +8,7 @@ use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
-    log::EntryId,
+    log::{EntryId, LAST_ID},
     page::number,
     session::{Session, Uri, in_order},
     table::{Key, Write, read},
@@ -255,7 +255,7 @@ impl Confab {
         let mut invalid = Invalid::default();
         let query = form_urlencoded::parse(url.query().unwrap_or_default().as_bytes());
         let cursor = query.filter(|(name, _)| name == "cursor").last();
-        let after = cursor.and_then(|(_, value)| number("cursor", &value, 1..=u64::MAX, &mut invalid)).map(UserId);
+        let after = cursor.and_then(|(_, value)| number("cursor", &value, 1..=LAST_ID, &mut invalid)).map(UserId);
         invalid.unless_empty(())?;
         let (members, last) = self.member_page(uri, after).await?;
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();

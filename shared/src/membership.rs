@@ -1,9 +1,5 @@
 //! Leaving a chat, being removed from one, and handing one over.
 
-use std::time::Duration;
-
-use backon::{BackoffBuilder, ExponentialBuilder};
-
 use crate::{
     Confab, Error, Result,
     error::Invalid,
@@ -15,9 +11,8 @@ use crate::{
     visit::Visit,
 };
 
-/// An owner who leaves tries so often, with pauses that begin like this, to do so before others have been there first.
-const ATTEMPTS: usize = 10;
-const PAUSE: Duration = Duration::from_millis(10);
+/// So often somebody who leaves looks again at whom they leave behind.
+const ATTEMPTS: usize = 5;
 
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
 
@@ -74,33 +69,30 @@ impl Confab {
 
     async fn leave_oneself(&self, session: &Session, user_id: UserId) -> Result<Vec<Entry>> {
         let mut session = session.clone();
-        let mut pauses = ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(ATTEMPTS).with_jitter().build();
-        loop {
-            let heir = match session.owner_id == user_id && session.member_count > 1 {
-                true => self.heir(&session.uri, user_id).await?,
-                false => None,
-            };
+        let leaves_others = |session: &Session| session.owner_id == user_id && session.member_count > 1;
+        for _ in 0..ATTEMPTS {
+            let heir = if leaves_others(&session) { self.heir(&session.uri, user_id).await? } else { None };
             let owner = heir.map(|heir| Happening::new(EntryType::Owner, heir));
             let happenings: Vec<Happening> =
                 owner.into_iter().chain([Happening::new(EntryType::Left, user_id)]).collect();
             let changes = |session: &Session, _: &[Entry]| {
+                if leaves_others(session) != heir.is_some() {
+                    return Err(Error::Busy(None));
+                }
                 let [member, membership, count] = Member::remove(&session.uri, user_id);
                 let mut writes = vec![member.otherwise(|_| Error::not_a_member()), membership, count];
                 if let Some(heir) = heir {
-                    // One who has left meanwhile cannot inherit; the next attempt finds another.
                     writes.push(Member::promote(&session.uri, heir)?.otherwise(|_| Error::Busy(None)));
                 }
                 Ok(writes)
             };
-            // Only as long as the chat is as it was when the heir was chosen.
-            match self.append_at(&session, user_id, &happenings, changes).await {
-                Ok(Some(entries)) => return Ok(entries),
-                Ok(None) | Err(Error::Busy(None)) => {}
-                Err(error) => return Err(error),
+            match self.append(&session, user_id, &happenings, changes).await {
+                // Somebody has come in, has left or has become the owner since the heir was chosen.
+                Err(Error::Busy(None)) => session = self.session(&session.uri).await?,
+                ended => return ended,
             }
-            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
-            session = self.session(&session.uri).await?;
         }
+        Err(Error::Busy(None))
     }
 
     /// The member who has been in a chat longest, besides its owner.

@@ -96,7 +96,14 @@ impl Confab {
     /// # Errors
     /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`].
     pub async fn authenticate(&self, token: Option<&Token>) -> Result<Caller> {
-        let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
+        self.authenticate_as(Identity::from(token.ok_or(Error::NotAuthenticated)?)).await
+    }
+
+    /// The same for an identity that is known already, as a connection's is.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`].
+    pub async fn authenticate_as(&self, identity: Identity) -> Result<Caller> {
         let found = self.table().get_many([Profile::key(identity.user_id), identity.key()]).await?;
         self.caller(&found, identity).await
     }

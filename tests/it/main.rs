@@ -19,6 +19,7 @@ mod golden;
 mod importing;
 mod layers;
 mod limits;
+mod members;
 mod messages;
 mod permissions;
 mod presence;
