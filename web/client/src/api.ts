@@ -2,6 +2,7 @@
 
 import { Emitter } from "./emitter.js";
 import { type Environment, environment } from "./environment.js";
+import { encoded, toJson } from "./text.js";
 import type { Message, User } from "./wire.js";
 
 /** A request is given up after so many milliseconds; the server gives up before that. */
@@ -108,6 +109,11 @@ export function isFinal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
+/** Whether this can be waited for, in seconds. */
+export function isWait(seconds: unknown): boolean {
+  return typeof seconds === "number" && Number.isFinite(seconds) && seconds >= 0;
+}
+
 type Query = Readonly<Record<string, string | number | undefined>>;
 
 interface Request {
@@ -209,7 +215,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
 
   /** Leaves a chat, or removes another member from it (the owner can). */
   remove(uri: string, username: string, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chat(uri)}members/${encodeURIComponent(username)}/`, { signal });
+    return this.#request("DELETE", `${chat(uri)}members/${encoded(username)}/`, { signal });
   }
 
   /** A page of the history: the last `limit` (1,000 at most), those before or after an id, or the page whose address is given. */
@@ -281,7 +287,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     );
     try {
       const init: RequestInit = { method, headers, signal: controller.signal, cache: "no-store" };
-      if (request.body) init.body = JSON.stringify(request.body);
+      if (request.body) init.body = toJson(request.body);
       const { response, text } = await this.#fetch(this.#url + path + search(request.query), init);
       if (response.ok) return answer<Answer>(text);
       const error = refusal(response, text);
@@ -314,11 +320,11 @@ function answer<Answer>(text: string): Answer {
 }
 
 function chat(uri: string): string {
-  return `/api/chats/${encodeURIComponent(uri)}/`;
+  return `/api/chats/${encoded(uri)}/`;
 }
 
 function reaction(uri: string, id: number, emoji: string): string {
-  return `${chat(uri)}messages/${id}/reactions/${encodeURIComponent(emoji)}/`;
+  return `${chat(uri)}messages/${id}/reactions/${encoded(emoji)}/`;
 }
 
 /** Of the address of another page only the query counts: the host may be another one from where the server stands. */
@@ -346,5 +352,5 @@ function refusal(response: Response, text: string): ApiError {
   );
   message ||= problems.join(" ") || response.statusText || `The server answered ${response.status}.`;
   const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
-  return new ApiError(response.status, message, fields, Number.isFinite(retryAfter) ? retryAfter : undefined);
+  return new ApiError(response.status, message, fields, isWait(retryAfter) ? retryAfter : undefined);
 }

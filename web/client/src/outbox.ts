@@ -5,10 +5,16 @@ import { Backoff } from "./backoff.js";
 import { ANSWER, type Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
+import { problemOf, wellFormed } from "./text.js";
 import type { ErrorFrame, Frame, Sent } from "./wire.js";
 
 /** The server knows a key for a day. What was tried longer ago (less an hour) might be posted twice, so somebody has to decide. */
 const REMEMBERED = 23 * 3600_000;
+
+/** A message whose sending has failed so many times, which takes some three minutes, is given up until somebody tries it again. */
+const FAILURES = 16;
+/** What the server says first of a reply to a message that is not there, or was deleted. */
+const REPLY_PROBLEM = "reply_to:";
 
 /** Where the outbox is kept while the page is not there: the browser's `localStorage` will do. */
 export type OutboxStorage = Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
@@ -24,10 +30,14 @@ export interface OutboxMessage {
   readonly date: number;
   /** When it was first tried to send it. */
   readonly tried?: number;
-  /** `sending` has been tried; `refused` is for good, unless it is tried again; `sent` is what the room has not shown yet. */
+  /** How often sending it has failed: by an error, by no answer on a socket that lives, or by the end of the socket. */
+  readonly failures?: number;
+  /** `sending` has been tried; `refused` is not tried again by itself; `sent` is what the room has not shown yet. */
   readonly state: "queued" | "sending" | "refused" | "sent";
-  /** Why it was refused. */
+  /** Why it was refused, for people to read. */
   readonly problem?: string;
+  /** It was refused because the message that it replies to is not there: without the reply it can be sent. */
+  readonly isReplyLost?: boolean;
   /** Its id, once it is sent. */
   readonly id?: number;
 }
@@ -37,6 +47,12 @@ interface OutboxEvents {
   change: string;
   /** A message is in the log now. */
   sent: OutboxMessage;
+}
+
+/** What is waited for in a chat: an answer to the message with this key, or the moment to try again. */
+interface Wait {
+  readonly key: string | undefined;
+  cancel(): void;
 }
 
 /** How an {@link Outbox} is made. */
@@ -52,8 +68,8 @@ export interface OutboxOptions {
 export class Outbox extends Emitter<OutboxEvents> {
   /** In the order of their dates. */
   readonly #messages = new Map<string, OutboxMessage>();
-  /** For each chat, what stops waiting for an answer or for the moment to try again. */
-  readonly #waits = new Map<string, () => void>();
+  /** For each chat, what is waited for. */
+  readonly #waits = new Map<string, Wait>();
   readonly #prefix: string;
   readonly #backoff: Backoff;
   readonly #options: OutboxOptions;
@@ -66,6 +82,8 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#restore();
     options.connection.on("frame", (frame) => this.#take(frame));
     options.connection.on("open", () => {
+      // The socket before may have been closed over what was sent last.
+      for (const message of this.#underWay()) this.#fail(message);
       // What another window has left behind unsent has nobody else to send it.
       this.#restore();
       this.#sendAll();
@@ -83,35 +101,37 @@ export class Outbox extends Emitter<OutboxEvents> {
     return [...this.#messages.values()].filter(({ state }) => state !== "sent");
   }
 
-  /** Puts in a message, which is sent as soon as that is possible. */
+  /** Puts in a message, which is sent as soon as that is possible. What can never be sent is refused at once. */
   add(uri: string, message: string, replyTo?: number): OutboxMessage {
     const { environment } = this.#options;
     const last = Math.max(0, ...[...this.#messages.values()].map(({ date }) => date));
-    const added: OutboxMessage = {
+    const added = sendable({
       key: environment.randomUUID(),
       uri,
       message,
       ...(replyTo !== undefined && { replyTo }),
       date: Math.max(environment.now(), last + 1),
       state: "queued",
-    };
+    });
     this.#keep(added);
-    this.#send(uri);
+    this.#send(added.uri);
     return added;
   }
 
-  /** Tries a refused message again. */
-  retry(key: string): void {
+  /** Tries a refused message again; with `withoutReply`, as one that replies to nothing. */
+  retry(key: string, { withoutReply = false } = {}): void {
     const message = this.#messages.get(key);
     if (message?.state !== "refused") return;
-    const { problem: _, ...rest } = message;
-    if (message.tried === undefined || this.#isRemembered(message.tried)) {
+    const { uri, message: text, date, tried } = message;
+    const replyTo = withoutReply ? undefined : message.replyTo;
+    if (tried === undefined || this.#isRemembered(tried)) {
       // It may be in the log although it was refused later, so the key stays.
-      this.#keep({ ...rest, state: "queued" });
-      this.#send(message.uri);
+      const known = { ...(replyTo !== undefined && { replyTo }), ...(tried !== undefined && { tried }) };
+      this.#keep(sendable({ key, uri, message: text, date, ...known, state: "queued" }));
+      this.#send(uri);
     } else {
       this.#drop(key);
-      this.add(message.uri, message.message, message.replyTo);
+      this.add(uri, text, replyTo);
     }
   }
 
@@ -130,8 +150,9 @@ export class Outbox extends Emitter<OutboxEvents> {
     if (shown.length > 0) this.emit("change", uri);
   }
 
+  /** Whether the server still knows a key that was tried then. If the clock was set since, even a try in the future may be long ago. */
   #isRemembered(tried: number): boolean {
-    return this.#options.environment.now() - tried < REMEMBERED;
+    return Math.abs(this.#options.environment.now() - tried) < REMEMBERED;
   }
 
   #sendAll(): void {
@@ -140,7 +161,7 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 
   #stop(): void {
-    for (const cancel of this.#waits.values()) cancel();
+    for (const { cancel } of this.#waits.values()) cancel();
     this.#waits.clear();
   }
 
@@ -150,35 +171,63 @@ export class Outbox extends Emitter<OutboxEvents> {
     const next = this.of(uri).find(({ state }) => state === "queued" || state === "sending");
     if (!next || this.#waits.has(uri) || connection.state !== "open") return;
     if (next.tried !== undefined && !this.#isRemembered(next.tried)) {
-      this.#refuse(next, "It is not known whether this was sent. Look before you send it again.");
+      this.#keep(refused(next, "It is not known whether this was sent. Look before you send it again."));
+      this.#send(uri);
       return;
     }
     const { key, message, replyTo } = next;
     // What is kept must say that it was tried before it is.
     this.#keep({ ...next, tried: next.tried ?? environment.now(), state: "sending" });
     connection.send({ action: "send", uri, message, key, ...(replyTo !== undefined && { reply_to: replyTo }) });
-    this.#sendIn(uri, ANSWER);
+    const sent = environment.elapsed();
+    this.#wait(uri, ANSWER, () => this.#missed(key, sent), key);
   }
 
-  #sendIn(uri: string, milliseconds: number): void {
-    this.#waits.get(uri)?.();
-    const cancel = this.#options.environment.after(milliseconds, () => this.#sendNow(uri));
-    this.#waits.set(uri, cancel);
+  #wait(uri: string, milliseconds: number, run: () => void, key?: string): void {
+    this.#waits.get(uri)?.cancel();
+    this.#waits.set(uri, { key, cancel: this.#options.environment.after(milliseconds, run) });
   }
 
   #sendNow(uri: string): void {
-    this.#waits.get(uri)?.();
+    this.#waits.get(uri)?.cancel();
     this.#waits.delete(uri);
     this.#send(uri);
   }
 
+  /** No answer came. If nothing else came either, the socket may be dead, which is not the message's fault. */
+  #missed(key: string, sent: number): void {
+    const message = this.#messages.get(key);
+    if (!message) return;
+    if (this.#options.connection.heardSince(sent)) this.#fail(message);
+    this.#sendNow(message.uri);
+  }
+
+  /** What was sent and not answered. */
+  #underWay(): OutboxMessage[] {
+    const keys = new Set([...this.#waits.values()].map(({ key }) => key));
+    return this.unsent.filter(({ key }) => keys.has(key));
+  }
+
+  /** Counts a failure, and gives up the message if there were too many. */
+  #fail(message: OutboxMessage): void {
+    const failures = (message.failures ?? 0) + 1;
+    const given = refused(message, `Sending this failed ${failures} times. Try again later.`);
+    this.#keep(failures < FAILURES ? { ...message, failures } : given);
+  }
+
   #take(frame: Frame): void {
-    const isAnswer = frame.type === "sent" || (frame.type === "error" && frame.action === "send");
-    const message = isAnswer && frame.key !== undefined ? this.#messages.get(frame.key) : undefined;
+    if (frame.type !== "sent" && frame.type !== "error") return;
+    const message = frame.key !== undefined ? this.#messages.get(frame.key) : this.#unnamed(frame);
     // What is sent again has several answers; the first one counts, unless it is of no use.
     if (!message || message.state === "sent") return;
     if (frame.type === "sent") this.#sent(message, frame);
-    else if (message.state === "sending") this.#failed(message, frame as ErrorFrame);
+    else if ((frame.action ?? "send") === "send" && message.state === "sending") this.#failed(message, frame);
+  }
+
+  /** The message that an answer without a key is about: a server that could not read what was sent cannot repeat its key. */
+  #unnamed(frame: Sent | ErrorFrame): OutboxMessage | undefined {
+    const underWay = this.#underWay();
+    return frame.type === "error" && frame.uri === undefined && underWay.length === 1 ? underWay[0] : undefined;
   }
 
   #sent(message: OutboxMessage, frame: Sent): void {
@@ -192,13 +241,11 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 
   #failed(message: OutboxMessage, frame: ErrorFrame): void {
-    if (isFinal(frame.status)) this.#refuse(message, frame.detail);
-    else this.#sendIn(message.uri, (frame.retry_after ?? 0) * 1000 + this.#backoff.next());
-  }
-
-  #refuse(message: OutboxMessage, problem: string): void {
-    this.#keep({ ...message, state: "refused", problem });
-    this.#sendNow(message.uri);
+    if (isFinal(frame.status)) this.#keep(refused(message, frame.detail));
+    else this.#fail(message);
+    const { uri } = message;
+    if (this.#messages.get(message.key)?.state === "refused") this.#sendNow(uri);
+    else this.#wait(uri, (frame.retry_after ?? 0) * 1000 + this.#backoff.next(), () => this.#sendNow(uri));
   }
 
   #keep(message: OutboxMessage): void {
@@ -249,6 +296,20 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 }
 
+/** The message as it can be sent, or refused where it never can. */
+function sendable(message: OutboxMessage): OutboxMessage {
+  const repaired = { ...message, uri: wellFormed(message.uri), message: wellFormed(message.message) };
+  const problem = repaired.state === "refused" ? repaired.problem : problemOf(repaired.message);
+  return problem === undefined ? repaired : refused(repaired, problem);
+}
+
+function refused(message: OutboxMessage, problem: string): OutboxMessage {
+  const isReplyLost =
+    message.isReplyLost === true || (message.replyTo !== undefined && problem.startsWith(REPLY_PROBLEM));
+  if (!isReplyLost) return { ...message, state: "refused", problem };
+  return { ...message, state: "refused", problem: "The message that this replies to was deleted.", isReplyLost };
+}
+
 /** A message as it was stored, if it is one: anything may be in there. */
 function read(text: string): OutboxMessage | undefined {
   try {
@@ -256,9 +317,9 @@ function read(text: string): OutboxMessage | undefined {
     const isMessage =
       [value.key, value.uri, value.message].every((part) => typeof part === "string") &&
       Number.isFinite(value.date) &&
-      [value.tried, value.replyTo].every((part) => part === undefined || Number.isFinite(part)) &&
+      [value.tried, value.replyTo, value.failures].every((part) => part === undefined || Number.isFinite(part)) &&
       ["queued", "sending", "refused"].includes(value.state ?? "");
-    return isMessage ? (value as OutboxMessage) : undefined;
+    return isMessage ? sendable(value as OutboxMessage) : undefined;
   } catch {
     return undefined;
   }

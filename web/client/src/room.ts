@@ -123,7 +123,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Says that one is typing; to be called with each key that is pressed. */
   typing(): void {
-    const now = this.#options.environment.now();
+    const now = this.#options.environment.elapsed();
     if (now - this.#typed < TYPING) return;
     if (this.#options.connection.send({ action: "typing", uri: this.uri })) this.#typed = now;
   }
@@ -193,7 +193,7 @@ export class Room extends Emitter<RoomEvents> {
       case "online":
       case "offline": {
         const { environment } = this.#options;
-        this.#timeline.note(frame, environment.now());
+        this.#timeline.note(frame, environment.elapsed());
         // Somebody who stops typing does not say so.
         if (frame.type === "typing") environment.after(TYPING_SHOWN + 100, () => this.#change());
         break;

@@ -73,7 +73,7 @@ export class Timeline {
     return this.#online;
   }
 
-  /** Who is typing at the time `now` (in milliseconds). */
+  /** Who is typing at the time `now` (in milliseconds, as `performance.now()` tells). */
   typing(now: number): readonly User[] {
     return [...this.#typing.values()].filter(({ until }) => until > now).map(({ user }) => user);
   }
@@ -133,7 +133,7 @@ export class Timeline {
     if (online !== undefined) this.#online = online && new Set(online.filter((id) => this.#members.has(id)));
   }
 
-  /** Takes in what was told at the time `now` (in milliseconds), and is not kept. */
+  /** Takes in what was told at the time `now` (as in {@link typing}), and is not kept. */
   note(notice: Notice, now: number): void {
     const { user } = notice;
     if (notice.type === "read") this.#mark(user.id, notice.read_id);

@@ -433,18 +433,18 @@ test("typing is told now and then, and passes", async () => {
     await world.pass(400);
   }
   assert.equal(world.server.sockets[0]?.saidOf("typing").length, 2);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), [world.bob.user]);
-  assert.deepEqual(room.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), [world.bob.user]);
+  assert.deepEqual(room.timeline.typing(world.clock.elapsed), []);
   ann.on("change", () => changes++);
   await world.pass(7000);
   assert.ok(changes > 0);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), []);
   room.typing();
   await world.pass(100);
-  assert.equal(ann.timeline.typing(world.clock.now).length, 1);
+  assert.equal(ann.timeline.typing(world.clock.elapsed).length, 1);
   world.server.post(URI, world.bob.user, "said it");
   await world.pass(100);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), []);
 });
 
 test("who listens is known", async () => {

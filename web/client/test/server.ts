@@ -23,6 +23,12 @@ export interface Weather {
 
 export const FAIR: Weather = { latency: 10, delay: 0, loss: 0, repeats: 0, failures: 0, busy: 0, recoverable: 1000 };
 
+/** Larger frames than this close the socket. */
+const FRAME_BYTES = 32 * 1024;
+/** What JSON says of half a surrogate pair, which makes it unreadable. */
+const HALF_A_PAIR = /\\ud[89a-f]/;
+const UNREADABLE = { type: "error", action: null, status: 400, detail: "A frame must be a JSON object." };
+
 interface Stored {
   readonly id: number;
   readonly type: Entry["type"];
@@ -72,7 +78,11 @@ export class FakeSocket implements Socket {
     if (this.state !== "open") throw new Error("This socket is not open.");
     const action = JSON.parse(text) as Action;
     this.said.push(action);
-    if (!this.isDead && !this.server.strikes("loss")) this.server.later(() => this.server.hear(this, action));
+    if (this.isDead || this.server.strikes("loss")) return;
+    if (new TextEncoder().encode(text).length > FRAME_BYTES)
+      this.server.later(() => this.server.cut((one) => one === this));
+    else if (HALF_A_PAIR.test(text)) this.server.later(() => this.receive(UNREADABLE));
+    else this.server.later(() => this.server.hear(this, action));
   }
 
   close(): void {
@@ -116,6 +126,7 @@ export class Server {
     let keys = 0;
     return {
       now: () => this.#clock.now,
+      elapsed: () => this.#clock.elapsed,
       after: (milliseconds, run) => this.#clock.after(milliseconds, run),
       random,
       randomUUID: () => `${this.tokens.size}-${this.requests.length}-${this.sockets.length}-${keys++}-${random()}`,
@@ -391,7 +402,14 @@ export class Server {
         return undefined;
       }
       case "send": {
-        if (said.message === "") return refusal(400, "message: This field may not be blank.");
+        if (said.message.includes("\0")) return refusal(400, "message: Null characters are not allowed.");
+        if (
+          said.reply_to !== undefined &&
+          !this.#message(uri, said.reply_to) &&
+          !chat.keys.has(`${user.id} ${said.key}`)
+        ) {
+          return refusal(400, "reply_to: There is no such message in this chat.");
+        }
         const known = chat.keys.get(`${user.id} ${said.key}`);
         const { message, reply_to = null } = said;
         const entry = known ?? this.#append(chat, "message", user, { message, reply_to });
