@@ -3,22 +3,23 @@
 import { Emitter } from "./emitter.js";
 import { type Environment, environment } from "./environment.js";
 import { encoded, toJson } from "./text.js";
-import type { Message, User } from "./wire.js";
+import type { Message, Standing, User } from "./wire.js";
 
 /** A request is given up after so many milliseconds; the server gives up before that. */
 const PATIENCE = 30_000;
 
-/** A chat, as its members see it: the owner first, and the others in the order of joining. */
-export interface Chat {
+/** A chat, as its members see it. */
+export interface Chat extends Standing {
   readonly id: number;
   readonly uri: string;
   readonly owner: User | null;
+  /** The owner first, and the others in the order of joining; only the first ones where they are many. */
   readonly members: readonly User[];
+  /** How many members there are; left out where all are here. */
+  readonly member_count?: number;
+  /** The address of the next page of members, if there are more. */
+  readonly members_next?: string | null;
   readonly last_id: number;
-  /** The ids of those who listen, or null where they are too many to look. */
-  readonly online: readonly number[] | null;
-  /** How far each member has read, by the user's id. */
-  readonly read: Readonly<Record<string, number>>;
   readonly create_date: string;
   readonly update_date: string;
 }
@@ -42,6 +43,12 @@ export interface ChatSummary {
 /** One's chats, newest activity first; `next` is the address of the next page. */
 export interface Chats {
   readonly chats: readonly ChatSummary[];
+  readonly next: string | null;
+}
+
+/** A page of a chat's members; `next` is the address of the next page. */
+export interface Members {
+  readonly members: readonly User[];
   readonly next: string | null;
 }
 
@@ -200,6 +207,11 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   /** Shows a chat. */
   show(uri: string, signal?: AbortSignal): Promise<Chat> {
     return this.#request("GET", chat(uri), { signal });
+  }
+
+  /** The page of a chat's members whose address is given, as by {@link Chat.members_next}. */
+  members(uri: string, page: string, signal?: AbortSignal): Promise<Members> {
+    return this.#request("GET", `${chat(uri)}members/`, { query: page, signal });
   }
 
   /** Joins a chat by one's own username, or invites others (at most 30, all of them or none). */

@@ -60,8 +60,9 @@ function isAmendment(frame: Fields): boolean {
   return isHappening(frame) && isId(frame.of);
 }
 
-function isStanding({ read = {}, online = null }: Fields): boolean {
-  return isObject(read) && Object.values(read).every(isId) && (online === null || isEach(online, isId));
+function isStanding({ read = null, online = null }: Fields): boolean {
+  const isRead = read === null || (isObject(read) && Object.values(read).every(isId));
+  return isRead && (online === null || isEach(online, isId));
 }
 
 function isUser(value: unknown): boolean {

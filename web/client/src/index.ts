@@ -10,6 +10,7 @@ export {
   type Found,
   type History,
   type Joined,
+  type Members,
   type Posted,
   type Profile,
   UnreachableError,

@@ -62,6 +62,9 @@ export class Room extends Emitter<RoomEvents> {
   #readId = 0;
   #typed = Number.NEGATIVE_INFINITY;
   #older: Promise<boolean> | undefined;
+  #moreMembers: Promise<boolean> | undefined;
+  /** How often it was looked how the chat is. */
+  #looks = 0;
   readonly #abort = new AbortController();
   readonly #endings: (() => void)[];
   readonly #backoff: Backoff;
@@ -111,6 +114,14 @@ export class Room extends Emitter<RoomEvents> {
       this.#older = undefined;
     });
     return this.#older;
+  }
+
+  /** Reads more members into the timeline, where they are many, and tells whether there are more. Throws as the API does. */
+  moreMembers(): Promise<boolean> {
+    this.#moreMembers ??= this.#readMembers().finally(() => {
+      this.#moreMembers = undefined;
+    });
+    return this.#moreMembers;
   }
 
   /** Says that one has read up to an entry, by default all. If that cannot be said now, it will be. */
@@ -315,6 +326,7 @@ export class Room extends Emitter<RoomEvents> {
     }
     const { timeline } = this;
     timeline.show(chat);
+    this.#looks++;
     if (timeline.first === Number.POSITIVE_INFINITY) {
       timeline.load(await api.history(this.uri, { limit: PAGE }, signal));
     } else if (!this.#started) {
@@ -345,6 +357,18 @@ export class Room extends Emitter<RoomEvents> {
       this.#change();
     }
     return this.#timeline.first > 1;
+  }
+
+  async #readMembers(): Promise<boolean> {
+    const { timeline } = this;
+    const [next, looks] = [timeline.membersNext, this.#looks];
+    if (next !== null) {
+      const page = await this.#options.api.members(this.uri, next, this.#abort.signal);
+      // Meanwhile the members may have been read anew, from the first page on.
+      if (looks === this.#looks) timeline.addMembers(page);
+      this.#change();
+    }
+    return this.#timeline.membersNext !== null;
   }
 
   #end(state: "left" | "closed"): boolean {

@@ -110,6 +110,9 @@ export class Server {
   /** All requests over HTTP, as `GET /path?query`. */
   readonly requests: string[] = [];
   readonly tokens = new Map<string, User>();
+  /** So many members are shown on a page, and only in chats of so many it is told who is online and who has read what. */
+  membersShown = 100;
+  membersTold = 100;
   readonly #open = new Set<FakeSocket>();
   readonly #chats = new Map<string, Chat>();
   readonly #clock: Clock;
@@ -424,8 +427,7 @@ export class Server {
     const last_id = chat.log.length;
     const recovered = after <= last_id && last_id - after <= this.weather.recoverable;
     const entries = recovered ? this.entries(uri, after) : [];
-    const read = Object.fromEntries(chat.read);
-    return { type: "subscribed", uri, last_id, recovered, entries, read, online: [...this.online(uri)] };
+    return { type: "subscribed", uri, last_id, recovered, entries, ...this.#standing(chat) };
   }
 
   // HTTP.
@@ -443,7 +445,7 @@ export class Server {
     const user = this.tokens.get(token);
     if (!user) return Response.json({ detail: "Invalid token." }, { status: 401 });
     if (url.pathname === "/auth/me/") return Response.json(user);
-    const [, uri = "", messages] = /^\/api\/chats\/([^/]+)\/(messages\/)?$/.exec(url.pathname) ?? [];
+    const [, uri = "", messages] = /^\/api\/chats\/([^/]+)\/(messages\/|members\/)?$/.exec(url.pathname) ?? [];
     const chat = this.#chats.get(uri);
     if (!chat) return Response.json({ detail: "Not found." }, { status: 404 });
     if (!chat.members.has(user.id)) {
@@ -452,9 +454,10 @@ export class Server {
     // What is answered is not of one moment: the log may grow between the one reading and the other.
     const last_id = chat.log.length;
     await this.#pause();
-    const answer = messages ? this.#history(chat, url.searchParams, user) : this.#shown(chat);
+    const answer = messages === "messages/" ? this.#history(chat, url.searchParams, user) : this.#shown(chat);
     await this.#pause();
     init.signal?.throwIfAborted();
+    if (messages === "members/") return Response.json(this.#membersPage(chat, Number(url.searchParams.get("cursor"))));
     return Response.json({ id: 1, uri, last_id, ...answer });
   }
 
@@ -462,8 +465,26 @@ export class Server {
     if (this.weather.delay > 0) await new Promise<void>((resolve) => this.later(resolve));
   }
 
-  #shown({ uri, owner, members, read }: Chat): object {
-    return { owner, members: [...members.values()], read: Object.fromEntries(read), online: [...this.online(uri)] };
+  #shown(chat: Chat): object {
+    const { members, next } = this.#membersPage(chat, 0);
+    const counted = next === null ? {} : { member_count: chat.members.size, members_next: next };
+    return { owner: chat.owner, members, ...counted, ...this.#standing(chat) };
+  }
+
+  #standing({ uri, members, read }: Chat): object {
+    if (members.size > this.membersTold) return { read: null, online: null };
+    return { read: Object.fromEntries(read), online: [...this.online(uri)] };
+  }
+
+  /** The members who joined by an entry behind this one, and the first owner. */
+  #membersPage({ uri, members, log }: Chat, after: number): { members: User[]; next: string | null } {
+    const joining = (user: User) =>
+      log.filter(({ type, user: { id } }) => type === "joined" && id === user.id).at(-1)?.id ?? 0;
+    const all = [...members.values()].filter((user) => after === 0 || joining(user) > after);
+    const page = all.slice(0, this.membersShown);
+    const [last] = page.slice(-1);
+    const next = last && page.length < all.length ? `/api/chats/${uri}/members/?cursor=${joining(last)}` : null;
+    return { members: page, next };
   }
 
   #history({ uri }: Chat, query: URLSearchParams, reader: User): object {
@@ -472,9 +493,9 @@ export class Server {
     const all = this.messages(uri, reader).filter(({ id }) => id > (after ?? 0) && id < (before ?? 1e9));
     const more = all.length > limit;
     const messages = after === undefined ? all.slice(-limit) : all.slice(0, limit);
-    // As it is called where the server stands.
-    const address = (name: string, id: number) =>
-      `http://inside:3000/api/chats/${uri}/messages/?${name}=${id}&limit=${limit}`;
+    // Now as a relative reference, now as it is called where the server stands.
+    const origin = this.requests.length % 2 === 0 ? "" : "http://inside:3000";
+    const address = (name: string, id: number) => `${origin}/api/chats/${uri}/messages/?${name}=${id}&limit=${limit}`;
     const [first, last] = [messages[0]?.id, messages.at(-1)?.id];
     if (after !== undefined) {
       const previous = after > 0 ? address("before", first ?? after + 1) : null;
