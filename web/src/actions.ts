@@ -14,7 +14,8 @@ export interface MessageActions {
   remove(message: Message): void;
   /** Goes to a message. */
   show(id: number): void;
-  retry(key: string): void;
+  /** Tries again what was refused; with `withoutReply`, as what replies to nothing. */
+  retry(key: string, options?: { withoutReply: boolean }): void;
   discard(key: string): void;
 }
 
