@@ -14,7 +14,7 @@ export interface MessageActions {
   remove(message: Message): void;
   /** Goes to a message. */
   show(id: number): void;
-  /** Tries again what was refused; with `withoutReply`, as what replies to nothing. */
+  /** Retries a refused message; `withoutReply` drops its reference to the message that it replies to. */
   retry(key: string, options?: { withoutReply: boolean }): void;
   discard(key: string): void;
 }

@@ -8,7 +8,7 @@ import { hold, release } from "./rooms";
 import { route } from "./route";
 import type { Session } from "./session";
 
-/** So many chats are listened to, and so many are loaded at once. The server allows 100 on a socket, and the chat that is open comes on top. */
+/** The number of chats that are loaded at once and listened to. The server allows 100 on a socket; the open chat comes on top. */
 const LISTENED = 80;
 /** What comes within so many milliseconds is looked at together. */
 const TOGETHER = 300;
@@ -39,7 +39,7 @@ export function useChats({ api, client, user }: Session) {
   const rooms = new Map<string, { readonly room: Room; letGo(): void }>();
   /** Those that one is not in any more. */
   const left = new Set<string>();
-  /** Who was in each chat when it was looked at last, as far as that is known, and how many. */
+  /** The known members of each chat, and the number of all, when last looked at. */
   const members = new Map<string, { readonly users: readonly User[]; readonly count: number }>();
   /** When something happened last in each chat. */
   const dates = new Map<string, string>();

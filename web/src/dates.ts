@@ -3,7 +3,7 @@
 import { ref } from "vue";
 
 const DAY = 24 * 3600_000;
-/** Whoever sets the clock is noticed after so many milliseconds. */
+/** The longest time, in milliseconds, until a change of the system clock is noticed. */
 const NOTICED = 60_000;
 const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });

@@ -1,4 +1,4 @@
-/** What one is writing in each chat. It stays there while one looks at another chat, and beyond the page, until it is sent or one logs out. */
+/** The draft of each chat. It is stored until it is sent or the user logs out, and survives a reload. */
 
 import { MESSAGE_CHARACTERS, type Message, type User } from "@confab/client";
 import { type EffectScope, effectScope, reactive, watch } from "vue";
@@ -7,20 +7,20 @@ import { kept, namesOf, recall } from "./kept";
 /** The limit of the server, in Unicode code points. */
 export const LENGTH = MESSAGE_CHARACTERS;
 
-/** A text with more UTF-16 units does not outlive the page: the room is needed for messages that are not sent yet. */
+/** Longer texts (in UTF-16 units) are not stored: unsent messages need the space. */
 const LONGEST_KEPT = 20_000;
 
 export interface Draft {
   text: string;
-  /** The id of the message that it replies to. */
+  /** The id of the message that this replies to. */
   replyTo: number | undefined;
-  /** The id of the message that it is to replace. */
+  /** The id of the message that is being edited. */
   editing: number | undefined;
   /** What one was writing before one began to edit. */
   kept: Pick<Draft, "text" | "replyTo"> | undefined;
 }
 
-/** By the names under which they are kept. */
+/** By storage key. */
 const drafts = new Map<string, { readonly draft: Draft; readonly scope: EffectScope }>();
 
 function prefixOf(user: User): string {
@@ -34,7 +34,7 @@ export function draftOf(user: User, uri: string): Draft {
   if (known) return known.draft;
   const empty: Draft = { text: "", replyTo: undefined, editing: undefined, kept: undefined };
   const draft = reactive<Draft>({ ...empty, ...recall(name, isDraft) });
-  // It is kept for longer than the view is there that asks for it first.
+  // A detached scope: storing must not end with the component that asks first.
   const scope = effectScope(true);
   scope.run(() => watch(draft, () => keep(name, draft)));
   drafts.set(name, { draft, scope });
@@ -47,13 +47,13 @@ function keep(name: string, draft: Draft): void {
   else if (text.length <= LONGEST_KEPT) kept.setItem(name, JSON.stringify(draft));
 }
 
-/** Forgets all drafts that are in this page. What is kept beyond it is not touched any more. */
+/** Removes all drafts from memory, not from the storage. */
 export function dropDrafts(): void {
   for (const { scope } of drafts.values()) scope.stop();
   drafts.clear();
 }
 
-/** Forgets all drafts of somebody who logs out. */
+/** Deletes all drafts of a user who logs out. */
 export function deleteDrafts(user: User): void {
   dropDrafts();
   for (const name of namesOf(prefixOf(user))) kept.removeItem(name);

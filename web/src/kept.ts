@@ -42,12 +42,12 @@ export const kept: OutboxStorage = {
   },
 };
 
-/** Whether everything that is kept under names with this prefix outlives the page. */
+/** Whether all items whose names have this prefix outlive the page. */
 export function isLasting(prefix: string): boolean {
   return ![...memory.keys()].some((name) => name.startsWith(prefix));
 }
 
-/** The names with this prefix under which something is kept. */
+/** The names of the stored items with this prefix. */
 export function namesOf(prefix: string): string[] {
   const names = Array.from({ length: kept.length }, (_, index) => kept.key(index) ?? "");
   return names.filter((name) => name.startsWith(prefix));

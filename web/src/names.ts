@@ -18,7 +18,7 @@ export function othersOf(members: readonly User[], me: User): readonly User[] {
   return members.filter(({ id }) => id !== me.id);
 }
 
-/** A chat is called by the others in it: these are some of its `count` members. */
+/** The title of a chat: the names of the others. `members` may be a part of its `count` members. */
 export function titleOf(members: readonly User[], count: number, me: User): string {
   const names = othersOf(members, me).map(nameOf);
   const others = Math.max(count - 1, names.length);

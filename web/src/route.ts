@@ -34,7 +34,7 @@ export function chatAddress(uri: string): string {
   return `#/chats/${encoded(uri)}`;
 }
 
-/** Where one joins a chat. */
+/** The address at which a user joins a chat. */
 export function joinAddress(uri: string): string {
   return `#/join/${encoded(uri)}`;
 }

@@ -253,7 +253,7 @@ test("the last characters that a message may have are counted, and more are not 
   assert.match(await anna.composer.inputValue(), /^a{2000,2001}$/);
 });
 
-test("in the oldest of many chats, what is said is seen at once", async (stage) => {
+test("the list is live for more than 20 chats", async (stage) => {
   const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
   await ben.register();
   const oldest = await chat(ben, anna);

@@ -1,4 +1,4 @@
-/** What one is writing stays where it is, and so does the focus. */
+/** Drafts survive a reload, and slow operations do not move the focus. */
 
 import assert from "node:assert/strict";
 import { chat, isFocused, misses, type Person, sees } from "./person.js";
@@ -7,11 +7,11 @@ import { eventually, test } from "./stage.js";
 const texts = async (person: Person, uri: string) =>
   (await person.api.history(uri)).messages.map(({ message }) => message);
 
-/** The names under which drafts are kept. */
+/** The storage keys of all drafts. */
 const keptDrafts = (person: Person) =>
   person.page.evaluate(() => Object.keys(localStorage).filter((name) => name.startsWith("confab.draft.")));
 
-test("a draft is there again after the page was loaded again, in its chat only, until it is sent", async (stage) => {
+test("a draft survives a reload until it is sent", async (stage) => {
   const anna = await stage.person("anna");
   const [uri, other] = [await chat(anna), await chat(anna)];
   await anna.api.post(uri, "The question");
@@ -33,7 +33,7 @@ test("a draft is there again after the page was loaded again, in its chat only, 
   assert.equal(await anna.composer.inputValue(), "");
 });
 
-test("an edit that is not saved is there again too, and what one was writing before it", async (stage) => {
+test("an unsaved edit survives a reload, with the draft before it", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.api.post(uri, "Helo");
@@ -48,7 +48,7 @@ test("an edit that is not saved is there again too, and what one was writing bef
   await eventually(() => anna.composer.inputValue(), "Something new");
 });
 
-test("who logs out leaves no draft behind; whose token expires finds it again", async (stage) => {
+test("drafts are deleted on logout, and kept when the token expires", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.api.post(uri, "Hello");
@@ -70,7 +70,7 @@ test("who logs out leaves no draft behind; whose token expires finds it again", 
   assert.equal(await anna.composer.inputValue(), "");
 });
 
-test("a draft that cannot be kept, or read, keeps nobody from writing", async (stage) => {
+test("unreadable drafts and a full storage do no harm", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   const { id } = await anna.api.me();
@@ -97,7 +97,7 @@ test("a draft that cannot be kept, or read, keeps nobody from writing", async (s
   await eventually(() => texts(anna, uri), ["Written all the same"]);
 });
 
-test("who replies to what is deleted meanwhile is told, and sends without the reply", async (stage) => {
+test("a reply to a message that is deleted while writing is sent without the reply", async (stage) => {
   const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
   await ben.register();
   const uri = await chat(ben, anna);
@@ -113,7 +113,7 @@ test("who replies to what is deleted meanwhile is told, and sends without the re
   await misses(anna.page.getByText("Not sent"));
 });
 
-test("what one edits and somebody deletes meanwhile is not saved, and one is told", async (stage) => {
+test("an edit of a message that is deleted while writing cannot be saved", async (stage) => {
   const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
   await ben.register();
   const uri = await chat(ben, anna);
@@ -129,7 +129,7 @@ test("what one edits and somebody deletes meanwhile is not saved, and one is tol
   await eventually(() => texts(anna, uri), ["", "Anew"]);
 });
 
-test("a chat that comes late takes the focus only if it is nowhere else", async (stage) => {
+test("a chat that loads slowly takes the focus only if it is free", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.api.post(uri, "Hello");
@@ -158,7 +158,7 @@ test("a chat that comes late takes the focus only if it is nowhere else", async 
   }
 });
 
-test("a message that is deleted slowly, or a quote that is read slowly, takes the focus from nobody", async (stage) => {
+test("a slow deletion does not move the focus", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.api.post(uri, "Hello");

@@ -1,25 +1,25 @@
-/** What is too much, what cannot be sent, and what is not known: each is said, and nothing else suffers from it. */
+/** Limits: unsendable text, long lists, large chats. */
 
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { chat, misses, type Person, sees } from "./person.js";
+import { chat, isFocused, misses, type Person, sees } from "./person.js";
 import { eventually, phone, test } from "./stage.js";
 
 const texts = async (person: Person, uri: string) =>
   (await person.api.history(uri)).messages.map(({ message }) => message);
 
-/** How far the page itself can be scrolled, in pixels: it never is to be. */
+/** How far the page itself can be scrolled, in pixels. */
 const scrolls = (page: Page) =>
   page.evaluate(() => {
     scrollTo(0, 100_000);
     return [scrollX, scrollY, document.documentElement.scrollHeight - innerHeight];
   });
 
-test("half a surrogate pair is sent as what is shown in its place", async (stage) => {
+test("a lone surrogate is sent as U+FFFD", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.open(uri);
-  // As a program or an extension puts it in that cuts texts by UTF-16 units.
+  // As an extension does that cuts text by UTF-16 units.
   await anna.composer.evaluate((field: HTMLTextAreaElement) => {
     field.value = "cut off \ud83d";
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -38,7 +38,7 @@ test("half a surrogate pair is sent as what is shown in its place", async (stage
   await eventually(() => texts(anna, uri), ["cut off \ufffd", "\ufffd Three"]);
 });
 
-test("what an earlier version of the page could never send does not keep anything else", async (stage) => {
+test("unsendable messages that an earlier version stored do not block others", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   const { id } = await anna.api.me();
@@ -73,7 +73,7 @@ test("what an earlier version of the page could never send does not keep anythin
   assert.equal(await anna.page.getByText("Sending…").count(), 0);
 });
 
-test("a code that is no text leads to a page that says so", async (stage) => {
+test("an invitation code with a lone surrogate gives a clear error", async (stage) => {
   const anna = await stage.person("anna");
   await sees(anna.chats);
   await anna.page.getByLabel("Invitation link or code").evaluate((field: HTMLInputElement) => {
@@ -84,7 +84,7 @@ test("a code that is no text leads to a page that says so", async (stage) => {
   await sees(anna.alert.filter({ hasText: "There is no such chat." }));
 });
 
-test("a search for too much says so", async (stage) => {
+test("a search for more than 200 characters gives a clear error", async (stage) => {
   const anna = await stage.person("anna");
   const uri = await chat(anna);
   await anna.api.post(uri, "Hello");
@@ -104,7 +104,7 @@ for (const [where, options] of Object.entries({
   "on a desk": { viewport: { width: 1200, height: 420 } },
   "on a phone": phone,
 })) {
-  test(`the page does not scroll, however much there is in it, ${where}`, async (stage) => {
+  test(`the page itself does not scroll, ${where}`, async (stage) => {
     const [anna, ben] = await Promise.all([stage.person("anna", options), stage.visitor("ben")]);
     await ben.register();
     let uri = "";
@@ -122,7 +122,7 @@ for (const [where, options] of Object.entries({
     await anna.button("Members").click();
     await sees(anna.dialog("Members"));
     assert.deepEqual(await scrolls(anna.page), [0, 0, 0]);
-    // Whatever is not to be seen lies within its parent, and so within what scrolls.
+    // The parent of each visually hidden element is its containing block.
     const strays = await anna.page.evaluate(() =>
       [...document.querySelectorAll<HTMLElement>(".unseen")]
         .filter((element) => element.offsetParent !== null && element.offsetParent !== element.parentElement)
@@ -132,7 +132,7 @@ for (const [where, options] of Object.entries({
   });
 }
 
-/** Has the server say what it says in chats with too many members to know more. */
+/** Replaces answers with those for a chat of more than 100 members. */
 async function crowd(person: Person, uri: string, total: number, shown: number): Promise<void> {
   const { page, api } = person;
   const { members } = await api.show(uri);
@@ -178,7 +178,7 @@ async function crowd(person: Person, uri: string, total: number, shown: number):
   });
 }
 
-test("in a chat with more than a hundred members nobody is said to be offline, and more of them are shown when asked", async (stage) => {
+test("a chat of more than 100 members shows no presence, and its members by page", async (stage) => {
   const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.visitor("ben")]);
   await Promise.all([anna.register(), ben.register()]);
   await anna.api.changeMe({ email: "anna@example.com" });
@@ -202,8 +202,10 @@ test("in a chat with more than a hundred members nobody is said to be offline, a
   await eventually(() => items.count(), 100);
   assert.equal(await dialog.getByText(/online|offline/).count(), 0);
   await sees(dialog.getByText("100 of 250 members"));
-  await dialog.getByRole("button", { name: "Show more" }).click();
+  const more = dialog.getByRole("button", { name: "Show more" });
+  await more.click();
   await eventually(() => items.count(), 200);
+  assert.equal(await isFocused(more), true);
   await anna.page.route("**/members/*", (route) => route.fulfill({ status: 503, json: {} }), { times: 1 });
   await dialog.getByRole("button", { name: "Show more" }).click();
   await sees(dialog.getByRole("alert").filter({ hasText: "Confab is busy." }));
@@ -214,10 +216,11 @@ test("in a chat with more than a hundred members nobody is said to be offline, a
   await sees(dialog.getByText("guest-248"));
   await anna.page.keyboard.press("Escape");
 
-  // What others are told of one's address is not what one is told oneself.
+  // The own e-mail address is unaffected.
   await anna.button(`${anna.name}, your profile`).click();
   assert.equal(await anna.page.getByLabel("E-mail").inputValue(), "anna@example.com");
   await anna.page.reload();
   await anna.button(`${anna.name}, your profile`).click();
   assert.equal(await anna.page.getByLabel("E-mail").inputValue(), "anna@example.com");
+  await anna.page.unrouteAll({ behavior: "ignoreErrors" });
 });

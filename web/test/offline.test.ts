@@ -97,7 +97,7 @@ test("what was written offline outlives a token", async (stage) => {
   await sees(anna.message("Written before the token died"));
 });
 
-test("a reply to what was deleted meanwhile says so, and can be sent without the reply", async (stage) => {
+test("a reply to a message that was deleted meanwhile can be sent without the reply", async (stage) => {
   const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
   const uri = await chat(anna, ben);
   const { id } = await anna.api.post(uri, "Soon gone");

@@ -8,16 +8,16 @@ import type { Message, Standing, User } from "./wire.js";
 /** A request is given up after so many milliseconds; the server gives up before that. */
 const PATIENCE = 30_000;
 
-/** A chat, as its members see it. */
+/** A chat, as shown to its members. */
 export interface Chat extends Standing {
   readonly id: number;
   readonly uri: string;
   readonly owner: User | null;
-  /** The owner first, and the others in the order of joining; only the first ones where they are many. */
+  /** The owner first, then the others in the order of joining. In large chats, only the first page. */
   readonly members: readonly User[];
-  /** How many members there are; left out where all are here. */
+  /** The number of members. May be absent if `members` has all of them. */
   readonly member_count?: number;
-  /** The address of the next page of members, if there are more. */
+  /** The URL of the next page of members, or null after the last page. */
   readonly members_next?: string | null;
   readonly last_id: number;
   readonly create_date: string;
@@ -46,7 +46,7 @@ export interface Chats {
   readonly next: string | null;
 }
 
-/** A page of a chat's members; `next` is the address of the next page. */
+/** A page of a chat's members; `next` is the URL of the next page. */
 export interface Members {
   readonly members: readonly User[];
   readonly next: string | null;
@@ -70,7 +70,8 @@ export interface Found {
 
 /** Who is in a chat after somebody came in. */
 export interface Joined {
-  readonly members: readonly User[];
+  /** May be absent in chats of more than 100 members. */
+  readonly members?: readonly User[];
   readonly message: string;
   readonly user: User;
   readonly users: readonly User[];
@@ -116,7 +117,7 @@ export function isFinal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
-/** Whether this can be waited for, in seconds. */
+/** Whether this is a valid waiting time in seconds. */
 export function isWait(seconds: unknown): boolean {
   return typeof seconds === "number" && Number.isFinite(seconds) && seconds >= 0;
 }
@@ -209,7 +210,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("GET", chat(uri), { signal });
   }
 
-  /** The page of a chat's members whose address is given, as by {@link Chat.members_next}. */
+  /** The page of a chat's members at this URL, such as {@link Chat.members_next}. */
   members(uri: string, page: string, signal?: AbortSignal): Promise<Members> {
     return this.#request("GET", `${chat(uri)}members/`, { query: page, signal });
   }

@@ -46,7 +46,7 @@ export interface ConnectionOptions {
 /** A socket, and what is to be known of it. */
 interface Link {
   readonly socket: Socket;
-  /** When it was opened, and when something was heard from it last, as `elapsed` tells. */
+  /** When it was opened, and when the last frame arrived, on the `elapsed` clock. */
   opened: number;
   heard: number;
   /** Whether nothing was heard since it was pinged. */
@@ -100,8 +100,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /**
-   * Says something and returns true, if it can be said now. Nothing is kept for later. What does not fit a frame would have the socket closed, so
-   * it stays here, and is answered as the server answers what is too large.
+   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a frame that is too large, so
+   * such an action is not sent; a local error frame with status 413 answers it.
    */
   send(action: Action): boolean {
     const link = this.#current;
@@ -116,7 +116,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     return true;
   }
 
-  /** Whether something was heard after this moment (as `elapsed` tells) from the socket that is spoken to. If not, it is looked whether it lives. */
+  /** Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the socket. */
   heardSince(moment: number): boolean {
     const link = this.#current;
     if (!link || link.heard > moment) return link !== undefined;
@@ -196,7 +196,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     link.cancel();
     link.cancel = this.#environment.after(wait, () => {
       const left = IDLE - (this.#environment.elapsed() - link.heard);
-      // A part of a millisecond may be no time at all for a timer.
+      // Timers cannot measure fractions of a millisecond.
       if (left >= 1) this.#watch(link, left);
       else this.#ping(link);
     });

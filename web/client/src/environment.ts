@@ -7,9 +7,9 @@ export type Socket = Pick<WebSocket, "send" | "close" | "onopen" | "onmessage" |
 export interface Environment {
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly WebSocket: new (url: string, protocols: string[]) => Socket;
-  /** The date, in milliseconds since 1970. Its clock can be set, back too: it is for what is stored, never for how long something takes. */
+  /** The wall clock, in milliseconds since 1970. It can be set back, so use it for stored dates only, never for intervals. */
   readonly now: () => number;
-  /** How long it is since some moment, in milliseconds. Nobody can set this clock. */
+  /** A monotonic clock, in milliseconds since an arbitrary moment, for intervals. */
   readonly elapsed: () => number;
   /** Runs something in so many milliseconds, unless the function that is returned is called before. */
   readonly after: (milliseconds: number, run: () => void) => () => void;
@@ -35,7 +35,7 @@ export function environment(own: Partial<Environment> = {}): Environment {
   };
 }
 
-/** A timer counts in 32 bits: one for longer would be due at once. */
+/** `setTimeout` stores its delay in 32 bits; a longer delay would fire at once. */
 const LONGEST = 2 ** 31 - 1;
 
 function after(milliseconds: number, run: () => void): () => void {

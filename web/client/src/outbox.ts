@@ -11,9 +11,9 @@ import type { ErrorFrame, Frame, Sent } from "./wire.js";
 /** The server knows a key for a day. What was tried longer ago (less an hour) might be posted twice, so somebody has to decide. */
 const REMEMBERED = 23 * 3600_000;
 
-/** A message whose sending has failed so many times, which takes some three minutes, is given up until somebody tries it again. */
+/** After so many failures, some three to six minutes, a message is refused until the user retries it. */
 const FAILURES = 16;
-/** What the server says first of a reply to a message that is not there, or was deleted. */
+/** How the error detail for a reply to a missing or deleted message begins. */
 const REPLY_PROBLEM = "reply_to:";
 
 /** Where the outbox is kept while the page is not there: the browser's `localStorage` will do. */
@@ -30,13 +30,13 @@ export interface OutboxMessage {
   readonly date: number;
   /** When it was first tried to send it. */
   readonly tried?: number;
-  /** How often sending it has failed: by an error, by no answer on a socket that lives, or by the end of the socket. */
+  /** The number of failures: error frames, no answer on a live socket, or a socket that closed before the answer. */
   readonly failures?: number;
-  /** `sending` has been tried; `refused` is not tried again by itself; `sent` is what the room has not shown yet. */
+  /** `sending` has been tried; `refused` is not retried automatically; `sent` is what the room has not shown yet. */
   readonly state: "queued" | "sending" | "refused" | "sent";
-  /** Why it was refused, for people to read. */
+  /** Why it was refused, for display. */
   readonly problem?: string;
-  /** It was refused because the message that it replies to is not there: without the reply it can be sent. */
+  /** The message that it replies to does not exist any more; it can be sent without the reply. */
   readonly isReplyLost?: boolean;
   /** Its id, once it is sent. */
   readonly id?: number;
@@ -49,7 +49,7 @@ interface OutboxEvents {
   sent: OutboxMessage;
 }
 
-/** What is waited for in a chat: an answer to the message with this key, or the moment to try again. */
+/** A pending timer of a chat: for the answer to the message with this key, or (without a key) for the next retry. */
 interface Wait {
   readonly key: string | undefined;
   cancel(): void;
@@ -68,7 +68,7 @@ export interface OutboxOptions {
 export class Outbox extends Emitter<OutboxEvents> {
   /** In the order of their dates. */
   readonly #messages = new Map<string, OutboxMessage>();
-  /** For each chat, what is waited for. */
+  /** The pending timer of each chat. */
   readonly #waits = new Map<string, Wait>();
   readonly #prefix: string;
   readonly #backoff: Backoff;
@@ -82,13 +82,16 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#restore();
     options.connection.on("frame", (frame) => this.#take(frame));
     options.connection.on("open", () => {
-      // The socket before may have been closed over what was sent last.
-      for (const message of this.#underWay()) this.#fail(message);
       // What another window has left behind unsent has nobody else to send it.
       this.#restore();
       this.#sendAll();
     });
-    options.connection.on("state", (state) => (state === "closed" || state === "expired") && this.#stop());
+    options.connection.on("state", (state) => {
+      if (state === "open") return;
+      // The socket may have been closed because of what was sent last.
+      if (state !== "closed" && state !== "expired") for (const message of this.#underWay()) this.#fail(message);
+      this.#stop();
+    });
   }
 
   /** The messages for a chat that are not in its log yet, or not shown yet, oldest first. */
@@ -101,7 +104,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     return [...this.#messages.values()].filter(({ state }) => state !== "sent");
   }
 
-  /** Puts in a message, which is sent as soon as that is possible. What can never be sent is refused at once. */
+  /** Adds a message, which is sent as soon as possible. A message that can never be sent is refused at once. */
   add(uri: string, message: string, replyTo?: number): OutboxMessage {
     const { environment } = this.#options;
     const last = Math.max(0, ...[...this.#messages.values()].map(({ date }) => date));
@@ -118,7 +121,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     return added;
   }
 
-  /** Tries a refused message again; with `withoutReply`, as one that replies to nothing. */
+  /** Retries a refused message; `withoutReply` drops its reference to the message that it replies to. */
   retry(key: string, { withoutReply = false } = {}): void {
     const message = this.#messages.get(key);
     if (message?.state !== "refused") return;
@@ -150,7 +153,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     if (shown.length > 0) this.emit("change", uri);
   }
 
-  /** Whether the server still knows a key that was tried then. If the clock was set since, even a try in the future may be long ago. */
+  /** Whether the server still remembers a key that was first sent then. A date in the future means that the clock was set back. */
   #isRemembered(tried: number): boolean {
     return Math.abs(this.#options.environment.now() - tried) < REMEMBERED;
   }
@@ -194,7 +197,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#send(uri);
   }
 
-  /** No answer came. If nothing else came either, the socket may be dead, which is not the message's fault. */
+  /** No answer arrived in time. Without any other frame either, the socket may be dead, so that is not counted as a failure. */
   #missed(key: string, sent: number): void {
     const message = this.#messages.get(key);
     if (!message) return;
@@ -202,13 +205,13 @@ export class Outbox extends Emitter<OutboxEvents> {
     this.#sendNow(message.uri);
   }
 
-  /** What was sent and not answered. */
+  /** The messages that were sent and not answered yet. */
   #underWay(): OutboxMessage[] {
     const keys = new Set([...this.#waits.values()].map(({ key }) => key));
     return this.unsent.filter(({ key }) => keys.has(key));
   }
 
-  /** Counts a failure, and gives up the message if there were too many. */
+  /** Counts a failure, and refuses the message after too many. */
   #fail(message: OutboxMessage): void {
     const failures = (message.failures ?? 0) + 1;
     const given = refused(message, `Sending this failed ${failures} times. Try again later.`);
@@ -224,7 +227,7 @@ export class Outbox extends Emitter<OutboxEvents> {
     else if ((frame.action ?? "send") === "send" && message.state === "sending") this.#failed(message, frame);
   }
 
-  /** The message that an answer without a key is about: a server that could not read what was sent cannot repeat its key. */
+  /** The message that an error without a key is about: a server that cannot parse a frame cannot repeat its key. */
   #unnamed(frame: Sent | ErrorFrame): OutboxMessage | undefined {
     const underWay = this.#underWay();
     return frame.type === "error" && frame.uri === undefined && underWay.length === 1 ? underWay[0] : undefined;
@@ -296,7 +299,7 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 }
 
-/** The message as it can be sent, or refused where it never can. */
+/** The message with its text repaired, or refused if it can never be sent. */
 function sendable(message: OutboxMessage): OutboxMessage {
   const repaired = { ...message, uri: wellFormed(message.uri), message: wellFormed(message.message) };
   const problem = repaired.state === "refused" ? repaired.problem : problemOf(repaired.message);

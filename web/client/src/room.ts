@@ -63,7 +63,7 @@ export class Room extends Emitter<RoomEvents> {
   #typed = Number.NEGATIVE_INFINITY;
   #older: Promise<boolean> | undefined;
   #moreMembers: Promise<boolean> | undefined;
-  /** How often it was looked how the chat is. */
+  /** How often the chat was read anew. */
   #looks = 0;
   readonly #abort = new AbortController();
   readonly #endings: (() => void)[];
@@ -116,7 +116,7 @@ export class Room extends Emitter<RoomEvents> {
     return this.#older;
   }
 
-  /** Reads more members into the timeline, where they are many, and tells whether there are more. Throws as the API does. */
+  /** Reads the next page of members into the timeline, and returns whether there are more. Throws as the API does. */
   moreMembers(): Promise<boolean> {
     this.#moreMembers ??= this.#readMembers().finally(() => {
       this.#moreMembers = undefined;
@@ -364,7 +364,7 @@ export class Room extends Emitter<RoomEvents> {
     const [next, looks] = [timeline.membersNext, this.#looks];
     if (next !== null) {
       const page = await this.#options.api.members(this.uri, next, this.#abort.signal);
-      // Meanwhile the members may have been read anew, from the first page on.
+      // If the chat was read anew meanwhile, this page may be older than that.
       if (looks === this.#looks) timeline.addMembers(page);
       this.#change();
     }

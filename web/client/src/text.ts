@@ -1,35 +1,35 @@
-/** What may be sent: text that is Unicode, messages that are not too long, and frames that the gateway takes. */
+/** Limits on what is sent: well-formed Unicode, the length of a message, the size of a frame. */
 
-/** A message has so many characters (Unicode scalar values) at most, and at least one. */
+/** The maximum length of a message in characters (Unicode scalar values). */
 export const MESSAGE_CHARACTERS = 2000;
 
-/** A WebSocket frame has so many bytes at most. API Gateway closes the socket over a larger one, without an answer. */
+/** The maximum size of a WebSocket frame. API Gateway closes the socket over a larger one without an answer. */
 export const FRAME_BYTES = 32 * 1024;
 
 /**
- * The text with U+FFFD for each half of a surrogate pair, as `String.prototype.toWellFormed` gives it where there is one. Such a half is not
- * Unicode: servers cannot read JSON that has one, and `encodeURIComponent` throws.
+ * Replaces lone surrogates with U+FFFD, as `String.prototype.toWellFormed` does, which not all supported browsers have. JSON with a lone surrogate
+ * is rejected by servers, and `encodeURIComponent` throws on one.
  */
 export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "\uFFFD");
 }
 
-/** A part of a path. */
+/** Encodes a path segment. */
 export function encoded(text: string): string {
   return encodeURIComponent(wellFormed(text));
 }
 
-/** JSON that every reader can read. */
+/** JSON without lone surrogates. */
 export function toJson(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => (typeof part === "string" ? wellFormed(part) : part));
 }
 
-/** Whether a text fits one frame. */
+/** Whether a text fits into one frame. */
 export function fitsFrame(text: string): boolean {
   return new TextEncoder().encode(text).length <= FRAME_BYTES;
 }
 
-/** Why a text cannot be a message, for people to read. */
+/** Why a text is not a valid message, for display. */
 export function problemOf(message: string): string | undefined {
   const { length } = [...message];
   if (length === 0) return "A message has at least one character.";

@@ -9,7 +9,7 @@ import type { AmendingEntry, Entry, Message, MessageEntry, Notice, Reaction, Sta
 /** Who types says so again every three seconds; who has not for so many milliseconds has stopped. */
 export const TYPING_SHOWN = 6_000;
 
-/** In chats of more members, nobody is told who is online and who has read what. */
+/** In chats with more members there are no presence events and no read receipts. */
 const TOLD_MEMBERS = 100;
 
 /** A message, and the id of the last entry that it reflects. */
@@ -28,10 +28,10 @@ export class Timeline {
   readonly #amendments = new Map<number, AmendingEntry[]>();
   readonly #members = new Map<number, User>();
   #membersAsOf = 0;
-  /** How many members are not here, and the address of the page on which they begin. */
+  /** The number of members that are not loaded, and the URL of their first page. */
   #others = 0;
   #membersNext: string | null = null;
-  /** Who has left since the members were shown. A page that comes late may still have them. */
+  /** Users who left since the members were loaded; a page that arrives late may still contain them. */
   readonly #gone = new Set<number>();
   #owner: number | undefined;
   readonly #read = new Map<number, number>();
@@ -60,18 +60,18 @@ export class Timeline {
     return this.#held.get(id)?.message;
   }
 
-  /** The members that are here, the owner first. */
+  /** The loaded members, the owner first. */
   get members(): readonly User[] {
     const isOwner = (user: User) => Number(user.id === this.#owner);
     return [...this.#members.values()].sort((a, b) => isOwner(b) - isOwner(a));
   }
 
-  /** How many members there are. */
+  /** The number of members, loaded or not. */
   get memberCount(): number {
     return this.#members.size + this.#others;
   }
 
-  /** The address of the next page of members, if some are not here. */
+  /** The URL of the next page of members, or null if all are loaded. */
   get membersNext(): string | null {
     return this.#membersNext;
   }
@@ -81,7 +81,7 @@ export class Timeline {
     return this.#owner;
   }
 
-  /** How far each user has read, by their id; in chats too large to know, only how far one has read oneself. */
+  /** How far each user has read, by their id; in large chats, only the own marker. */
   get read(): ReadonlyMap<number, number> {
     return this.#read;
   }
@@ -91,7 +91,7 @@ export class Timeline {
     return this.#online;
   }
 
-  /** Who is typing at the time `now` (in milliseconds, as `performance.now()` tells). */
+  /** Who is typing at the time `now` (`performance.now()`). */
   typing(now: number): readonly User[] {
     return [...this.#typing.values()].filter(({ until }) => until > now).map(({ user }) => user);
   }
@@ -148,7 +148,7 @@ export class Timeline {
     this.stand(chat);
   }
 
-  /** Takes in the page of members at {@link membersNext}. */
+  /** Adds the page of members at {@link membersNext}. */
   addMembers({ members, next }: Members): void {
     for (const user of members) {
       if (this.#members.has(user.id) || this.#gone.has(user.id)) continue;
@@ -159,7 +159,7 @@ export class Timeline {
     if (next === null) this.#others = 0;
   }
 
-  /** Takes in how things stand that are not in the log. What is null or left out is not known. */
+  /** Takes in how things stand that are not in the log. Null or absent means unknown. */
   stand({ read, online }: Standing): void {
     if (read) for (const [user, id] of Object.entries(read)) this.#mark(Number(user), id);
     else for (const id of [...this.#read.keys()]) if (id !== this.#me) this.#read.delete(id);
@@ -222,7 +222,7 @@ export class Timeline {
     this.#online?.delete(user);
   }
 
-  /** What is told of somebody may come after they have left. Of many members, one may not be among those who are here oneself. */
+  /** What is told of somebody may come after they have left. In a large chat, the own user may not be loaded. */
   #mark(user: number, id: number): void {
     if (this.#members.has(user) || (user === this.#me && this.#others > 0))
       this.#read.set(user, Math.max(id, this.#read.get(user) ?? 0));

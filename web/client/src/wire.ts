@@ -4,7 +4,7 @@
 export interface User {
   readonly id: number;
   readonly username: string;
-  /** May be empty where it is not one's own: the server says whether others see it. */
+  /** May be empty for other users, depending on the server. */
   readonly email: string;
   readonly first_name: string;
   readonly last_name: string;
@@ -88,7 +88,7 @@ export type Notice =
   | { readonly type: "read"; readonly uri: string; readonly user: User; readonly read_id: number }
   | { readonly type: "typing" | "online" | "offline"; readonly uri: string; readonly user: User };
 
-/** How things stand that are not in the log. In chats of more than 100 members nobody knows: then it is null, or not there. */
+/** State that is not in the log. In chats of more than 100 members it is null or absent: unknown. */
 export interface Standing {
   /** How far each member has read, by the user's id. */
   readonly read?: Readonly<Record<string, number>> | null;

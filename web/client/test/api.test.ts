@@ -119,7 +119,7 @@ test("another page is asked for where the first one came from", async () => {
   );
 });
 
-test("half a surrogate pair is repaired in whatever is asked", async () => {
+test("lone surrogates are replaced in all requests", async () => {
   const { api: it, asked } = api(undefined, "secret");
   const [half, repaired] = ["a\ud83d", "a\ufffd"];
   await it.register({ username: half, password: half });

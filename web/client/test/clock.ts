@@ -6,12 +6,12 @@ interface Timer {
 }
 
 export class Clock {
-  /** How long this world has been there, in milliseconds. It counts from anywhere, as `performance.now()` does. */
+  /** The monotonic clock. */
   elapsed = 12_345;
   #began = Date.UTC(2026, 10, 23, 16) - this.elapsed;
   readonly #timers = new Set<Timer>();
 
-  /** What the clock on the wall says. Whoever sets it changes nothing about when timers are due. */
+  /** The wall clock. Setting it does not affect timers. */
   get now(): number {
     return this.#began + this.elapsed;
   }
@@ -20,7 +20,7 @@ export class Clock {
     this.#began = date - this.elapsed;
   }
 
-  /** Runs something in so many milliseconds. */
+  /** Runs a callback after a delay. */
   after(milliseconds: number, run: () => void): () => void {
     if (!(milliseconds >= 0)) throw new RangeError(`A timer of ${milliseconds} ms.`);
     const timer = { date: this.elapsed + milliseconds, run };

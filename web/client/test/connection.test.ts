@@ -309,7 +309,7 @@ test("a listener that fails keeps nobody from being told", async (t) => {
   assert.equal(caught.length, 1);
 });
 
-test("whoever sets the clock changes nothing about pings, waits and typing", async () => {
+test("setting the clock does not affect pings, waits and typing", async () => {
   for (const days of [-30, -1, -0.02, 0.02, 1, 30]) {
     const world = new World();
     const client = world.bob.client();
@@ -343,7 +343,7 @@ test("whoever sets the clock changes nothing about pings, waits and typing", asy
   }
 });
 
-test("a timer for longer than a browser's can be is due when it should be", async (t) => {
+test("a delay above 2^31 ms does not fire early", async (t) => {
   const { after, elapsed } = environment();
   const set: { milliseconds: number; run: () => void }[] = [];
   t.mock.method(globalThis, "setTimeout", (run: () => void, milliseconds: number) => set.push({ milliseconds, run }));
@@ -367,7 +367,7 @@ test("a timer for longer than a browser's can be is due when it should be", asyn
   assert.ok(elapsed() >= moment);
 });
 
-test("a wait that makes no sense is passed over", async () => {
+test("an error frame with an invalid retry_after is ignored", async () => {
   const world = new World();
   const client = world.bob.client();
   await world.pass(100);

@@ -377,7 +377,7 @@ test("nothing is sent with a token that is refused, and nothing is lost", async 
 
 const MINUTE = 60_000;
 
-test("half a surrogate pair is repaired before it is sent, and is shown as it is sent", async () => {
+test("a lone surrogate is replaced before sending, and in what is shown", async () => {
   const world = new World();
   const client = world.bob.client();
   assert.equal(client.send(URI, "cut off \ud83d").message, "cut off \ufffd");
@@ -386,7 +386,7 @@ test("half a surrogate pair is repaired before it is sent, and is shown as it is
   assert.deepEqual([said(world), states(client)], [["cut off \ufffd", "two"], []]);
 });
 
-test("what has no character, or too many, is refused before it is sent", async () => {
+test("an empty or too long message is refused without being sent", async () => {
   const world = new World();
   world.server.weather.failures = 1;
   const client = world.bob.client();
@@ -413,7 +413,7 @@ test("what has no character, or too many, is refused before it is sent", async (
   assert.deepEqual([states(client), world.bob.storage.length], [[], 0]);
 });
 
-test("a chat whose address fits no frame closes no socket", async () => {
+test("an action that exceeds the frame size is not sent", async () => {
   const world = new World();
   const client = world.bob.client();
   await world.pass(100);
@@ -427,7 +427,7 @@ test("a chat whose address fits no frame closes no socket", async () => {
   assert.deepEqual([world.server.sockets.length, client.connection.state], [1, "open"]);
 });
 
-test("what an earlier version stored, and could never send, keeps nothing else from being sent", async () => {
+test("unsendable messages that an earlier version stored do not block others", async () => {
   const world = new World();
   const { storage } = world.bob;
   const stored = [
@@ -461,7 +461,7 @@ test("what an earlier version stored, and could never send, keeps nothing else f
   assert.equal(world.server.sockets.length, 1);
 });
 
-/** A server that answers whatever is sent with the same, and does nothing. */
+/** Makes the server answer every `send`, except "two", with the same frame. */
 function answering(world: World, answer: (key: string) => object | undefined): void {
   const { server } = world;
   server.hear = (socket, action) => {
@@ -472,7 +472,7 @@ function answering(world: World, answer: (key: string) => object | undefined): v
   };
 }
 
-test("a message that nothing but errors come back for is given up, and the others go on", async () => {
+test("a message that always fails is refused, and others are sent", async () => {
   const error = { type: "error", action: "send", status: 500, detail: "Something went wrong." };
   const answers: Record<string, (key: string) => object | undefined> = {
     "an error with its key": (key) => ({ ...error, uri: URI, key }),
@@ -488,7 +488,7 @@ test("a message that nothing but errors come back for is given up, and the other
     await world.pass(100);
     const { key } = before.send(URI, "one");
     before.send(URI, "two");
-    // A reload does not begin anew.
+    // A reload does not reset the count.
     await world.pass(MINUTE);
     before.close();
     const client = world.bob.client();
@@ -499,12 +499,12 @@ test("a message that nothing but errors come back for is given up, and the other
     assert.deepEqual(said(world), ["two"], name);
     const tries = () =>
       world.server.sockets.flatMap((socket) => socket.saidOf("send")).filter(({ message }) => message === "one");
-    // What was under way when the page was loaded again has not failed.
+    // Every second unanswered send may only cause a ping.
     const { length } = tries();
     assert.ok(length >= 16 && length <= 2 * 17, `${name}: ${length}`);
     await world.pass(60 * MINUTE);
     assert.equal(tries().length, length, name);
-    // Whoever tries it again, later, has it sent with the same key.
+    // A retry uses the same key.
     answering(world, () => undefined);
     client.outbox.retry(key);
     await world.pass(100);
@@ -514,7 +514,7 @@ test("a message that nothing but errors come back for is given up, and the other
   }
 });
 
-test("a message over which the socket is closed each time is given up", async () => {
+test("a message that always closes the socket is refused", async () => {
   const world = new World();
   answering(world, () => {
     world.server.cut();
@@ -524,11 +524,15 @@ test("a message over which the socket is closed each time is given up", async ()
   await world.pass(100);
   client.send(URI, "one");
   client.send(URI, "two");
-  await world.pass(20 * MINUTE);
+  await world.pass(10 * MINUTE);
   assert.deepEqual([said(world), states(client)], [["two"], ["one: refused"]]);
+  const tries = world.server.sockets
+    .flatMap((socket) => socket.saidOf("send"))
+    .filter(({ message }) => message === "one");
+  assert.equal(tries.length, 16);
 });
 
-test("an error that names nothing refuses the one message that is under way, and none of several", async () => {
+test("an error without key and uri is attributed to a single pending message only", async () => {
   const world = new World();
   world.server.start("000000000000002", world.bob.user);
   const client = world.bob.client();
@@ -545,12 +549,12 @@ test("an error that names nothing refuses the one message that is under way, and
   assert.deepEqual(states(client), ["two: sending"]);
   world.server.socket.receive(unreadable);
   assert.deepEqual(states(client), ["two: refused"]);
-  // If it was about something else, the answer still counts.
+  // A later answer corrects a wrong attribution.
   await world.pass(100);
   assert.deepEqual([said(world), states(client)], [["one", "two"], []]);
 });
 
-test("a reply to what was deleted says so, and can be sent without the reply", async () => {
+test("a reply to a deleted message can be sent without the reply", async () => {
   const world = new World();
   world.post(1);
   world.server.delete(URI, world.ann.user, 2);
@@ -571,7 +575,7 @@ test("a reply to what was deleted says so, and can be sent without the reply", a
   assert.equal(world.bob.storage.length, 0);
 });
 
-test("a clock that is set by more than a day makes it unknown whether a key is still known", async () => {
+test("a message that was tried is not resent automatically after the clock was set by a day", async () => {
   for (const days of [-30, -1, 1, 30]) {
     const world = new World();
     const before = world.bob.client();

@@ -550,7 +550,7 @@ test("what is published under a name of the protocol, and is something else, har
   }
 });
 
-test("many members come page by page, and who came or left meanwhile is counted once", async () => {
+test("members are loaded by page, with joins and leaves meanwhile", async () => {
   const world = new World();
   const { server } = world;
   Object.assign(server, { membersShown: 10, membersTold: 10 });
@@ -562,7 +562,7 @@ test("many members come page by page, and who came or left meanwhile is counted 
   const count = () => [timeline.members.length, timeline.memberCount];
   assert.equal(room.state, "live");
   assert.deepEqual([count(), timeline.online, [...timeline.read.values()]], [[10, 32], null, []]);
-  // One on a page that is here, one on a page that is not, one on the page that is on its way.
+  // One on a loaded page, one on another page, one on the requested page.
   server.leave(URI, users[0] as User);
   server.leave(URI, users[29] as User);
   await world.pass(100);
@@ -583,7 +583,7 @@ test("many members come page by page, and who came or left meanwhile is counted 
   assert.equal(await room.moreMembers(), false);
 });
 
-test("a page of members that is older than what was shown since is left out", async () => {
+test("a page of members that was requested before a full reload is ignored", async () => {
   const world = new World();
   const { server } = world;
   Object.assign(server, { membersShown: 10 });
@@ -599,7 +599,7 @@ test("a page of members that is older than what was shown since is left out", as
       answer = resolve;
     });
   const more = room.moreMembers();
-  // Meanwhile too much is missed, and all is read anew.
+  // Meanwhile the chat is read anew.
   server.weather.recoverable = 0;
   server.cut();
   server.leave(URI, gone);

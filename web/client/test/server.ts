@@ -25,7 +25,7 @@ export const FAIR: Weather = { latency: 10, delay: 0, loss: 0, repeats: 0, failu
 
 /** Larger frames than this close the socket. */
 const FRAME_BYTES = 32 * 1024;
-/** What JSON says of half a surrogate pair, which makes it unreadable. */
+/** A lone surrogate in JSON, which the server cannot parse. */
 const HALF_A_PAIR = /\\ud[89a-f]/;
 const UNREADABLE = { type: "error", action: null, status: 400, detail: "A frame must be a JSON object." };
 
@@ -110,7 +110,7 @@ export class Server {
   /** All requests over HTTP, as `GET /path?query`. */
   readonly requests: string[] = [];
   readonly tokens = new Map<string, User>();
-  /** So many members are shown on a page, and only in chats of so many it is told who is online and who has read what. */
+  /** The size of a page of members, and the largest chat with presence and read receipts. */
   membersShown = 100;
   membersTold = 100;
   readonly #open = new Set<FakeSocket>();
@@ -476,7 +476,7 @@ export class Server {
     return { read: Object.fromEntries(read), online: [...this.online(uri)] };
   }
 
-  /** The members who joined by an entry behind this one, and the first owner. */
+  /** The members who joined after this entry; 0 includes the first owner. */
   #membersPage({ uri, members, log }: Chat, after: number): { members: User[]; next: string | null } {
     const joining = (user: User) =>
       log.filter(({ type, user: { id } }) => type === "joined" && id === user.id).at(-1)?.id ?? 0;
@@ -493,7 +493,7 @@ export class Server {
     const all = this.messages(uri, reader).filter(({ id }) => id > (after ?? 0) && id < (before ?? 1e9));
     const more = all.length > limit;
     const messages = after === undefined ? all.slice(-limit) : all.slice(0, limit);
-    // Now as a relative reference, now as it is called where the server stands.
+    // Sometimes a relative reference, sometimes absolute with an internal host.
     const origin = this.requests.length % 2 === 0 ? "" : "http://inside:3000";
     const address = (name: string, id: number) => `${origin}/api/chats/${uri}/messages/?${name}=${id}&limit=${limit}`;
     const [first, last] = [messages[0]?.id, messages.at(-1)?.id];

@@ -201,7 +201,7 @@ test("who owns the chat can change, and who left is nowhere any more", () => {
   assert.deepEqual([timeline.online, [...timeline.read.keys()]], [new Set([1]), [1]]);
 });
 
-test("in a chat with too many members nobody is offline and nobody has read anything, but for oneself", () => {
+test("null or absent presence and read markers are unknown", () => {
   const { ann, bob } = new World();
   const users = Array.from({ length: 100 }, (_, n) => ({ ...bob.user, id: n + 10, username: `user${n}` }));
   const chat = {
@@ -220,7 +220,7 @@ test("in a chat with too many members nobody is offline and nobody has read anyt
     timeline.stand(unknown);
     timeline.note({ type: "online", uri: URI, user: ann.user }, 0);
     assert.deepEqual([timeline.online, [...timeline.read]], [null, [[2, 1]]]);
-    // One's own marker moves on also where one is on none of the pages that were read.
+    // The own marker works although the own user is not loaded.
     const pages = { members: users, member_count: 102, members_next: "/next" };
     timeline.show({ ...chat, ...pages, last_id: 2, ...unknown });
     timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 7 }, 0);
@@ -228,7 +228,7 @@ test("in a chat with too many members nobody is offline and nobody has read anyt
     timeline.show({ ...chat, last_id: 3, read: { 1: 4 }, online: [] });
     assert.deepEqual([timeline.online, timeline.read.get(1)], [new Set(), 4]);
   }
-  // The one who is one too many makes what was known a thing of the past.
+  // Presence becomes unknown with the 101st member.
   const timeline = new Timeline(bob.user.id, 1);
   timeline.show({ ...chat, members: [ann.user, ...users.slice(1)], read: { 1: 1 }, online: [1] });
   const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
