@@ -4,6 +4,7 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod http_event;
 mod runtime;
 
 /// Declares each function: the module that it is, the constant by which its binary names it, and what it is called with.

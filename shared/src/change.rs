@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     Confab, Error, Result,
     import::Mark,
+    json,
     log::Entry,
     session::{Member, Uri},
     table::Key,
@@ -124,7 +125,7 @@ impl Confab {
         if self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_none() {
             return Ok(());
         }
-        let frame = json!({ "type": "added", "uri": uri }).to_string();
+        let frame = json::to_line(&json!({ "type": "added", "uri": uri }))?;
         for connection in self.connections_of(user_id).await? {
             // It is a courtesy: who does not hear of it finds the chat among theirs.
             if let Err(error) = self.sockets()?.post(&connection.connection_id, &frame).await {

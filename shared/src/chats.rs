@@ -10,8 +10,9 @@ use crate::{
     date::Date,
     error::Invalid,
     history::Said,
+    http::Target,
     log::{Entry, EntryId, LAST_ID, entry_key},
-    page::{address, number},
+    page::{number, parameters},
     session::{Membership, Session, Uri},
     table::{Key, read},
     user::{User, UserId},
@@ -65,14 +66,14 @@ impl FromStr for Cursor {
 }
 
 impl Confab {
-    /// A page of the chats that the caller is in; `url` is the address by which it was asked for.
+    /// A page of the chats that the caller is in; `target` is what was asked for.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a `cursor` or `limit` that is none.
-    pub async fn my_chats(&self, caller: &Caller, url: &http::Uri) -> Result<Chats> {
+    pub async fn my_chats(&self, caller: &Caller, target: &Target) -> Result<Chats> {
         let (mut limit, mut cursor, mut invalid) = (CHATS.0, None, Invalid::default());
-        for (name, value) in form_urlencoded::parse(url.query().unwrap_or_default().as_bytes()) {
-            match name.as_ref() {
+        for (name, value) in parameters(target.query())? {
+            match name.as_str() {
                 "limit" => limit = number("limit", &value, 1..=CHATS.1 as u64, &mut invalid).unwrap_or(0) as usize,
                 "cursor" => cursor = Some(value.parse::<Cursor>()?),
                 _ => {}
@@ -89,7 +90,7 @@ impl Confab {
         let next = chats.last().filter(|_| more).map(|(session, _)| {
             let Cursor(date, uri) = place(session);
             let limit = (limit != CHATS.0).then(|| ("limit", limit.to_string()));
-            address(url, [("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
+            target.with([("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
         });
         Ok(Chats { chats: self.listed(&caller.user, chats).await?, next })
     }

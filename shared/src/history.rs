@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     Confab, Error, Result,
     date::Date,
+    http::Target,
     log::{Entry, EntryId, EntryType, LAST_ID, entry_key},
     page::Page,
     session::Uri,
@@ -98,11 +99,11 @@ impl Said {
 }
 
 impl Confab {
-    /// Reads a page of a chat's history; `url` is the address by which it was asked for.
+    /// Reads a page of a chat's history; `target` is what was asked for.
     ///
     /// # Errors
     /// As [`Visit::as_member`].
-    pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
+    pub async fn history(&self, visit: &Visit, page: &Page, target: &Target) -> Result<History> {
         let session = visit.as_member()?;
         let uri = &session.uri;
         let (entries, edge) = self.messages(uri, page).await?;
@@ -111,9 +112,9 @@ impl Confab {
             entries.iter().map(|entry| entry.happening.user_id).filter(|id| !users.contains_key(id)).collect();
         users.extend(self.users(strangers).await?);
         let (first, last) = (entries.first().map(|entry| entry.id), entries.last().map(|entry| entry.id));
-        let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
+        let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(target);
         // A link must be one that is taken when it comes back.
-        let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(url);
+        let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(target);
         let (next, previous) = match (page.after, page.before) {
             (Some(after), _) => (edge.map(newer), (after > 0).then(|| older(first.unwrap_or(after + 1)))),
             (None, before) => {

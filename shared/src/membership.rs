@@ -7,7 +7,7 @@ use crate::{
     log::{Appended, EntryType, Happening},
     session::{Joined, Member, in_order},
     table::Write,
-    user::{User, Username},
+    user::id_in,
     visit::Visit,
 };
 
@@ -18,7 +18,7 @@ fn not_the_owner() -> Error {
 }
 
 impl Confab {
-    /// Takes a user out of a chat: the caller, or whomever the caller, being its owner, names. From the answer on nothing more of
+    /// Takes a user out of a chat: the caller, or whomever the caller, being its owner, names (see [`Confab::user_named`]). From the answer on nothing more of
     /// the chat is delivered to them.
     ///
     /// # Errors
@@ -28,10 +28,10 @@ impl Confab {
         let session = visit.as_member()?;
         let caller = &visit.caller.user;
         let is_owner = session.owner_id == caller.id;
-        let leaver = if username == caller.username {
+        let leaver = if username == caller.username || id_in(username) == Some(caller.id) {
             caller.clone()
         } else if is_owner {
-            self.user_by_username(username).await?.ok_or(Error::NotFound)?
+            self.user_named(username).await?.ok_or(Error::NotFound)?
         } else {
             return Err(Error::Forbidden(MAY_NOT_REMOVE));
         };
@@ -76,7 +76,7 @@ impl Confab {
         let name = Text::required("owner").read(fields, &mut invalid).unwrap_or_default();
         invalid.unless_empty(())?;
         let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
-        let heir = self.user_by_username(&name).await?;
+        let heir = self.user_named(&name).await?;
         if session.owner_id != caller.id && heir.as_ref().is_none_or(|heir| heir.id != session.owner_id) {
             return Err(not_the_owner());
         }
@@ -100,12 +100,5 @@ impl Confab {
             user: heir.clone(),
             users: vec![heir],
         })
-    }
-
-    async fn user_by_username(&self, username: &str) -> Result<Option<User>> {
-        if !Username::is_possible(username) {
-            return Ok(None);
-        }
-        Ok(self.profile_by_username(username).await?.map(|profile| profile.user))
     }
 }

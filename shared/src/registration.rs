@@ -2,19 +2,20 @@
 
 use std::net::IpAddr;
 
-use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Confab, Error, Result,
     attempts::Attempt,
     date::Date,
+    email,
     error::Invalid,
     fields::{Fields, Text},
     password::{self, Verdict},
     table::{Applied, Key, Write},
     token::{StoredToken, Token},
-    user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, normalized},
+    user::{NAME_CHARACTERS, Profile, User, UserId, normalized},
+    username,
     visit::Caller,
 };
 
@@ -214,7 +215,7 @@ struct Registration {
 impl Registration {
     fn read(fields: &Fields) -> Self {
         let mut invalid = Invalid::default();
-        let username = username(fields, &mut invalid);
+        let username = username::read(fields, &mut invalid);
         let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let email = email(fields, &mut invalid);
         let mut name = |name| Text::optional(name).blank().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
@@ -223,38 +224,18 @@ impl Registration {
     }
 }
 
-fn username(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
-    let mut problems = Invalid::default();
-    let text = Text::required("username").at_most(USERNAME_CHARACTERS);
-    let username = text.read(fields, &mut problems);
-    // In its normal form too, which is what is stored: one letter may become several characters there, or a space.
-    let normal = username.as_deref().map(normalized).unwrap_or_default();
-    let is_legal = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
-    if !username.iter().chain([&normal]).all(|name| name.chars().all(is_legal)) {
-        invalid.add(
-            "username",
-            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
-        );
-    }
-    if problems.is_empty() && normal.chars().count() > USERNAME_CHARACTERS {
-        problems.add("username", format!("Ensure this field has no more than {USERNAME_CHARACTERS} characters."));
-    }
-    invalid.append(problems);
-    username
-}
-
 /// Reads an e-mail address, its domain in lower case; it may be left out or blank.
 pub(crate) fn email(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let email = Text::optional("email").blank().at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
-    let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
     let too_long = email.chars().count() > EMAIL_CHARACTERS;
-    if !email.is_empty() && !too_long && EmailAddress::parse_with_options(&email, options).is_err() {
-        invalid.add("email", "Enter a valid email address.");
-    }
-    Some(match email.rsplit_once('@') {
+    let email = match email.rsplit_once('@') {
         Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
         None => email,
-    })
+    };
+    if !email.is_empty() && !too_long && !email::is_valid(&email) {
+        invalid.add("email", "Enter a valid email address.");
+    }
+    Some(email)
 }
 
 /// A username or password at login: missing or empty is merely wrong, but a value of another kind is an error of the field.

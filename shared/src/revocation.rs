@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     Confab, Result,
     connection::Owned,
+    json,
     session::{Member, Uri},
     table::Key,
     user::{Profile, UserId},
@@ -46,7 +47,7 @@ impl Confab {
             if !self.end_subscription(&connection_id, uri).await? {
                 return Ok(());
             }
-            let frame = json!({ "type": "unsubscribed", "uri": uri }).to_string();
+            let frame = json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))?;
             // It is a courtesy: a socket that does not get it gets nothing else of this chat either.
             if let Err(error) = self.sockets()?.post(&connection_id, &frame).await {
                 error.log();

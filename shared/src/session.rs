@@ -7,7 +7,6 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
@@ -401,12 +400,9 @@ impl Invitation {
         }
         let mut names: Vec<String> = Vec::new();
         for value in values {
-            let name = match value {
-                Value::String(name) if name.is_empty() => Err("This field may not be blank."),
-                Value::String(name) => Ok(name.clone()),
-                Value::Number(number) => Ok(number.to_string()),
-                Value::Null => Err("This field may not be null."),
-                Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
+            let name = match fields.untrimmed_text_of(field, value) {
+                Ok(name) if name.is_empty() => Err("This field may not be blank."),
+                name => name,
             };
             let name = name.map_err(|problem| Invalid::field(field, problem))?;
             if !names.contains(&name) {

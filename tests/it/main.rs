@@ -25,6 +25,7 @@ mod presence;
 mod process;
 mod proxy;
 mod reading;
+mod requests;
 mod search;
 mod sockets;
 mod website;

@@ -488,6 +488,19 @@ impl Socket {
         Ok(self.lines.remove(0))
     }
 
+    /// The next frame as it stands. Presence is passed over, as by `next`.
+    pub async fn next_text(&mut self) -> String {
+        loop {
+            let message = tokio::time::timeout(DEADLINE, self.stream.next()).await.expect("nothing came");
+            if let Message::Text(text) = message.unwrap().unwrap() {
+                let object: Value = serde_json::from_str(&text).unwrap();
+                if !["online", "offline", "added"].iter().any(|kind| object["type"] == *kind) {
+                    return text.to_string();
+                }
+            }
+        }
+    }
+
     /// The next object of this type; others are passed over.
     pub async fn next_of(&mut self, kind: &str) -> Value {
         loop {
