@@ -26,6 +26,7 @@ functions! {
     "register" REGISTER = Http(register);
     "login" LOGIN = Http(login);
     "logout" LOGOUT = Http(logout);
+    "logout-all" LOGOUT_ALL = Http(logout_all);
     "me" ME = Http(me);
     "set-password" SET_PASSWORD = Http(set_password);
     "create-session" CREATE_SESSION = Http(create_session);

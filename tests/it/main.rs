@@ -19,6 +19,7 @@ mod golden;
 mod importing;
 mod layers;
 mod limits;
+mod logins;
 mod messages;
 mod permissions;
 mod presence;
