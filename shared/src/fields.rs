@@ -213,13 +213,14 @@ pub struct Text {
     name: &'static str,
     required: bool,
     blank: bool,
+    printable: bool,
     at_most: usize,
 }
 
 impl Text {
     /// A field that must be there and not be blank.
     pub fn required(name: &'static str) -> Self {
-        Self { name, required: true, blank: false, at_most: usize::MAX }
+        Self { name, required: true, blank: false, printable: false, at_most: usize::MAX }
     }
 
     /// A field that may be left out.
@@ -230,6 +231,11 @@ impl Text {
     /// It may be blank.
     pub fn blank(self) -> Self {
         Self { blank: true, ..self }
+    }
+
+    /// It may have no control characters.
+    pub fn printable(self) -> Self {
+        Self { printable: true, ..self }
     }
 
     /// It may have so many characters at most.
@@ -256,6 +262,9 @@ impl Text {
         if text.is_empty() && !self.blank {
             invalid.add(self.name, "This field may not be blank.");
             return None;
+        }
+        if self.printable && text.contains(char::is_control) {
+            invalid.add(self.name, "Control characters are not allowed.");
         }
         if text.chars().count() > self.at_most {
             invalid.add(self.name, format!("Ensure this field has no more than {} characters.", self.at_most));

@@ -168,7 +168,8 @@ impl Registration {
         let username = username::read(fields, &mut invalid);
         let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let email = email(fields, &mut invalid);
-        let mut name = |name| Text::optional(name).blank().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
+        let mut name =
+            |name| Text::optional(name).blank().printable().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
         let (first_name, last_name) = (name("first_name"), name("last_name"));
         Self { username, password, email, first_name, last_name, invalid }
     }

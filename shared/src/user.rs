@@ -178,7 +178,7 @@ impl Confab {
             changed.email = email;
         }
         for (name, target) in [("first_name", &mut changed.first_name), ("last_name", &mut changed.last_name)] {
-            let text = Text::optional(name).blank().at_most(NAME_CHARACTERS);
+            let text = Text::optional(name).blank().printable().at_most(NAME_CHARACTERS);
             if is_new(name, target)
                 && let Some(value) = text.read(fields, &mut invalid)
             {

@@ -171,3 +171,34 @@ async fn no_character_cuts_a_line() {
     assert!(!export.contains(|c| odd.contains(c)), "{export}");
     assert_eq!(serde_json::from_str::<Value>(&export).unwrap()["message"], odd);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_do_not_follow_forged_headers() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    user.start_chat().await;
+    user.write_log(&uri, &vec!["needle"; 5001]).await;
+    let chat = format!("/api/chats/{uri}/");
+    for (path, query, links) in [
+        ("/api/chats/".to_owned(), "limit=1", vec!["next"]),
+        (format!("{chat}messages/"), "after=1&limit=1", vec!["next", "previous"]),
+        (format!("{chat}search/"), "q=needle&limit=1", vec!["next"]),
+        (format!("{chat}export/"), "after=0", vec![]),
+    ] {
+        let request = user.request(Method::GET, &format!("{path}?{query}"));
+        let request = request.header("x-forwarded-proto", "gopher").header("x-forwarded-host", "evil.example");
+        let response = request.header("forwarded", "host=evil.example;proto=gopher").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        let body = response.text().await.unwrap();
+        let body: Value = serde_json::from_str(body.lines().next().unwrap()).unwrap();
+        let mut found: Vec<String> = links.iter().map(|name| body[*name].as_str().unwrap().to_owned()).collect();
+        found.extend(link.map(|link| link.trim_start_matches('<').split('>').next().unwrap().to_owned()));
+        assert!(!found.is_empty(), "{path}");
+        for link in found {
+            assert!(link.starts_with(&format!("{path}?")), "{link}");
+            assert_eq!(user.request(Method::GET, &link).send().await.unwrap().status(), 200, "{link}");
+        }
+    }
+}
