@@ -32,8 +32,8 @@ pub struct Export {
 /// [`crate::Error::Invalid`] where it is no id.
 fn after(query: &str) -> Result<EntryId> {
     let mut invalid = Invalid::default();
-    let value = parameters(query)?.into_iter().filter(|(name, _)| name == "after").last();
-    let after = value.map_or(Some(0), |(_, value)| number("after", &value, 0..=LAST_ID, &mut invalid));
+    let value = parameters(query)?.remove("after");
+    let after = value.map_or(Some(0), |value| number("after", &value, 0..=LAST_ID, &mut invalid));
     invalid.unless_empty(after.unwrap_or(0))
 }
 

@@ -42,7 +42,8 @@ impl Target {
     }
 
     /// A reference to the same path with these parameters, relative to the API's origin
-    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>).
+    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom domain
+    /// (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
     pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);

@@ -1,6 +1,6 @@
 //! Which part of a history is asked for, and how much of it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     Error, Result,
@@ -53,21 +53,19 @@ impl Page {
     }
 }
 
-/// The parameters of a query string, in order. Where one is given more than once, the readers take the last, as Django does.
+/// The parameters of a query string. Of one that is given more than once the last counts, as in Django.
 ///
 /// # Errors
 /// [`Error::Malformed`] where one is not UTF-8.
-pub(crate) fn parameters(query: &str) -> Result<Vec<(String, String)>> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+pub(crate) fn parameters(query: &str) -> Result<BTreeMap<String, String>> {
     let decoded = |text: &str| {
         let text = text.replace('+', " ");
-        let text = percent_encoding::percent_decode_str(&text).decode_utf8();
-        text.map(Cow::into_owned).map_err(|_| Error::Malformed("Query string parse error - it is not UTF-8".to_owned()))
+        let text = percent_encoding::percent_decode_str(&text).decode_utf8().map(Cow::into_owned);
+        text.map_err(|_| Error::Malformed("Query string parse error - it is not UTF-8".to_owned()))
     };
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| Ok((decoded(name)?, decoded(value)?)))
-        .collect()
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
 }
 
 /// Reads a number in its range.
@@ -108,8 +106,16 @@ mod tests {
         #[test]
         fn parameters_survive_encoding(name in "\\PC{1,10}", value in "\\PC{0,10}") {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
-            prop_assert_eq!(parameters(&query).unwrap(), [(name, value)]);
+            prop_assert_eq!(parameters(&query).unwrap(), BTreeMap::from([(name, value)]));
         }
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        assert_eq!(
+            Page::read("limit=x&limit=5&after=1&limit=7").unwrap(),
+            Page { before: None, after: Some(1), limit: 7 }
+        );
     }
 
     #[test]
