@@ -69,6 +69,10 @@ fn of_table(calls: Vec<Call>) -> BTreeSet<Grant> {
                     .flat_map(|table| table["Keys"].as_array().unwrap())
                     .for_each(|key| add("BatchGetItem", &key["pk"]));
             }
+            "BatchWriteItem" => {
+                let writes = body["RequestItems"].as_object().unwrap().values().flat_map(|all| all.as_array().unwrap());
+                writes.for_each(|write| add("BatchWriteItem", &write["DeleteRequest"]["Key"]["pk"]));
+            }
             "Query" => add("Query", &body["ExpressionAttributeValues"][":pk"]),
             "PutItem" => add("PutItem", &body["Item"]["pk"]),
             "GetItem" | "UpdateItem" | "DeleteItem" => add(&operation, &body["Key"]["pk"]),
@@ -379,9 +383,14 @@ async fn accounts(world: &World, user: &User<'_>) {
     let update = update.key("pk", text(format!("USER#{}", user.id))).key("sk", text("PROFILE".to_owned()));
     let update = update.update_expression("SET password_hash = :hash");
     update.expression_attribute_values(":hash", text(DJANGO.to_owned())).send().await.unwrap();
+    user.add_old_tokens(60).await;
     world.log_in(&user.username).await;
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
+    socket.closed().await;
+    let leaver = world.user("leaver").await;
+    let socket = leaver.subscribed(&leaver.start_chat().await).await;
+    assert_eq!(leaver.call(Method::POST, "/auth/token/logoutall/", Value::Null).await.0, 204);
     socket.closed().await;
 }
 
