@@ -114,7 +114,7 @@ export class Timeline {
       case "left":
         if (entry.id <= this.#membersAsOf) break;
         this.#membersAsOf = entry.id;
-        if (entry.type === "joined") this.#join(entry.user);
+        if (entry.type === "joined") this.#join(entry.user, entry.id);
         else if (entry.type === "left") this.#goOut(entry.user.id);
         else this.#owner = entry.user.id;
     }
@@ -201,12 +201,12 @@ export class Timeline {
     }
   }
 
-  #join(user: User): void {
+  #join(user: User, id: number): void {
     if (this.#members.has(user.id)) return;
     this.#members.set(user.id, user);
     this.#gone.delete(user.id);
     if (this.memberCount > TOLD_MEMBERS) this.stand({});
-    else this.#mark(user.id, 0);
+    else this.#mark(user.id, id);
   }
 
   #goOut(user: number): void {

@@ -409,7 +409,7 @@ test("read markers move, and are told when there is a connection again", async (
   const ann = (await live(world, world.ann)).room;
   world.post(3);
   await world.pass(100);
-  assert.equal(ann.timeline.read.get(world.bob.user.id), 0);
+  assert.equal(ann.timeline.read.get(world.bob.user.id), 1);
   room.markRead(2);
   await world.pass(100);
   assert.equal(ann.timeline.read.get(world.bob.user.id), 2);

@@ -182,8 +182,7 @@ export class Server {
     const chat = this.#chat(uri);
     if (chat.members.has(user.id)) return;
     chat.members.set(user.id, user);
-    chat.read.set(user.id, 0);
-    this.#append(chat, "joined", user);
+    chat.read.set(user.id, this.#append(chat, "joined", user).id);
   }
 
   leave(uri: string, user: User): void {

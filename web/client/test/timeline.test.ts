@@ -186,6 +186,7 @@ test("who owns the chat can change, and who left is nowhere any more", () => {
   for (const entry of server.entries(URI)) timeline.apply(entry);
   const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
   timeline.apply({ ...happening, type: "joined", id: 2, user: ann.user });
+  assert.equal(timeline.read.get(ann.user.id), 2, "a member who comes in has read up to there");
   timeline.stand({ read: { 1: 1, 2: 1 }, online: [1, 2] });
   timeline.apply({ ...happening, type: "owner", id: 3, user: ann.user });
   assert.deepEqual(timeline.members, [ann.user, bob.user]);
