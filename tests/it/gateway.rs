@@ -7,7 +7,7 @@ use std::{
 };
 
 use confab_local::{Cloud, Template};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, sync::Notify};
 
@@ -21,16 +21,16 @@ async fn connections_are_told_of_written_to_and_closed() {
     let id = connection_ids(&world, user.id).await.remove(0);
     assert!(id.ends_with('='), "{id}");
 
-    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
-    let (status, about) = answer(world.request(Method::GET, &path)).await;
-    assert_eq!((status, &about["identity"]["sourceIp"]), (StatusCode::OK, &json!("127.0.0.1")));
-    assert!(world.request(Method::POST, &path).body(r#"{"hello": 1}"#).send().await.unwrap().status().is_success());
+    let about = world.connections(Method::GET, &id, "").await;
+    assert_eq!(about.status(), 200);
+    assert_eq!(about.json::<Value>().await.unwrap()["identity"]["sourceIp"], "127.0.0.1");
+    assert!(world.connections(Method::POST, &id, r#"{"hello": 1}"#).await.status().is_success());
     assert_eq!(socket.next().await, json!({"hello": 1}));
     let large = "x".repeat(128 * 1024 + 1);
-    assert_eq!(world.request(Method::POST, &path).body(large).send().await.unwrap().status(), 413);
-    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(world.connections(Method::POST, &id, large).await.status(), 413);
+    assert_eq!(world.connections(Method::DELETE, &id, "").await.status(), 204);
     assert_eq!(socket.closed().await, 1000);
-    let gone = world.request(Method::POST, &path).body("{}").send().await.unwrap();
+    let gone = world.connections(Method::POST, &id, "{}").await;
     assert_eq!((gone.status().as_u16(), gone.headers()["x-amzn-errortype"].to_str().unwrap()), (410, "GoneException"));
 }
 
@@ -233,8 +233,10 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
         }))
     }));
     let cloud = Cloud::start(options).await.unwrap();
-    let mut stream = tokio::net::TcpStream::connect(cloud.http_url().strip_prefix("http://").unwrap()).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+    let url = cloud.http_url();
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.unwrap();
     tokio::time::timeout(DEADLINE, started.notified()).await.unwrap();
     drop(stream);
     // The gateway notices at its next look at the connection, and a look is what another request gives it.
@@ -257,20 +259,15 @@ async fn a_client_that_does_not_read_is_written_to_in_vain_and_can_be_closed() {
     // Nothing reads from this one; it stays open.
     let _socket = user.socket().await;
     let id = connection_ids(&world, user.id).await.remove(0);
-    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
     let body = "x".repeat(128 * 1024);
     let mut statuses = Vec::new();
     while statuses.last() != Some(&429) {
-        let sent = world.request(Method::POST, &path).body(body.clone()).send().await.unwrap();
-        statuses.push(sent.status().as_u16());
+        statuses.push(world.connections(Method::POST, &id, body.clone()).await.status().as_u16());
         assert!(statuses.len() < 2000, "it takes more and more");
     }
     assert!(statuses[..statuses.len() - 1].iter().all(|status| *status == 200));
-    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
-    eventually("the connection is gone", async || {
-        world.request(Method::GET, &path).send().await.unwrap().status() == 410
-    })
-    .await;
+    assert_eq!(world.connections(Method::DELETE, &id, "").await.status(), 204);
+    eventually("the connection is gone", async || world.connections(Method::GET, &id, "").await.status() == 410).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
