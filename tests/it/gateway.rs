@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use confab_local::{Cloud, Template};
+use confab_local::{Cloud, Functions, Template};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, sync::Notify};
@@ -76,8 +76,20 @@ async fn paths_match_with_and_without_their_slash() {
     assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "GET, PATCH, PUT"));
     assert_eq!(answer(world.request(Method::DELETE, "/auth/me/")).await.0, 401, "who asks comes before what they ask");
     assert!(refused.headers().contains_key("x-request-id"));
+    // A method is one only as it is written.
+    for (method, path, allow) in [("get", "/auth/me/", "GET, PATCH, PUT"), ("Post", "/api/chats/", "GET, POST")] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let refused = user.request(method, path).send().await.unwrap();
+        assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, allow));
+    }
+    let nothing = user.request(Method::from_bytes(b"get").unwrap(), "/nothing/").send().await.unwrap();
+    assert_eq!(nothing.status(), 404);
     let plain = world.request(Method::GET, "/ws").send().await.unwrap();
     assert_eq!(plain.status(), 426);
+    let header = |name: &str| plain.headers()[name].to_str().unwrap().to_lowercase();
+    assert_eq!((header("connection").as_str(), header("upgrade").as_str()), ("upgrade", "websocket"));
+    assert_eq!((header("sec-websocket-version").as_str(), header("content-type").as_str()), ("13", "application/json"));
+    assert!(plain.json::<Value>().await.unwrap()["message"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +103,14 @@ async fn links_are_whole_addresses() {
     let (_, body) = user.get(&format!("{path}?limit=1")).await;
     assert_eq!(body["previous"], json!(format!("{}{path}?before=2&limit=1", world.http_url)));
     assert_eq!(user.get("/api/chats/%23/").await.0, 404);
+    // What is not UTF-8 cannot be told to a function without changing it.
+    let refused = user.request(Method::GET, "/api/chats/%E9/").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (400, &"application/json".parse().unwrap())
+    );
+    assert_eq!(refused.headers()["x-request-id"], refused.headers()["apigw-requestid"]);
+    assert_eq!(refused.json::<Value>().await.unwrap()["message"], "The path is not UTF-8");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,6 +159,19 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
     let problem = Cloud::start(port.clone()).await.err().unwrap().to_string();
     assert!(problem.starts_with(&format!("Port {} cannot be listened on", port.ports.gateway)), "{problem}");
 
+    for (name, value, problem) in [
+        ("TokenDays", "0", "Parameter 'TokenDays' must be a number not less than 1."),
+        ("FanoutConcurrency", "1001", "Parameter 'FanoutConcurrency' must be a number not greater than 1000."),
+        ("PostsPerMinute", "many", "Parameter 'PostsPerMinute' must be a number."),
+        ("StageName", "a/b", "Parameter 'StageName' must match pattern [A-Za-z0-9_]+."),
+        ("Website", "maybe", "Parameter 'Website' must be one of AllowedValues: yes, no."),
+        ("Tokendays", "1", "Parameters: [Tokendays] do not exist in the template."),
+    ] {
+        let mut options = options();
+        options.parameters.insert(name.to_owned(), value.to_owned());
+        assert_eq!(Cloud::start(options).await.err().unwrap().to_string(), problem);
+    }
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("template.yaml");
     let start = async |text: &str| {
@@ -185,7 +218,7 @@ Resources:
     fs::write(&path, template).unwrap();
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = confab_local::Functions::InProcess(Arc::new(|name, environment| {
+    options.functions = Functions::InProcess(Arc::new(|name, environment| {
         assert_eq!(name, "Echo");
         let greeting = environment["GREETING"].clone();
         Ok(Arc::new(move |event| {
@@ -209,6 +242,50 @@ Resources:
     assert_eq!(event["requestContext"]["http"]["method"], "DELETE");
 }
 
+/// Lambda's limits of 6 MB, wherever the functions run.
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_above_lambdas_limits_fail() {
+    const LIMIT: usize = 6_291_556;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let template = "Resources:\n  Large:\n    Type: AWS::Serverless::Function\n    Properties:\n      Timeout: 60\n      Events: { Any: { Type: HttpApi } }\n";
+    fs::write(&path, template).unwrap();
+    // The path says how large the payload is to be.
+    let answer = |event: &str| {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let size: usize = event["rawPath"].as_str().unwrap()[1..].parse().unwrap();
+        let rest = json!({"statusCode": 200, "body": ""}).to_string().len();
+        json!({"statusCode": 200, "body": "x".repeat(size - rest)})
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let invoke = move |event: String| std::future::ready(answer(&event).to_string());
+    let lambda = axum::Router::new().fallback(invoke).layer(axum::extract::DefaultBodyLimit::disable());
+    tokio::spawn(async move { axum::serve(listener, lambda).await.unwrap() });
+    let here = Functions::InProcess(Arc::new(move |_, _| {
+        Ok(Arc::new(move |event| Box::pin(async move { Ok(answer(event.payload.get())) })))
+    }));
+    for functions in [here, Functions::Endpoint(endpoint)] {
+        let mut options = options();
+        (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
+        options.functions = functions;
+        let cloud = Cloud::start(options).await.unwrap();
+        let post = async |size: usize, body: Vec<u8>, content_type: &str| {
+            let request = reqwest::Client::new().post(format!("{}/{size}", cloud.http_url()));
+            let response = request.header("content-type", content_type).body(body).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        assert_eq!(post(LIMIT, vec![], "text/plain").await.0, 200);
+        let (status, text) = post(LIMIT + 1, vec![], "text/plain").await;
+        assert_eq!((status, text.as_str()), (500, r#"{"message":"Internal Server Error"}"#));
+        // What is sent is limited as Lambda gets it: in an event, and bytes in base64.
+        let megabytes = |count: usize| vec![b'x'; count * 1024 * 1024];
+        assert_eq!(post(100, megabytes(5), "text/plain").await.0, 200);
+        assert_eq!(post(100, megabytes(5), "image/png").await.0, 413);
+        assert_eq!(post(100, megabytes(6), "text/plain").await.0, 413);
+    }
+}
+
 /// Lambda runs a function to its end whether its caller waits or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_cuts_no_function_off() {
@@ -220,7 +297,7 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
     let parts = (started.clone(), go.clone(), done.clone());
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _| {
         let parts = parts.clone();
         Ok(Arc::new(move |_| {
             let (started, go, done) = parts.clone();
@@ -347,7 +424,7 @@ Outputs:
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
     options.data = Some(folder.path().join("data.db"));
-    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _| {
         let seen = seen.clone();
         Ok(Arc::new(move |event| {
             let event: Value = serde_json::from_str(event.payload.get()).unwrap();
@@ -432,6 +509,17 @@ async fn a_website_is_served_beside_the_apis() {
     assert_eq!(known.status(), 304);
     let head = client.head(format!("{url}/assets/a.js")).send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"1".parse().unwrap()));
+    let range = async |range: &str| {
+        let part = client.get(&url).header("range", range).send().await.unwrap();
+        (part.status().as_u16(), part.text().await.unwrap())
+    };
+    assert_eq!(range("bytes=1-3").await, (206, "p>h".to_owned()));
+    assert_eq!(range("bytes=100-200").await.0, 416);
+    for ignored in ["bytes=0-1,3-4", "bytes=3-1", "lines=1-2", "bytes"] {
+        assert_eq!(range(ignored).await, (200, "<p>hello".to_owned()), "{ignored}");
+    }
+    let changed = client.get(&url).header("if-unmodified-since", "Thu, 01 Jan 1970 00:00:01 GMT").send().await.unwrap();
+    assert_eq!(changed.status(), 412);
     for path in ["/nothing.js", "/assets", "/..%2Fsecret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt"] {
         let (status, text) = (get(path).await.status(), get(path).await.text().await.unwrap());
         assert_eq!((status.as_u16(), text.contains("secret")), (404, false), "{path}: {text}");

@@ -7,9 +7,12 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use reqwest::{Client, Method, Request, Response};
 use serde_json::{Value, json};
 
+use tokio::process::Command;
+
 use crate::{
+    process::{Process, free_ports},
     signature::Signer,
-    world::{World, options},
+    world::{World, eventually, options},
 };
 
 /// A call that each service answers with 200, not signed yet.
@@ -213,4 +216,29 @@ async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
         upgrade.into_iter().fold(world.request(Method::GET, "/ws"), |open, (name, value)| open.header(name, value));
     let socket = socket.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").header("host", "evil.example");
     assert_eq!(socket.send().await.unwrap().status(), 403);
+}
+
+/// What `--env` prints, in a process of its own, are keys that are good in another of the same user's and in no one else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn printed_keys_are_good_in_another_process() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let port = free_ports();
+    let process = Process::start(port, &folder.path().join("confab.db"), "error").await;
+    let printed = async |state: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_confab-under-test"));
+        command.args(["--no-web", "--port", &port.to_string(), "--env"]).env("CONFAB_STATE", state);
+        let output = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+        let exports = output.lines().map(|line| line.strip_prefix("export ").unwrap().split_once('=').unwrap());
+        let environment = exports.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()));
+        World { environment: environment.collect(), ..World::at(port) }
+    };
+    let client = printed(folder.path()).await;
+    assert_eq!(client.dynamodb().list_tables().send().await.unwrap().table_names().len(), 2);
+    let stranger = printed(elsewhere.path()).await;
+    let refused = stranger.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
+    assert_eq!(refused.code(), Some("InvalidSignatureException"));
+    // What is printed at the start is the same.
+    eventually("it prints the keys", async || process.printed().contains(client.variable("AWS_SECRET_ACCESS_KEY")))
+        .await;
+    process.kill().await;
 }

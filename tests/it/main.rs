@@ -29,6 +29,7 @@ mod proxy;
 mod reading;
 mod search;
 mod signature;
+mod slow;
 mod sockets;
 mod website;
 mod world;
