@@ -14,6 +14,7 @@ mod http_api;
 mod keys;
 mod lambda;
 mod listener;
+mod malformed;
 mod parameters;
 mod queue_source;
 mod services;

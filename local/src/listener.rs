@@ -11,6 +11,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_io_timeout::TimeoutStream;
 
+use crate::malformed::Worded;
+
 /// How long a client may take. AWS documents no such limits; these are the usual ones of web servers.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimits {
@@ -73,7 +75,7 @@ pub(crate) async fn serve(listener: TcpListener, limits: TimeLimits, stopped: wa
             let answered = answer(request.map(Body::new), peer);
             async move { Ok::<_, Infallible>(answered.await) }
         });
-        let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
+        let connection = builder.serve_connection(TokioIo::new(Worded::new(Box::pin(stream))), service).with_upgrades();
         let stop = crate::stop(stopped.clone());
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);

@@ -9,7 +9,10 @@ use std::{
 use confab_local::{Cloud, Functions, Template};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, sync::Notify};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 
 use crate::world::{DEADLINE, PASSWORD, World, answer, eventually, options};
 
@@ -111,6 +114,35 @@ async fn links_are_whole_addresses() {
     );
     assert_eq!(refused.headers()["x-request-id"], refused.headers()["apigw-requestid"]);
     assert_eq!(refused.json::<Value>().await.unwrap()["message"], "The path is not UTF-8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_told_so_in_json() {
+    let world = World::own(options()).await;
+    let address = world.http_url.strip_prefix("http://").unwrap();
+    let header = "x: y\r\n".repeat(200);
+    for (request, status) in [
+        (r#"GET /auth/me/?q=" HTTP/1.1"#.to_owned(), 400),
+        ("GET /auth/me/?q=<b> HTTP/1.1".to_owned(), 400),
+        ("GET /<script> HTTP/1.1".to_owned(), 400),
+        ("GET /a b HTTP/1.1".to_owned(), 400),
+        ("G\u{1}T / HTTP/1.1".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nno header".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nx: a\u{1}b".to_owned(), 400),
+        ("POST / HTTP/1.1\r\ncontent-length: many".to_owned(), 400),
+        (format!("GET /{} HTTP/1.1", "x".repeat(70_000)), 414),
+        (format!("GET / HTTP/1.1\r\n{}", header.trim_end()), 431),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{request}\r\nhost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("it is not answered");
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(head.contains("\r\nx-request-id: ") && head.contains("\r\ncontent-type: application/json"), "{answer}");
+        assert!(serde_json::from_str::<Value>(body).unwrap()["message"].is_string(), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
