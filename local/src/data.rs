@@ -38,13 +38,12 @@ pub(crate) fn open(path: Option<&Path>) -> Result<(Database, Data), StartError> 
 
 fn open_file(path: &Path) -> Result<(Database, Data), String> {
     let path = absolute(path).map_err(|error| error.to_string())?;
-    // The lock comes first, since another process may be about to create or mark the file.
+    // Before there is as much as a lock beside it.
+    owner(&path)?;
     let lock = lock(&beside(&path, ".lock"))?;
-    match owner(&path)? {
-        Owner::Us => {}
-        // Also at once what keeps others from taking it for theirs.
-        Owner::Nobody => mark(&path)?,
-        Owner::Others(what) => return Err(format!("it is {what}, and is left as it is")),
+    // Another process may have created or marked it meanwhile.
+    if owner(&path)? == Owner::Nobody {
+        mark(&path)?;
     }
     for path in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
         match private(&path) {
@@ -105,14 +104,14 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+#[derive(PartialEq, Eq)]
 enum Owner {
     Us,
     /// It is not there, or empty, or from before there was a mark.
     Nobody,
-    Others(&'static str),
 }
 
-/// Whose file this is, without changing anything in or beside it.
+/// Whose file this is, without changing anything in or beside it. Another program's is an error.
 fn owner(path: &Path) -> Result<Owner, String> {
     let mut header = Vec::new();
     match File::open(path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header)) {
@@ -122,7 +121,7 @@ fn owner(path: &Path) -> Result<Owner, String> {
         Err(error) => return Err(error.to_string()),
     }
     if header.len() < HEADER_BYTES || !header.starts_with(MAGIC) {
-        return Ok(Owner::Others("not a database"));
+        return Err("it is not a database, and is left as it is".to_owned());
     }
     let application_id = u32::from_be_bytes([header[68], header[69], header[70], header[71]]);
     let ours = match application_id {
@@ -130,7 +129,7 @@ fn owner(path: &Path) -> Result<Owner, String> {
         0 => has_our_tables(path).map_err(|error| error.to_string())?,
         _ => false,
     };
-    Ok(if ours { Owner::Nobody } else { Owner::Others("another program's database") })
+    if ours { Ok(Owner::Nobody) } else { Err("it is another program's database, and is left as it is".to_owned()) }
 }
 
 /// Whether the engine has made this database.

@@ -122,7 +122,7 @@ impl Guard {
         signed.uri = Uri::try_from(format!("{path}{query}")).map_err(|_| Unsigned::Incomplete)?;
         signed.headers = parts.headers.clone();
         let keys: &dyn CredentialProvider = &self.keys;
-        let AuthResult { service, .. } =
+        let AuthResult { service, signed_headers, .. } =
             verify_sigv4(&signed, &hash_payload(body), keys).map_err(|error| match error {
                 AuthError::AccessKeyNotFound(_) => Unsigned::UnknownKey,
                 AuthError::SignatureDoesNotMatch | AuthError::InvalidPayloadHash => Unsigned::Mismatch,
@@ -130,6 +130,12 @@ impl Guard {
             })?;
         if service != self.protocol.scope() {
             return Err(Unsigned::Mismatch);
+        }
+        // What says where a request goes and what it asks for must be signed.
+        let mut required =
+            ["host", "x-amz-date", "x-amz-target"].into_iter().filter(|name| parts.headers.contains_key(*name));
+        if required.any(|name| !signed_headers.iter().any(|signed| signed == name)) {
+            return Err(Unsigned::Incomplete);
         }
         let date = parts.headers.get("x-amz-date").and_then(|date| date.to_str().ok()).unwrap_or_default();
         let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| Unsigned::Incomplete)?;

@@ -59,6 +59,10 @@ impl Gateway {
     }
 
     async fn route(&self, parts: &Parts, body: Body, peer: SocketAddr, id: &str) -> (Option<&str>, Response<Body>) {
+        // `OPTIONS *` and `CONNECT` have none.
+        if !parts.uri.path().starts_with('/') {
+            return (None, bad_request("The request has no path", id));
+        }
         let body = match self.limits.read(body, REQUEST_BYTES).await {
             Ok(body) => body,
             Err(error) => return (None, unreadable(error)),

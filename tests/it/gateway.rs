@@ -130,11 +130,16 @@ async fn what_is_no_request_is_told_so_in_json() {
         ("GET / HTTP/1.1\r\nno header".to_owned(), 400),
         ("GET / HTTP/1.1\r\nx: a\u{1}b".to_owned(), 400),
         ("POST / HTTP/1.1\r\ncontent-length: many".to_owned(), 400),
+        ("OPTIONS * HTTP/1.1".to_owned(), 400),
+        (format!("CONNECT {address} HTTP/1.1"), 400),
         (format!("GET /{} HTTP/1.1", "x".repeat(70_000)), 414),
         (format!("GET / HTTP/1.1\r\n{}", header.trim_end()), 431),
     ] {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("{request}\r\nhost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{request}\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("it is not answered");
         let answer = String::from_utf8(answer).unwrap();

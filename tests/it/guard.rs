@@ -153,6 +153,12 @@ async fn only_signed_requests_reach_a_service() {
             let response = send(request).await;
             assert_eq!(response.headers()["x-amzn-errortype"], "IncompleteSignatureException", "{authorization}");
         }
+        if service.headers.iter().any(|(name, _)| *name == "x-amz-target") {
+            let mut request = service.request();
+            Signer { leaves_out: Some("x-amz-target"), ..right.clone() }.sign(&mut request);
+            let response = send(request).await;
+            assert_eq!(response.headers()["x-amzn-errortype"], "IncompleteSignatureException", "{}", service.name);
+        }
         // A signature is for one body, path and method.
         let mut request = service.request();
         right.sign(&mut request);
