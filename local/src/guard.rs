@@ -9,7 +9,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use chrono::{NaiveDateTime, Utc};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts, uri::Authority};
-use rustack_auth::{AuthError, CredentialProvider, hash_payload, sigv4::AuthResult, verify_sigv4};
+use rustack_auth::{
+    AuthError, CredentialProvider, hash_payload,
+    sigv4::{AuthResult, parse_authorization_header},
+    verify_sigv4,
+};
 use serde_json::json;
 
 use crate::{
@@ -124,7 +128,7 @@ impl Guard {
         let keys: &dyn CredentialProvider = &self.keys;
         let AuthResult { service, signed_headers, .. } =
             verify_sigv4(&signed, &hash_payload(body), keys).map_err(|error| match error {
-                AuthError::AccessKeyNotFound(_) => Unsigned::UnknownKey,
+                AuthError::SignatureDoesNotMatch if !self.knows_key(parts) => Unsigned::UnknownKey,
                 AuthError::SignatureDoesNotMatch | AuthError::InvalidPayloadHash => Unsigned::Mismatch,
                 _ => Unsigned::Incomplete,
             })?;
@@ -141,6 +145,13 @@ impl Guard {
         let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| Unsigned::Incomplete)?;
         let age = Utc::now().naive_utc().signed_duration_since(date).num_seconds();
         if age.abs() > SIGNATURE_SECONDS { Err(Unsigned::Expired) } else { Ok(()) }
+    }
+
+    /// Whether the key that a request says it is signed with was given to somebody.
+    fn knows_key(&self, parts: &Parts) -> bool {
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let parsed = authorization.and_then(|text| parse_authorization_header(text).ok());
+        parsed.is_some_and(|parsed| self.keys.knows(&parsed.access_key_id))
     }
 
     /// A refusal as the service words it, so that its SDKs understand it
