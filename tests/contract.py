@@ -38,7 +38,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Values for template.yaml's parameters: no limits. The one on attempts under the same name cannot be switched off, so that some 429 come all
 # the same, which the document has.
-PARAMETERS = ["PostsPerMinute=0", "AttemptsPerAddress=0"]
+LIMITS = ["PostsPerMinute", "MarkersPerMinute", "LookupsPerHour", "SocketsPerUser", "ChatsPerUser", "AttemptsPerAddress"]
+PARAMETERS = [f"{limit}=0" for limit in LIMITS]
 
 CHECKS = [
     "not_a_server_error",

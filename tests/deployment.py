@@ -119,6 +119,10 @@ def wait_until_healthy(port):
             time.sleep(0.2)
 
 
+# All users of the suite come from one address, and do more than people do.
+UNLIMITED = ["PostsPerMinute", "MarkersPerMinute", "LookupsPerHour", "SocketsPerUser", "AttemptsPerAddress"]
+
+
 def deploy(artifact, port):
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="artifacts")
@@ -130,10 +134,9 @@ def deploy(artifact, port):
         StackName=STACK,
         TemplateURL=f"http://127.0.0.1:{port}/artifacts/template.json",
         Capabilities=["CAPABILITY_IAM"],
-        # All users of the suite come from one address, and say more than people do.
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value}
-            for name, value in {"PostsPerMinute": "0", "AttemptsPerAddress": "0", "Website": "yes"}.items()
+            for name, value in (dict.fromkeys(UNLIMITED, "0") | {"Website": "yes"}).items()
         ],
     )
     try:

@@ -20,7 +20,10 @@ wait_for() { # a port
 
 cargo build --workspace --bins --locked
 # All users of the suite come from one address, and say more than people do.
-parameters=(--parameter PostsPerMinute=0 --parameter AttemptsPerAddress=0)
+parameters=()
+for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
+    parameters+=(--parameter "$limit=0")
+done
 exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
 target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &

@@ -30,6 +30,7 @@ functions! {
     "create-session" CREATE_SESSION = Http(create_session);
     "list-sessions" LIST_SESSIONS = Http(list_sessions);
     "get-session" GET_SESSION = Http(get_session);
+    "list-members" LIST_MEMBERS = Http(list_members);
     "join-session" JOIN_SESSION = Http(join_session);
     "leave-session" LEAVE_SESSION = Http(leave_session);
     "export-session" EXPORT_SESSION = Http(export_session);

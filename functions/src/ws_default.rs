@@ -7,5 +7,5 @@ use confab_shared::{Confab, Result, websocket::Said};
 /// # Errors
 /// What the client is to be told.
 pub async fn handle(confab: &Confab, said: &Said) -> Result<Option<String>> {
-    confab.other_action(&said.fields()?).map(Some)
+    confab.other_action(&said.connection_id, &said.fields()?).await.map(Some)
 }

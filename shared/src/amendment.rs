@@ -2,9 +2,10 @@
 
 use crate::{
     Confab, Error, Result,
-    log::{Appended, Entry, EntryId, EntryType, Happening, Reactions, entry_key},
-    message::{Wording, if_message, too_many},
-    session::Member,
+    log::{Entry, EntryId, EntryType, Happening, Reactions, entry_key},
+    members::Member,
+    message::{Wording, if_message},
+    session::Session,
     table::{Item, Write, read},
     visit::Visit,
 };
@@ -18,9 +19,9 @@ impl Confab {
     pub async fn edit(&self, visit: &Visit, id: EntryId, wording: &Wording) -> Result<()> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
-        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
+        let session = self.session_with(session, id).await?.ok_or(Error::NotFound)?;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Edited, user_id) };
-        let changes = |entries: &[Entry]| {
+        let changes = |_: &Session, entries: &[Entry]| {
             let edit =
                 Write::update(entry_key(uri, id), "SET message = :wording, edit_date = :date, changed_id = :change");
             let edit = if_message(edit, "AND user_id = :user AND message <> :wording")?
@@ -28,23 +29,22 @@ impl Confab {
                 .text(":wording", &wording.0)
                 .number(":change", entries[0].id)
                 .serialized(":date", &entries[0].create_date)?;
-            Ok([edit, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
+            let edit = edit.otherwise(move |item| match message(item) {
+                Ok(Some(message)) if message.delete_date.is_some() => Error::NotFound,
+                Ok(Some(message)) if message.happening.user_id == user_id => Error::AlreadyDone,
+                Ok(Some(_)) => Error::Forbidden("Only its author can edit a message."),
+                Ok(None) => Error::NotFound,
+                Err(error) => error,
+            });
+            Ok(vec![edit, Member::still(uri, user_id)])
         };
-        match self.append(uri, last_id, &[happening], changes).await? {
-            Appended::Written(entries) => {
+        match self.append(&session, user_id, &[happening], changes).await {
+            Ok(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
                 Ok(())
             }
-            Appended::Refused(0, item) => {
-                let message = message(item)?.filter(Entry::is_message).ok_or(Error::NotFound)?;
-                match message.happening.user_id == user_id {
-                    // It says so already: this was asked before.
-                    true => Ok(()),
-                    false => Err(Error::Forbidden("Only its author can edit a message.")),
-                }
-            }
-            Appended::Refused(1, _) => Err(Error::not_a_member()),
-            Appended::Refused(..) => Err(too_many()),
+            Err(Error::AlreadyDone) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -56,11 +56,11 @@ impl Confab {
     pub async fn delete_message(&self, visit: &Visit, id: EntryId) -> Result<()> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
-        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
+        let session = self.session_with(session, id).await?.ok_or(Error::NotFound)?;
         let is_owner = session.owner_id == user_id;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
-        let changes = |entries: &[Entry]| {
-            let deletion = "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date";
+        let changes = |_: &Session, entries: &[Entry]| {
+            let deletion = "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
             let own = if is_owner { "" } else { "AND user_id = :user" };
             let mut delete = if_message(Write::update(entry_key(uri, id), deletion), own)?
                 .serialized(":none", &Reactions::new())?
@@ -69,31 +69,32 @@ impl Confab {
             if !is_owner {
                 delete = delete.number(":user", user_id);
             }
-            let still = if is_owner { Member::still_owner(uri, user_id)? } else { Member::still(uri, user_id) };
+            let delete = delete.otherwise(move |item| match message(item) {
+                Ok(Some(message)) if is_owner || message.happening.user_id == user_id => Error::AlreadyDone,
+                Ok(Some(_)) => Error::Forbidden("Only its author and the owner of the chat can delete a message."),
+                Ok(None) => Error::NotFound,
+                Err(error) => error,
+            });
+            let still = match is_owner {
+                // The chat was handed over meanwhile. It may still be the caller's own message, so the next try will tell.
+                true => Member::still_owner(uri, user_id)?.otherwise(|_| Error::Busy(None)),
+                false => Member::still(uri, user_id),
+            };
             Ok(vec![delete, still])
         };
-        match self.append(uri, last_id, &[happening], changes).await? {
-            Appended::Written(entries) => {
+        match self.append(&session, user_id, &[happening], changes).await {
+            Ok(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
                 Ok(())
             }
-            Appended::Refused(0, item) => {
-                let message = message(item)?.ok_or(Error::NotFound)?;
-                match is_owner || message.happening.user_id == user_id {
-                    // It is deleted already.
-                    true => Ok(()),
-                    false => Err(Error::Forbidden("Only its author and the owner of the chat can delete a message.")),
-                }
-            }
-            // The chat was handed over meanwhile. It may still be the caller's own message, so the next try will tell.
-            Appended::Refused(..) if is_owner => Err(Error::Busy(None)),
-            Appended::Refused(..) => Err(Error::not_a_member()),
+            Err(Error::AlreadyDone) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// The message that refused to be changed, if that is what the item is.
-pub(crate) fn message(item: Option<Item>) -> Result<Option<Entry>> {
-    let entry: Option<Entry> = item.as_ref().map(read).transpose()?;
+/// The message that an item is, if it is one.
+pub(crate) fn message(item: Option<&Item>) -> Result<Option<Entry>> {
+    let entry: Option<Entry> = item.map(read).transpose()?;
     Ok(entry.filter(|entry| entry.happening.kind == EntryType::Message))
 }

@@ -8,7 +8,7 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future;
 
-use crate::{Confab, Error, Result};
+use crate::{Confab, Error, Result, delivery::SlowConsumers};
 
 /// What failed for a passing reason is tried again after about so long.
 const RETRY: Duration = Duration::from_millis(100);
@@ -48,6 +48,7 @@ impl Confab {
     /// Handles a batch and names the records, by message id, that must be tried again: in each group the first that failed and all
     /// behind it.
     pub(crate) async fn work(&self, step: Step, Batch { records, deadline }: Batch) -> Vec<String> {
+        let slow = SlowConsumers::default();
         let mut groups: Vec<Vec<Record>> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for record in records {
@@ -57,16 +58,22 @@ impl Confab {
             });
             groups[place].push(record);
         }
-        future::join_all(groups.iter().map(|group| self.work_through(step, group, deadline))).await.concat()
+        future::join_all(groups.iter().map(|group| self.work_through(step, group, deadline, &slow))).await.concat()
     }
 
-    async fn work_through(&self, step: Step, mut records: &[Record], deadline: Instant) -> Vec<String> {
+    async fn work_through(
+        &self,
+        step: Step,
+        mut records: &[Record],
+        deadline: Instant,
+        slow: &SlowConsumers,
+    ) -> Vec<String> {
         let mut pauses = ExponentialBuilder::new().with_max_times(3).with_min_delay(RETRY).with_jitter().build();
         while !records.is_empty() {
             let front = async {
                 match step {
-                    Step::FanOut => self.fan_out_front(records).await,
-                    Step::Deliver => self.deliver_front(records).await,
+                    Step::FanOut => self.fan_out_front(records, slow).await,
+                    Step::Deliver => self.deliver_front(records, slow).await,
                 }
             };
             let done = tokio::time::timeout_at(deadline.into(), front).await;

@@ -11,7 +11,8 @@ use crate::{
     Confab, Error, Result,
     import::Mark,
     log::Entry,
-    session::{Member, Uri},
+    members::Member,
+    session::Uri,
     table::Key,
     user::UserId,
 };
@@ -119,18 +120,17 @@ impl Confab {
         }
     }
 
-    /// Tells all sockets of a user that they are in a chat now, if they still are, which need not be their own doing.
+    /// Tells all sockets of a user that they were brought into a chat, which need not be their own doing, even if they have been removed
+    /// since: whoever brought them in has seen who they are.
     async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
-        if self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_none() {
-            return Ok(());
+        let is_in = self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_some();
+        let mut frame = json!({ "type": "added", "uri": uri }).to_string();
+        if !is_in {
+            frame.push('\n');
+            frame.push_str(&json!({ "type": "unsubscribed", "uri": uri }).to_string());
         }
-        let frame = json!({ "type": "added", "uri": uri }).to_string();
-        for connection in self.connections_of(user_id).await? {
-            // It is a courtesy: who does not hear of it finds the chat among theirs.
-            if let Err(error) = self.sockets()?.post(&connection.connection_id, &frame).await {
-                error.log();
-            }
-        }
+        let connection_ids = self.connections_of(user_id).await?.into_iter().map(|owned| owned.connection_id);
+        self.sockets()?.notify(connection_ids, &frame).await;
         Ok(())
     }
 }

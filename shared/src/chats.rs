@@ -4,31 +4,32 @@ use std::str::FromStr;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
-    history::Said,
-    log::{Entry, EntryId, LAST_ID, entry_key},
+    history::{PAGE_BYTES, Part, Said, bodies, cut, part},
+    log::{Entry, EntryId, entry_key},
+    members::{Member, Membership},
     page::{address, number},
-    session::{Membership, Session, Uri},
-    table::{Key, read},
+    session::{Session, Uri},
+    table::{BatchItems, Key},
+    unread::{ReadBudget, Unread},
     user::{User, UserId},
     visit::Caller,
 };
 
 /// A page has so many chats where no limit is given, and so many at most.
 const CHATS: (usize, usize) = (20, 100);
-/// Unread messages are counted up to here.
-const UNREAD: u64 = 99;
-/// So many entries are looked through for unread messages at most; one's own and those that are no messages do not count.
-const LOOKED_THROUGH: usize = 1000;
+/// So many times a request reads logs for what the counts do not tell of unread messages.
+const UNREAD_READS: usize = 20;
 
 /// A page of a user's chats.
 #[derive(Debug, Serialize)]
 pub struct Chats {
-    chats: Vec<Listed>,
+    chats: Vec<Box<RawValue>>,
     /// The address of the page after this one, where there is one.
     next: Option<String>,
 }
@@ -80,89 +81,74 @@ impl Confab {
         }
         invalid.unless_empty(())?;
         let mut chats = self.chats_of(caller.user.id).await?;
-        chats.sort_by_key(|(session, _)| std::cmp::Reverse(place(session)));
+        chats.sort_by_key(|session| std::cmp::Reverse(place(session)));
         if let Some(cursor) = cursor {
-            chats.retain(|(session, _)| place(session) < cursor);
+            chats.retain(|session| place(session) < cursor);
         }
         let more = chats.len() > limit;
         chats.truncate(limit);
-        let next = chats.last().filter(|_| more).map(|(session, _)| {
-            let Cursor(date, uri) = place(session);
+        let last = chats.last().filter(|_| more).map(place);
+        let mut chats = self.listed(&caller.user, chats).await?;
+        let next = cut(&mut chats, PAGE_BYTES, false).or(last).map(|Cursor(date, uri)| {
             let limit = (limit != CHATS.0).then(|| ("limit", limit.to_string()));
             address(url, [("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
         });
-        Ok(Chats { chats: self.listed(&caller.user, chats).await?, next })
+        Ok(Chats { chats: bodies(chats), next })
     }
 
-    async fn chats_of(&self, user_id: UserId) -> Result<Vec<(Session, Membership)>> {
+    async fn chats_of(&self, user_id: UserId) -> Result<Vec<Session>> {
         let memberships: Vec<Membership> = self.table().pages_under(format!("USER#{user_id}"), "CHAT#").all().await?;
         let keys: Vec<Key> = memberships.iter().map(|membership| Session::key(&membership.uri)).collect();
-        let found = self.table().get_many(keys).await?;
-        let mut chats = Vec::new();
-        for membership in memberships {
-            if let Some(session) = found.read::<Session>(&Session::key(&membership.uri))? {
-                chats.push((session, membership));
-            }
-        }
-        Ok(chats)
+        let found = self.table().get_many(keys.clone()).await?;
+        keys.iter().filter_map(|key| found.read(key).transpose()).collect()
     }
 
-    async fn listed(&self, user: &User, chats: Vec<(Session, Membership)>) -> Result<Vec<Listed>> {
-        let last_message = |session: &Session| {
-            Some(session.last_message_id).filter(|id| *id > 0).map(|id| entry_key(&session.uri, id))
-        };
-        let keys: Vec<Key> = chats.iter().filter_map(|(session, _)| last_message(session)).collect();
+    async fn listed(&self, user: &User, chats: Vec<Session>) -> Result<Vec<Part<Cursor>>> {
+        let keys = chats.iter().flat_map(|session| {
+            let last = [session.last_message_id, session.last_message_id.saturating_sub(1)];
+            let entries = last.into_iter().filter(|id| *id > 0).map(|id| entry_key(&session.uri, id));
+            entries.chain([Member::key(&session.uri, user.id)]).collect::<Vec<_>>()
+        });
         let found = self.table().get_many(keys).await?;
         let mut messages: Vec<Option<Entry>> = Vec::new();
-        for (session, _) in &chats {
-            messages.push(last_message(session).map(|key| found.read(&key)).transpose()?.flatten());
+        let mut seen: Vec<(Uri, UserId)> = Vec::new();
+        for session in &chats {
+            let message = last_message(session, &found)?;
+            let author = message.iter().map(|message| message.happening.user_id);
+            seen.extend(author.chain([session.owner_id]).map(|id| (session.uri.clone(), id)));
+            messages.push(message);
         }
-        let authors = messages.iter().flatten().map(|message| message.happening.user_id);
-        let people: Vec<UserId> = authors.chain(chats.iter().map(|(session, _)| session.owner_id)).collect();
-        let users = self.users(people).await?;
-        let unread: Vec<_> = chats.iter().map(|(session, own)| self.unread(session, own.read_id, user.id)).collect();
-        let unread: Vec<Result<(u64, bool)>> = stream::iter(unread).buffered(8).collect().await;
-        let chats = chats.into_iter().zip(messages).zip(unread).map(|(((session, own), message), unread)| {
-            let (unread, unread_more) = unread?;
-            Ok(Listed {
+        let users = self.people(seen).await?;
+        let budget = ReadBudget::new(UNREAD_READS);
+        let listed = chats.into_iter().zip(messages).map(async |(session, message)| {
+            // Who has left between the two reads has nothing unread.
+            let Some(member) = found.read::<Member>(&Member::key(&session.uri, user.id))? else { return Ok(None) };
+            let Unread { count, more } = self.unread(&session, &member, &budget).await?;
+            let listed = Listed {
                 id: session.id,
                 owner: session.owner(&users)?,
                 member_count: session.member_count,
                 last_id: session.last_id,
                 last_message: message.and_then(|message| Said::new(message, &users, user.id)),
-                read_id: own.read_id,
-                unread,
-                unread_more,
+                read_id: member.read_id,
+                unread: count,
+                unread_more: more,
                 create_date: session.create_date,
                 update_date: session.update_date,
-                uri: session.uri,
-            })
+                uri: session.uri.clone(),
+            };
+            part(place(&session), &listed).map(Some)
         });
-        chats.collect()
+        let listed: Vec<Result<Option<Part<Cursor>>>> = stream::iter(listed).buffered(8).collect().await;
+        listed.into_iter().filter_map(Result::transpose).collect()
     }
+}
 
-    /// How many messages of others there are behind an entry, and whether there are more than are counted.
-    async fn unread(&self, session: &Session, read_id: EntryId, user_id: UserId) -> Result<(u64, bool)> {
-        let (mut unread, mut looked_through) = (0, 0);
-        if session.last_message_id <= read_id {
-            return Ok((0, false));
-        }
-        let mut pages = self.log_pages(&session.uri, read_id + 1, LAST_ID).limit(UNREAD as usize + 1);
-        while let Some(page) = pages.next().await? {
-            if looked_through >= LOOKED_THROUGH && !page.is_empty() {
-                return Ok((unread, true));
-            }
-            for item in &page {
-                let entry: Entry = read(item)?;
-                unread += u64::from(entry.is_message() && entry.happening.user_id != user_id);
-                if unread > UNREAD {
-                    return Ok((UNREAD, true));
-                }
-            }
-            looked_through += page.len();
-        }
-        Ok((unread, false))
-    }
+/// The last message of a chat, unless the entry before it does not show yet: see `log`.
+fn last_message(session: &Session, found: &BatchItems) -> Result<Option<Entry>> {
+    let id = session.last_message_id;
+    let is_behind_a_hole = id > 1 && !found.has(&entry_key(&session.uri, id - 1));
+    if id == 0 || is_behind_a_hole { Ok(None) } else { found.read(&entry_key(&session.uri, id)) }
 }
 
 fn place(session: &Session) -> Cursor {

@@ -13,8 +13,9 @@ use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
-    session::{Member, Uri},
-    table::{Applied, Key, Refusal, Write, read},
+    members::Member,
+    session::Uri,
+    table::{Applied, Key, Write, read},
     token::{Token, TokenHash},
     user::{Profile, UserId},
     visit::Identity,
@@ -27,6 +28,12 @@ const LIFETIME_SECONDS: i64 = 2 * 3600 + 600;
 
 /// A connection may be subscribed to so many chats at once.
 pub const SUBSCRIPTIONS: usize = 100;
+
+/// Why a token is not let in.
+const INVALID: &str = "Invalid token.";
+
+/// Of a user who has too many sockets, so many are closed at a time at most.
+const SURPLUS: usize = 64;
 
 /// A connection as stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +58,7 @@ struct Subscriptions {
 pub(crate) struct Owned {
     pub(crate) connection_id: String,
     pub(crate) token: TokenHash,
+    connect_date: Option<Date>,
     expires_at: i64,
 }
 
@@ -139,24 +147,47 @@ impl Confab {
             None => (self.authenticate(token).await?, None),
         };
         let connect_date = Date::now();
-        let expires_at = connect_date.epoch_seconds() + LIFETIME_SECONDS;
+        // A connection expires with its token.
+        let expires_at = (connect_date.epoch_seconds() + LIFETIME_SECONDS).min(caller.token_expires_at);
         let connection = Connection { identity, connect_date, expires_at };
         let Identity { user_id, token } = &connection.identity;
-        let owned = Owned { connection_id: connection_id.to_owned(), token: token.clone(), expires_at };
+        let (connection_id, token) = (connection_id.to_owned(), token.clone());
+        let owned = Owned { connection_id, token, connect_date: Some(connect_date), expires_at };
+        let connection_id = &owned.connection_id;
         let writes = vec![
             // Logging out deletes the token, a new password starts a new epoch, and both then look for connections: with these
             // checks none slips through.
-            Write::check(connection.identity.key(), "attribute_exists(pk)"),
-            Write::check(Profile::key(*user_id), "epoch = :epoch").number(":epoch", caller.epoch),
+            Write::check(connection.identity.key(), "attribute_exists(pk)").otherwise(|_| Error::BadCredentials(INVALID)),
+            Write::check(Profile::key(*user_id), "epoch = :epoch")
+                .number(":epoch", caller.epoch)
+                .otherwise(|_| Error::BadCredentials(INVALID)),
             Write::put(Connection::key(connection_id), &connection)?,
             Write::put(Owned::key(*user_id, connection_id), &owned)?,
         ];
-        if self.table().transact(writes).await?.is_some() {
-            return Err(Error::BadCredentials("Invalid token."));
-        }
+        self.table().commit(writes).await?;
+        self.close_surplus_sockets(*user_id, connection_id).await;
         match uri {
             Some(uri) => self.register_subscription(connection_id, &connection, &uri).await,
             None => Ok(()),
+        }
+    }
+
+    /// Closes the oldest sockets of a user who has too many. It looks after a connection has been written, so that of several that
+    /// come at the same time the last sees all. What goes wrong here is tried again with the next one.
+    async fn close_surplus_sockets(&self, user_id: UserId, newest: &str) {
+        let Some(most) = self.limits().sockets_per_user else { return };
+        let closed = async {
+            let mut connections = self.connections_of(user_id).await?;
+            let surplus = connections.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX)).min(SURPLUS);
+            if surplus == 0 {
+                return Ok(());
+            }
+            connections.retain(|connection| connection.connection_id != newest);
+            connections.sort_by_key(|connection| connection.connect_date);
+            self.close_sockets(connections.into_iter().take(surplus).map(|owned| owned.connection_id).collect()).await
+        };
+        if let Err(error) = closed.await {
+            error.log();
         }
     }
 
@@ -184,18 +215,17 @@ impl Confab {
                 .when(room_for_one)
                 .value(":uris", uris)
                 .text(":uri", uri)
-                .number(":most", SUBSCRIPTIONS),
+                .number(":most", SUBSCRIPTIONS)
+                .otherwise(|connection| match connection {
+                    None => Error::NotAuthenticated,
+                    Some(_) => {
+                        Invalid::field("uri", format!("A connection has at most {SUBSCRIPTIONS} subscriptions.")).into()
+                    }
+                }),
             Member::still(uri, connection.identity.user_id),
             Write::put(Subscriber::key(uri, connection_id), &connection.subscriber(connection_id))?,
         ];
-        match self.table().transact(writes).await? {
-            None => Ok(()),
-            Some(Refusal { index: 0, item: None }) => Err(Error::NotAuthenticated),
-            Some(Refusal { index: 0, item: Some(_) }) => {
-                Err(Invalid::field("uri", format!("A connection has at most {SUBSCRIPTIONS} subscriptions.")).into())
-            }
-            Some(_) => Err(Error::not_a_member()),
-        }
+        self.table().commit(writes).await
     }
 
     /// Ends a subscription, and says whether there was one.
@@ -203,14 +233,18 @@ impl Confab {
         let uris = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![uri.to_string()]);
         let subscriber = Write::delete(Subscriber::key(uri, connection_id));
         let writes = vec![
-            Write::update(Connection::key(connection_id), "DELETE uris :uris").value(":uris", uris).if_present(),
-            subscriber.clone().if_present(),
+            Write::update(Connection::key(connection_id), "DELETE uris :uris")
+                .value(":uris", uris)
+                .if_present()
+                .otherwise(|_| Error::NotFound),
+            subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
         ];
-        match self.table().transact(writes).await? {
-            None => Ok(true),
+        match self.table().commit(writes).await {
+            Ok(()) => Ok(true),
             // The connection is forgotten already.
-            Some(Refusal { index: 0, .. }) => self.table().apply(subscriber).await.map(|_| false),
-            Some(_) => Ok(false),
+            Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
+            Err(Error::AlreadyDone) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

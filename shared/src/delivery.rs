@@ -6,7 +6,11 @@
 //! **Invariant.** A frame that could not be written to a socket is not forgotten: it goes through the queue, in a message group of that
 //! socket's own, and if it cannot be written in the end either, the socket is closed, so that its client comes back and recovers.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -24,11 +28,30 @@ use crate::{
 
 /// So many sockets of a room, or of each of its shards, are written to at a time.
 const POSTS_AT_A_TIME: usize = 32;
+/// What has not been written to a chat's sockets within this time goes through the queue.
+const DIRECTLY: Duration = Duration::from_secs(3);
+/// So many sockets' frames are put into the queue at a time.
+const QUEUED_AT_A_TIME: usize = 10;
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
 /// has returned.
 const OPENING_SECONDS: i64 = 10;
 /// A socket that could not be written to in so many tries of the queue is closed. The queue itself gives up after ten.
 const TRIES: u32 = 4;
+
+/// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so that each of
+/// them holds up the batch once, and not once for each of its chats.
+#[derive(Debug, Default)]
+pub(crate) struct SlowConsumers(Mutex<HashSet<String>>);
+
+impl SlowConsumers {
+    fn add(&self, connection_id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(connection_id.to_owned());
+    }
+
+    fn has(&self, connection_id: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(connection_id)
+    }
+}
 
 /// A frame on its way through the `delivery` queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,7 +111,7 @@ impl Confab {
     }
 
     /// Delivers the parcels at the front that go the same way, and says how many they were.
-    pub(crate) async fn deliver_front(&self, records: &[Record]) -> Result<usize> {
+    pub(crate) async fn deliver_front(&self, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         let read = |record: &Record| serde_json::from_str::<Parcel>(&record.body).ok();
         let Some(first) = read(&records[0]) else { return self.bury(&records[0]).await.map(|()| 1) };
         let same = |parcel: &Parcel| parcel.uri == first.uri && parcel.to == first.to;
@@ -103,7 +126,7 @@ impl Confab {
         match &first.to {
             To::Shard(shard) => {
                 let subscribers = self.shard_of_subscribers(&first.uri, *shard).await?;
-                self.send_to_all(&subscribers, frames).await?;
+                self.send_to_all(&subscribers, frames, slow).await?;
             }
             To::Connection(connection_id) => self.send_to_laggard(connection_id, frames, records[0].tries).await?,
         }
@@ -122,36 +145,65 @@ impl Confab {
         handed.buffer_unordered(8).fold(Ok(()), async |all: Result<()>, one| all.and(one)).await
     }
 
-    /// Sends frames to some subscribers, each socket by itself; what one socket does holds up no other.
-    pub(crate) async fn send_to_all(&self, subscribers: &[Subscriber], frames: Frames<'_>) -> Result<()> {
+    /// Sends frames to some subscribers, each socket by itself. What a socket does not take, and what is not written in time, goes
+    /// through the queue, so that no socket holds up the others for long.
+    pub(crate) async fn send_to_all(
+        &self,
+        subscribers: &[Subscriber],
+        frames: Frames<'_>,
+        slow: &SlowConsumers,
+    ) -> Result<()> {
         for frame in frames.frames {
             tally::count(Metric::EntriesPerFrame, frame.lines().count() as i64);
         }
+        let deadline = Instant::now() + DIRECTLY;
         // Collected first, since the compiler cannot see through a stream that borrows as it goes.
-        let send = |subscriber| async move { (subscriber, self.send_to(subscriber, frames).await) };
-        let sent: Vec<_> = subscribers.iter().map(send).collect();
+        let sent: Vec<_> =
+            subscribers.iter().map(|subscriber| self.send_unless_slow(subscriber, frames, deadline, slow)).collect();
         let sent: Vec<_> = stream::iter(sent).buffer_unordered(POSTS_AT_A_TIME).collect().await;
-        let mut result = Ok(());
-        for (subscriber, sent) in sent {
-            let handed = match sent {
-                Ok(None) => Ok(()),
-                Ok(Some(from)) => {
-                    let to = To::Connection(subscriber.connection_id.clone());
-                    self.deliveries()?.send(&to.group(frames.uri), frames.parcels(&to, from).collect()).await
-                }
-                Err(error) => Err(error),
-            };
-            result = result.and(handed);
-        }
-        result
+        let queue = |(connection_id, sent): (String, Result<Option<usize>>)| async move {
+            let Some(from) = sent? else { return Ok(()) };
+            let to = To::Connection(connection_id);
+            self.deliveries()?.send(&to.group(frames.uri), frames.parcels(&to, from).collect()).await
+        };
+        let queued: Vec<_> = sent.into_iter().map(queue).collect();
+        let queued = stream::iter(queued).buffer_unordered(QUEUED_AT_A_TIME);
+        queued.fold(Ok(()), async |all: Result<()>, one| all.and(one)).await
     }
 
-    /// Sends frames to a socket, and says from which on they could not be written.
+    /// Sends frames to a socket, unless it is slow, and says from which on they were not written.
+    async fn send_unless_slow(
+        &self,
+        subscriber: &Subscriber,
+        frames: Frames<'_>,
+        deadline: Instant,
+        slow: &SlowConsumers,
+    ) -> (String, Result<Option<usize>>) {
+        let connection_id = subscriber.connection_id.clone();
+        if slow.has(&connection_id) || Instant::now() > deadline {
+            return (connection_id, Ok(Some(0)));
+        }
+        let sent = self.send_to(subscriber, frames, deadline).await;
+        if matches!(sent, Ok(Some(_))) {
+            slow.add(&connection_id);
+        }
+        (connection_id, sent)
+    }
+
+    /// Sends frames to a socket until the deadline, and says from which on they were not written.
     ///
     /// # Errors
     /// When the table fails over a socket that is gone.
-    async fn send_to(&self, subscriber: &Subscriber, frames: Frames<'_>) -> Result<Option<usize>> {
+    async fn send_to(
+        &self,
+        subscriber: &Subscriber,
+        frames: Frames<'_>,
+        deadline: Instant,
+    ) -> Result<Option<usize>> {
         for (index, frame) in frames.frames.iter().enumerate() {
+            if Instant::now() > deadline {
+                return Ok(Some(index));
+            }
             let mut tries = 0;
             loop {
                 match self.sockets()?.post(&subscriber.connection_id, frame).await {
@@ -180,7 +232,7 @@ impl Confab {
     /// Sends frames to a socket that could not be written to before.
     async fn send_to_laggard(&self, connection_id: &str, frames: Frames<'_>, tries: u32) -> Result<()> {
         let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(()) };
-        if self.send_to(&subscriber, frames).await?.is_none() {
+        if self.send_to(&subscriber, frames, Instant::now() + DIRECTLY).await?.is_none() {
             return Ok(());
         }
         if tries < TRIES {

@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, error::Error as StdError};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
+use crate::date::Date;
+
 /// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,6 +44,9 @@ pub enum Error {
     /// The request as a whole cannot be done: 400, a bare list of reasons.
     #[error("{0}")]
     Refused(&'static str),
+    /// The same was done before, so that nothing is left to do. No request is answered with it.
+    #[error("This was done before.")]
+    AlreadyDone,
     /// An export cannot be imported, for these reasons. No request is answered with it.
     #[error("{}", .0.join("\n"))]
     NotImported(Vec<String>),
@@ -133,6 +138,11 @@ impl Error {
         Self::Forbidden("You are not a member of this chat.")
     }
 
+    /// The caller has used up what a window of `window` seconds allows, and waits for the next one.
+    pub(crate) fn limited(window: i64) -> Self {
+        Self::throttled(window - Date::now().epoch_seconds() % window)
+    }
+
     /// The caller has to wait so many seconds, one at least.
     pub(crate) fn throttled(seconds: i64) -> Self {
         Self::Throttled { seconds: u64::try_from(seconds).unwrap_or(0).max(1) }
@@ -159,7 +169,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
-            Self::Internal(_) => 500,
+            Self::Internal(_) | Self::AlreadyDone => 500,
             Self::Busy(_) => 503,
         }
     }

@@ -7,7 +7,7 @@
 use crate::{
     Confab, Result,
     error::Invalid,
-    history::PAGE_BYTES,
+    history::{PAGE_BYTES, answer_bytes},
     log::{Entry, EntryId, LAST_ID},
     page::{address, number},
     visit::Visit,
@@ -51,8 +51,7 @@ impl Confab {
         let (mut lines, mut weight, mut last) = (String::new(), 0, after);
         for entry in entries.iter().take(ENTRIES) {
             let line = context.json(uri, entry)?;
-            // Within the function's answer, which is JSON too, these are escaped.
-            weight += line.len() + 2 + line.matches(['"', '\\']).count();
+            weight += answer_bytes(&line) + 2;
             if weight > PAGE_BYTES {
                 break;
             }

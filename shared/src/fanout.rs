@@ -18,7 +18,7 @@ use crate::{
     batch::{Batch, Record, Step},
     connection::Subscriber,
     date::Date,
-    delivery::Frames,
+    delivery::{Frames, SlowConsumers},
     log::{EntryId, Hint, entry_key},
     session::Uri,
     table::{Key, Write},
@@ -99,6 +99,8 @@ struct Room<'a> {
     written: Option<Date>,
     /// The queue's message that set it off.
     origin: &'a str,
+    /// The sockets that could not be written to in this batch.
+    slow: &'a SlowConsumers,
 }
 
 impl Cursor {
@@ -120,28 +122,28 @@ impl Confab {
     }
 
     /// Handles the records at the front that belong together, and says how many they were.
-    pub(crate) async fn fan_out_front(&self, records: &[Record]) -> Result<usize> {
+    pub(crate) async fn fan_out_front(&self, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         match Told::read(&records[0].body) {
             None => self.bury(&records[0]).await.map(|()| 1),
-            Some(told) => self.fan_out_run(told, records).await,
+            Some(told) => self.fan_out_run(told, records, slow).await,
         }
     }
 
     /// Delivers the records at the front that are about the same room, and says how many they were.
-    async fn fan_out_run(&self, first: Told, records: &[Record]) -> Result<usize> {
+    async fn fan_out_run(&self, first: Told, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         let uri = first.hint.uri.clone();
         let mut run = vec![first];
         run.extend(
             records[1..].iter().map_while(|record| Told::read(&record.body).filter(|told| told.hint.uri == uri)),
         );
-        self.fan_out_to_room(&uri, &run, &records[0].message_id).await.map(|()| run.len())
+        self.fan_out_to_room(&uri, &run, &records[0].message_id, slow).await.map(|()| run.len())
     }
 
-    async fn fan_out_to_room(&self, uri: &Uri, run: &[Told], origin: &str) -> Result<()> {
+    async fn fan_out_to_room(&self, uri: &Uri, run: &[Told], origin: &str, slow: &SlowConsumers) -> Result<()> {
         let entries = run.iter().filter_map(|told| told.hint.id).map(|id| entry_key(uri, id));
         let found = self.table().get_many(entries.chain([Cursor::key(uri)]).collect::<Vec<_>>()).await?;
         let cursor = found.read(&Cursor::key(uri))?.unwrap_or_default();
-        let mut room = Room { uri, cursor, lines: Vec::new(), written: None, origin };
+        let mut room = Room { uri, cursor, lines: Vec::new(), written: None, origin, slow };
         let start = room.cursor.last_id;
         for Told { hint, line, create_date, except } in run {
             let line = Line { text: line.clone(), except: *except };
@@ -217,7 +219,7 @@ impl Confab {
                     };
                     let frames = frames(lines.iter().filter(|line| user.is_none() || line.except != user));
                     let subscribers: Vec<Subscriber> = subscribers.iter().filter(|one| is_one(one)).cloned().collect();
-                    self.send_to_all(&subscribers, room.frames(&frames, written)).await?;
+                    self.send_to_all(&subscribers, room.frames(&frames, written), room.slow).await?;
                 }
                 if let Some(date) = written {
                     tally::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - date.epoch_milliseconds());

@@ -1,8 +1,12 @@
 //! The history of a chat session: its messages, oldest first, a page at a time.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
 
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     Confab, Error, Result,
@@ -22,15 +26,16 @@ pub(crate) const PAGE_BYTES: usize = 4_500_000;
 /// So many entries are looked through for a page, roughly: a log may have any number of them between two messages.
 const LOOKED_THROUGH: usize = 5000;
 
-/// What a message may take in a function's answer, which is JSON within JSON, its author included.
+/// What an entry takes in memory, roughly. On the wire it takes more than its text.
 fn weight(entry: &Entry) -> usize {
-    let escaped = |c: char| match c {
-        '"' | '\\' => 4,
-        c if c.is_control() => 7,
-        c => c.len_utf8(),
-    };
-    let reactions = entry.reactions.iter().map(|reactions| 100 * reactions.len()).sum::<usize>();
-    1600 + reactions + entry.happening.message.iter().flat_map(|message| message.chars()).map(escaped).sum::<usize>()
+    let reactions: usize = entry.reactions.iter().flat_map(|reactions| reactions.values()).map(BTreeSet::len).sum();
+    16 * reactions + entry.happening.message.as_ref().map_or(0, String::len)
+}
+
+/// What a line of JSON takes in a function's answer, which is JSON within JSON
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+pub(crate) fn answer_bytes(json: &str) -> usize {
+    json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 
 /// A page of a chat's history.
@@ -39,7 +44,7 @@ pub struct History {
     id: u64,
     uri: Uri,
     last_id: EntryId,
-    messages: Vec<Said>,
+    messages: Vec<Box<RawValue>>,
     /// The address of the page after this one, where there is one.
     next: Option<String>,
     /// The address of the page before this one, where there is one.
@@ -49,7 +54,7 @@ pub struct History {
 /// A message as it is now, shown to one user.
 #[derive(Debug, Serialize)]
 pub struct Said {
-    id: EntryId,
+    pub(crate) id: EntryId,
     user: User,
     /// Empty once it has been deleted.
     message: String,
@@ -105,12 +110,17 @@ impl Confab {
     pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
         let session = visit.as_member()?;
         let uri = &session.uri;
-        let (entries, edge) = self.messages(uri, page).await?;
-        let mut users: HashMap<UserId, User> = [(visit.caller.user.id, visit.caller.user.clone())].into();
-        let strangers: Vec<UserId> =
-            entries.iter().map(|entry| entry.happening.user_id).filter(|id| !users.contains_key(id)).collect();
-        users.extend(self.users(strangers).await?);
-        let (first, last) = (entries.first().map(|entry| entry.id), entries.last().map(|entry| entry.id));
+        let (entries, mut edge) = self.messages(uri, page).await?;
+        let caller = &visit.caller.user;
+        let authors = entries.iter().map(|entry| entry.happening.user_id).filter(|id| *id != caller.id);
+        let mut users = self.people(authors.map(|id| (uri.clone(), id)).collect::<Vec<_>>()).await?;
+        users.insert(caller.id, caller.clone());
+        let said = entries.into_iter().filter_map(|entry| Said::new(entry, &users, caller.id));
+        let mut messages = said.map(|said| part(said.id, &said)).collect::<Result<Vec<_>>>()?;
+        if let Some(end) = cut(&mut messages, PAGE_BYTES, page.after.is_none()) {
+            edge = Some(end);
+        }
+        let (first, last) = (messages.first().map(|(id, _)| *id), messages.last().map(|(id, _)| *id));
         let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
         // A link must be one that is taken when it comes back.
         let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(url);
@@ -123,8 +133,14 @@ impl Confab {
                 (next, edge.map(older))
             }
         };
-        let messages = entries.into_iter().filter_map(|entry| Said::new(entry, &users, visit.caller.user.id)).collect();
-        Ok(History { id: session.id, uri: uri.clone(), last_id: session.last_id, messages, next, previous })
+        Ok(History {
+            id: session.id,
+            uri: uri.clone(),
+            last_id: session.last_id,
+            messages: bodies(messages),
+            next,
+            previous,
+        })
     }
 
     /// A message as it is now, shown to the caller.
@@ -134,7 +150,8 @@ impl Confab {
     pub async fn show_message(&self, visit: &Visit, id: EntryId) -> Result<Said> {
         let key = entry_key(&visit.as_member()?.uri, id);
         let entry: Entry = self.table().get(&key).await?.ok_or(Error::NotFound)?;
-        let users = self.users([entry.happening.user_id]).await?;
+        let author = (visit.as_member()?.uri.clone(), entry.happening.user_id);
+        let users = self.people([author]).await?;
         Said::new(entry, &users, visit.caller.user.id).ok_or(Error::NotFound)
     }
 
@@ -182,5 +199,75 @@ impl Confab {
             messages.reverse();
         }
         Ok((messages, edge))
+    }
+}
+
+/// A part of an answer, with what it is to go on from behind it.
+pub(crate) type Part<T> = (T, Box<RawValue>);
+
+/// Writes a part of an answer.
+pub(crate) fn part<T>(place: T, value: &impl Serialize) -> Result<Part<T>> {
+    Ok((place, to_raw_value(value).map_err(Error::internal)?))
+}
+
+/// Cuts parts to what has `most` bytes in an answer, from their end or, `backward`, from their start. Gives the place of the part at
+/// the cut.
+pub(crate) fn cut<T: Clone>(parts: &mut Vec<Part<T>>, most: usize, backward: bool) -> Option<T> {
+    let mut bytes = 0;
+    let mut fits = |part: &RawValue| {
+        bytes += answer_bytes(part.get()) + 1;
+        bytes <= most
+    };
+    let count = parts.len();
+    let kept = match backward {
+        true => parts.iter().rev().take_while(|(_, part)| fits(part)).count(),
+        false => parts.iter().take_while(|(_, part)| fits(part)).count(),
+    };
+    if kept == count {
+        return None;
+    }
+    // One alone always fits an answer: an item of the table has 400 KB.
+    let kept = kept.max(1);
+    if backward {
+        parts.drain(..count - kept);
+        parts.first().map(|(place, _)| place.clone())
+    } else {
+        parts.truncate(kept);
+        parts.last().map(|(place, _)| place.clone())
+    }
+}
+
+/// The parts without their places.
+pub(crate) fn bodies<T>(parts: Vec<Part<T>>) -> Vec<Box<RawValue>> {
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_page_is_cut_to_what_an_answer_holds(sizes in proptest::collection::vec(0..40_usize, 1..12), backward: bool) {
+            let most = 300;
+            let message = |(id, size): (u64, &usize)| (id, to_raw_value(&"\u{1}".repeat(*size)).unwrap());
+            let all: Vec<_> = (1..).zip(&sizes).map(message).collect();
+            let mut kept = all.clone();
+            let edge = cut(&mut kept, most, backward);
+            let bytes = |messages: &[(u64, Box<RawValue>)]| messages.iter().map(|(_, one)| answer_bytes(one.get()) + 1).sum::<usize>();
+            let ids = |messages: &[(u64, Box<RawValue>)]| messages.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+            prop_assert!(bytes(&kept) <= most && !kept.is_empty());
+            let expected = if backward { &all[all.len() - kept.len()..] } else { &all[..kept.len()] };
+            prop_assert_eq!(ids(&kept), ids(expected));
+            let at_cut = if backward { kept.first() } else { kept.last() };
+            prop_assert_eq!(edge, at_cut.map(|(id, _)| *id).filter(|_| kept.len() < all.len()));
+        }
+
+        #[test]
+        fn an_answer_weighs_what_is_written(text in "\\PC{0,40}|[\u{0}-\u{1f}\"\\\\]{0,20}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(answer_bytes(&json) + 2, serde_json::to_string(&json).unwrap().len());
+        }
     }
 }

@@ -25,7 +25,8 @@ use crate::{
     log::{Entry, EntryId, EntryType, Happening, LAST_ID, entry_key},
     password,
     registration::Counter,
-    session::{Member, Role, Session, Uri},
+    members::{Member, Role},
+    session::{Session, Uri},
     table::{Key, WRITES_PER_BATCH, Write},
     user::{Profile, User, UserId, Username},
 };
@@ -342,35 +343,40 @@ impl Chat {
     fn new(id: u64, Room { owner_id, session, mut happened }: Room) -> Self {
         happened.sort_by_key(|(id, _, happened)| (happened.create_date, happened.message.is_some(), *id));
         let ChatSession { uri, create_date, update_date, .. } = session;
-        let member = |user_id, role, joined_id, joined| Member { user_id, joined_id, joined, role, read_id: 0 };
-        let mut members = vec![member(owner_id, Role::Owner, 0, create_date)];
+        let mut comers = vec![(owner_id, Role::Owner, 0, create_date)];
         let mut inside = HashSet::from([owner_id]);
         let mut entries: Vec<Entry> = Vec::new();
-        let mut last_message_id = 0;
+        let (mut last_message_id, mut message_count) = (0, 0);
         for (_, user_id, Happened { message, create_date, .. }) in happened {
             let id = entries.len() as EntryId + 1;
             if message.is_some() {
                 last_message_id = id;
+                message_count += 1;
             } else if inside.insert(user_id) {
-                members.push(member(user_id, Role::Member, id, create_date));
+                comers.push((user_id, Role::Member, id, create_date));
             } else {
                 continue;
             }
             entries.push(entry(id, user_id, message, create_date));
         }
         let last_id = entries.len() as EntryId;
-        members.iter_mut().for_each(|member| member.read_id = last_id);
         let session = Session {
             uri,
             id,
             owner_id,
             last_id,
             last_message_id,
-            member_count: members.len() as u64,
+            member_count: comers.len() as u64,
+            message_count,
+            deletion_count: 0,
             create_date,
             update_date: entries.last().map_or(update_date, |last| last.create_date.max(update_date)),
         };
-        Self { session, members, entries }
+        let member = |(user_id, role, joined_id, joined)| {
+            let member = Member::new(user_id, role, joined_id, joined, &session);
+            Member { read_id: last_id, ..member }
+        };
+        Self { members: comers.into_iter().map(member).collect(), session, entries }
     }
 
     fn steps(&self) -> u64 {

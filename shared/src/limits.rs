@@ -9,8 +9,18 @@ const DAY_SECONDS: i64 = 24 * 3600;
 pub(crate) struct Limits {
     /// A token that is not used for so long, in seconds, is no good any more.
     pub(crate) token_seconds: i64,
-    /// So many messages a user may post a minute; `None` for any number.
-    pub(crate) posts_per_minute: Option<u64>,
+    /// Log entries that a user may add a minute, and chats that they may start; `None` for any number.
+    pub(crate) entries_per_minute: Option<u64>,
+    /// Read markers that a user may move a minute; `None` for any number.
+    pub(crate) markers_per_minute: Option<u64>,
+    /// Names of others that a user may look up an hour, by inviting them; `None` for any number.
+    pub(crate) lookups_per_hour: Option<u64>,
+    /// Chats that a user may be in; `None` for any number.
+    pub(crate) chats_per_user: Option<u64>,
+    /// Open sockets that a user may have; `None` for any number.
+    pub(crate) sockets_per_user: Option<u64>,
+    /// Whether the HTTP API shows members of a chat each other's e-mail addresses.
+    pub(crate) show_email: bool,
     /// So often an hour somebody may log in in vain, or register, from one address before they have to wait; `None` for any number.
     pub(crate) attempts_per_address: Option<u64>,
     /// A room with more subscribers than this is delivered to in shards.
@@ -18,7 +28,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Reads `TOKEN_DAYS`, `LARGE_ROOM`, and `POSTS_PER_MINUTE` and `ATTEMPTS_PER_ADDRESS`, where 0 stands for no limit.
+    /// Reads `TOKEN_DAYS`, `LARGE_ROOM`, `SHOW_EMAIL` (`members` or `self`), and the limits for which 0 stands for none:
+    /// `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
+    /// `ATTEMPTS_PER_ADDRESS`.
     pub(crate) fn new(environment: &Environment) -> Result<Self> {
         let number = |name: &str, default: u32| match environment.get(name) {
             Some(text) => text.parse().map_err(|_| Error::internal(format!("{name} is not a whole number: {text}"))),
@@ -27,7 +39,12 @@ impl Limits {
         let limit = |number: u32| Some(u64::from(number)).filter(|number| *number > 0);
         Ok(Self {
             token_seconds: i64::from(number("TOKEN_DAYS", 30)?) * DAY_SECONDS,
-            posts_per_minute: limit(number("POSTS_PER_MINUTE", 300)?),
+            entries_per_minute: limit(number("POSTS_PER_MINUTE", 300)?),
+            markers_per_minute: limit(number("MARKERS_PER_MINUTE", 600)?),
+            lookups_per_hour: limit(number("LOOKUPS_PER_HOUR", 300)?),
+            chats_per_user: limit(number("CHATS_PER_USER", 1000)?),
+            sockets_per_user: limit(number("SOCKETS_PER_USER", 32)?),
+            show_email: environment.get("SHOW_EMAIL") != Some("self"),
             attempts_per_address: limit(number("ATTEMPTS_PER_ADDRESS", 50)?),
             large_room: number("LARGE_ROOM", 500)? as usize,
         })

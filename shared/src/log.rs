@@ -15,8 +15,9 @@ use serde_json::Value;
 use crate::{
     Confab, Error, Result,
     date::Date,
-    session::{OWNER_STAYS, Session, Uri},
-    table::{Item, Key, Pages, Reason, Transacted, Write, read},
+    rate_limit::Rate,
+    session::{Session, Uri},
+    table::{Key, Pages, Reason, Transacted, Write, read},
     tally::{self, Metric},
     user::UserId,
 };
@@ -101,12 +102,15 @@ pub struct Happening {
     /// With what was reacted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emoji: Option<String>,
+    /// What a message's fingerprint in its idempotency record is salted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) salt: Option<String>,
 }
 
 impl Happening {
     /// Something that somebody does, or that happens to them.
     pub fn new(kind: EntryType, user_id: UserId) -> Self {
-        Self { kind, user_id, message: None, reply_to: None, of: None, emoji: None }
+        Self { kind, user_id, message: None, reply_to: None, of: None, emoji: None, salt: None }
     }
 }
 
@@ -150,29 +154,30 @@ fn partition(uri: &Uri) -> String {
     format!("LOG#{uri}")
 }
 
-/// How an append ended.
-#[derive(Debug)]
-pub enum Appended {
+/// How an attempt to append ended.
+enum Attempt {
     /// These entries are in the log.
     Written(Vec<Entry>),
-    /// The condition of the change with this index did not hold, of this item.
-    Refused(usize, Option<Item>),
+    /// Others were first. The chat as their transaction left it, where the refusal showed it.
+    Behind(Option<Session>),
 }
 
 impl Confab {
-    /// Appends entries to a log, in one transaction with the changes that `changes` makes of them. `last_id` is the last
-    /// known id of the log; if the log has grown since, the append is tried again behind what has come.
+    /// Appends entries to a chat's log on behalf of `actor`, whose rate limit they count against, in one transaction with the changes
+    /// that `changes` makes of them. `session` is the chat as it was last read; `changes` is given the chat as it is right before the
+    /// entries. If the log has grown since, the append is tried again behind what has come.
     ///
     /// # Errors
-    /// [`Error::Busy`] if others kept coming first for too long.
+    /// The error of the first change whose condition does not hold ([`Write::otherwise`]); [`Error::Throttled`];
+    /// [`Error::NotFound`] without a chat; [`Error::Busy`] if others kept coming first for too long.
     pub async fn append(
         &self,
-        uri: &Uri,
-        last_id: EntryId,
+        session: &Session,
+        actor: UserId,
         happenings: &[Happening],
-        changes: impl Fn(&[Entry]) -> Result<Vec<Write>>,
-    ) -> Result<Appended> {
-        let mut last_id = last_id;
+        changes: impl Fn(&Session, &[Entry]) -> Result<Vec<Write>>,
+    ) -> Result<Vec<Entry>> {
+        let mut session = session.clone();
         let mut pauses = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(8))
             .with_max_delay(Duration::from_millis(400))
@@ -183,61 +188,77 @@ impl Confab {
         let started = Instant::now();
         let mut rested = true;
         loop {
-            let create_date = Date::now();
-            let entries: Vec<Entry> = (last_id + 1..)
-                .zip(happenings)
-                .map(|(id, happening)| Entry::new(id, happening.clone(), create_date))
-                .collect();
-            let mut writes = vec![Session::advance(uri, last_id, &entries, create_date)?];
-            for entry in &entries {
-                writes.push(Write::put(entry_key(uri, entry.id), entry)?.if_absent());
-            }
-            let own = writes.len();
-            writes.extend(changes(&entries)?);
-            let Transacted::Refused(reasons) = self.table().transact_once(writes).await? else {
-                return Ok(Appended::Written(entries));
-            };
-            let (log, changes) = reasons.split_at(own.min(reasons.len()));
-            for (index, reason) in changes.iter().enumerate() {
-                if let Reason::Condition(item) = reason {
-                    return Ok(Appended::Refused(index, item.clone()));
+            // The refusal tells how far the log is now, which is good for one more try at once. After that a pause, or a crowd would
+            // go on refusing each other; and since the log grows meanwhile, a look at where it is.
+            match self.append_once(&session, actor, happenings, &changes).await? {
+                Attempt::Written(entries) => return Ok(entries),
+                Attempt::Behind(Some(found)) if rested => {
+                    session = found;
+                    rested = false;
                 }
-            }
-            tally::count(Metric::TransactionRetries, 1);
-            // The refusal tells how far the log is now, which is good for one more try at once. After that a pause, or a crowd
-            // would go on refusing each other; and since the log grows meanwhile, a look at where it is.
-            let found: Option<Session> = match log.first() {
-                Some(Reason::Condition(None)) => return Err(Error::NotFound),
-                Some(Reason::Condition(Some(session))) => Some(read(session)?),
-                _ => None,
-            };
-            rested = match found {
-                Some(session) if session.last_id == last_id => return Err(Error::Forbidden(OWNER_STAYS)),
-                Some(session) if rested => {
-                    last_id = session.last_id;
-                    false
-                }
-                _ => {
+                Attempt::Behind(_) => {
                     let pause = pauses.next().filter(|_| started.elapsed() < APPENDING);
                     tokio::time::sleep(pause.ok_or(Error::Busy(None))?).await;
-                    last_id = self.last_id(uri).await?;
-                    true
+                    session = self.session(&session.uri).await?;
+                    rested = true;
                 }
-            };
+            }
         }
+    }
+
+    async fn append_once(
+        &self,
+        session: &Session,
+        actor: UserId,
+        happenings: &[Happening],
+        changes: &impl Fn(&Session, &[Entry]) -> Result<Vec<Write>>,
+    ) -> Result<Attempt> {
+        let create_date = Date::now();
+        let entries: Vec<Entry> = (session.last_id + 1..)
+            .zip(happenings)
+            .map(|(id, happening)| Entry::new(id, happening.clone(), create_date))
+            .collect();
+        let mut writes = vec![session.advance(&entries, create_date)?];
+        for entry in &entries {
+            writes.push(Write::put(entry_key(&session.uri, entry.id), entry)?.if_absent());
+        }
+        let log = writes.len();
+        writes.extend(changes(session, &entries)?);
+        writes.extend(self.charge(Rate::Entries, actor, entries.len()));
+        let Transacted::Refused(reasons) = self.table().transact_once(writes.clone()).await? else {
+            return Ok(Attempt::Written(entries));
+        };
+        for (write, reason) in writes.iter().zip(&reasons).skip(log) {
+            if let Reason::Condition(item) = reason {
+                return Err(write.failed(item.as_ref()));
+            }
+        }
+        tally::count(Metric::TransactionRetries, 1);
+        match reasons.first() {
+            Some(Reason::Condition(None)) => Err(Error::NotFound),
+            Some(Reason::Condition(Some(found))) => Ok(Attempt::Behind(Some(read(found)?))),
+            _ => Ok(Attempt::Behind(None)),
+        }
+    }
+
+    /// A chat as it is now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none.
+    pub(crate) async fn session(&self, uri: &Uri) -> Result<Session> {
+        self.table().get(&Session::key(uri)).await?.ok_or(Error::NotFound)
     }
 
     /// The id of the last entry.
     pub(crate) async fn last_id(&self, uri: &Uri) -> Result<EntryId> {
-        let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
-        Ok(session.ok_or(Error::NotFound)?.last_id)
+        Ok(self.session(uri).await?.last_id)
     }
 
-    /// The id of the last entry, if the log has an entry `id`. It may have grown since the session was read, and the caller may
+    /// The chat, read again if need be, if its log has an entry `id`. It may have grown since the chat was read, and the caller may
     /// know that.
-    pub(crate) async fn last_id_with(&self, session: &Session, id: EntryId) -> Result<Option<EntryId>> {
-        let last_id = if id > session.last_id { self.last_id(&session.uri).await? } else { session.last_id };
-        Ok(Some(last_id).filter(|last_id| (1..=*last_id).contains(&id)))
+    pub(crate) async fn session_with(&self, session: &Session, id: EntryId) -> Result<Option<Session>> {
+        let session = if id > session.last_id { self.session(&session.uri).await? } else { session.clone() };
+        Ok(Some(session).filter(|session| (1..=session.last_id).contains(&id)))
     }
 
     /// The entries after `after`, in order, until there are no more or `enough` says so of what there is.

@@ -8,9 +8,10 @@ use crate::{
     error::Invalid,
     fields::Fields,
     log::EntryId,
-    presence::PRESENCE_MEMBERS,
-    session::{Member, Uri},
-    table::{Write, read},
+    members::{MEMBERS_SHOWN, Member},
+    rate_limit::Rate,
+    session::Uri,
+    table::{Applied, read},
     user::User,
     visit::Visit,
 };
@@ -30,29 +31,30 @@ impl Confab {
     /// where it is; the answer says where.
     ///
     /// # Errors
-    /// As [`Visit::as_member`]; [`Error::Invalid`] where `id` is no entry of this chat's.
+    /// As [`Visit::as_member`]; [`Error::Invalid`] where `id` is no entry of this chat's; [`Error::Throttled`] for too many a minute.
     pub async fn mark_read(&self, visit: &Visit, fields: &Fields) -> Result<Marker> {
         let session = visit.as_member()?;
-        let (uri, user) = (&session.uri, &visit.caller.user);
+        let user = visit.caller.public();
         let id = fields.required_entry_id("id")?;
-        if id > 0 && self.last_id_with(session, id).await?.is_none() {
+        let marker = |read_id| Marker { kind: "read", uri: session.uri.clone(), user: user.clone(), read_id };
+        let read_id = visit.member()?.read_id;
+        if id <= read_id {
+            return Ok(marker(read_id));
+        }
+        let Some(session) = self.session_with(session, id).await? else {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
+        };
+        self.throttle(Rate::Markers, user.id, 1).await?;
+        match self.table().apply(Member::read_up_to(&session, user.id, id)).await? {
+            Applied::Done(_) => {}
+            Applied::Refused(Some(item)) => return Ok(marker(read::<Member>(&item)?.read_id)),
+            Applied::Refused(None) => return Err(Error::not_a_member()),
         }
-        let marker = |read_id| Marker { kind: "read", uri: uri.clone(), user: user.clone(), read_id };
-        let forward = |key| Write::update(key, "SET read_id = :id").when("read_id < :id").number(":id", id);
-        let writes = vec![forward(Member::key(uri, user.id)), forward(Member::membership_key(uri, user.id))];
-        match self.table().transact(writes).await? {
-            None => {
-                // As with presence: what each does would be told to all.
-                if session.member_count <= PRESENCE_MEMBERS {
-                    self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
-                }
-                Ok(marker(id))
-            }
-            Some(refusal) => match refusal.item {
-                Some(item) => Ok(marker(read::<Member>(&item)?.read_id)),
-                None => Err(Error::not_a_member()),
-            },
+        // As with presence: what each does would be told to all.
+        if session.member_count <= MEMBERS_SHOWN {
+            let uri = &session.uri;
+            self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
         }
+        Ok(marker(id))
     }
 }

@@ -4,12 +4,15 @@ use crate::{
     Confab, Error, Result,
     error::Invalid,
     fields::{Fields, Text},
-    log::{Appended, EntryType, Happening},
-    session::{Joined, Member, in_order},
-    table::Write,
-    user::{User, Username},
+    log::{Entry, EntryType, Happening},
+    members::Member,
+    session::{Joined, Session, Uri},
+    user::{User, UserId, Username},
     visit::Visit,
 };
+
+/// So often somebody who leaves looks again at whom they leave behind.
+const ATTEMPTS: usize = 5;
 
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
 
@@ -18,54 +21,89 @@ fn not_the_owner() -> Error {
 }
 
 impl Confab {
-    /// Takes a user out of a chat: the caller, or whomever the caller, being its owner, names. From the answer on nothing more of
-    /// the chat is delivered to them.
+    /// Takes a user out of a chat: the caller, or the one whom the caller, being its owner, names. Once this returns, no further event
+    /// of the chat is delivered to them. An owner who leaves hands the chat over to the member who has been in it longest.
     ///
     /// # Errors
-    /// As [`Visit::as_member`]; [`Error::Forbidden`] for removing others without being the owner, and for the owner while others are
-    /// in; [`Error::NotFound`] where there is no such member.
+    /// As [`Visit::as_member`]; [`Error::Forbidden`] for removing others without being the owner; [`Error::NotFound`] where there is
+    /// no such member; [`Error::Throttled`] as for posting.
     pub async fn leave(&self, visit: &Visit, username: &str) -> Result<()> {
         let session = visit.as_member()?;
         let caller = &visit.caller.user;
-        let is_owner = session.owner_id == caller.id;
         let leaver = if username == caller.username {
             caller.clone()
-        } else if is_owner {
+        } else if session.owner_id == caller.id {
             self.user_by_username(username).await?.ok_or(Error::NotFound)?
         } else {
             return Err(Error::Forbidden(MAY_NOT_REMOVE));
         };
-        let (uri, user_id) = (&session.uri, leaver.id);
-        let happening = Happening::new(EntryType::Left, user_id);
-        let changes = |_: &[_]| {
-            let mut writes = vec![
-                Write::delete(Member::key(uri, user_id)).if_present(),
-                Write::delete(Member::membership_key(uri, user_id)),
-            ];
-            if caller.id != user_id {
-                writes.push(Member::still_owner(uri, caller.id)?);
-            }
-            Ok(writes)
+        let uri = &session.uri;
+        let entries = match leaver.id == caller.id {
+            true => self.leave_oneself(session, caller.id).await,
+            false => self.remove(session, caller.id, leaver.id).await,
         };
-        match self.append(uri, session.last_id, &[happening], changes).await? {
-            Appended::Written(entries) => {
-                self.end_strangers_subscriptions(uri, user_id).await?;
-                self.publish_entries(uri, &entries, [(user_id, leaver)].into()).await;
+        match entries {
+            Ok(entries) => {
+                self.end_strangers_subscriptions(uri, leaver.id).await?;
+                self.publish_entries(uri, &entries, [(leaver.id, leaver)].into()).await;
                 Ok(())
             }
-            // The caller has left meanwhile, or had when this was asked: the subscriptions may still be there if the first try was
-            // cut off.
-            Appended::Refused(0, _) if caller.id != user_id => {
-                self.end_strangers_subscriptions(uri, user_id).await?;
-                Err(Error::NotFound)
+            Err(error @ Error::NotFound) => {
+                // They had left when this was asked; the subscriptions may still be there if the first try was cut off.
+                self.end_strangers_subscriptions(uri, leaver.id).await?;
+                Err(error)
             }
-            Appended::Refused(2, _) => Err(Error::Forbidden(MAY_NOT_REMOVE)),
-            Appended::Refused(..) => Err(Error::not_a_member()),
+            Err(error) => Err(error),
         }
     }
 
-    /// Makes another member, whom the field `owner` names, the chat's owner. Whoever is the owner already stays so, whoever asks: it
-    /// may be the former owner who did not get an answer.
+    async fn remove(&self, session: &Session, owner_id: UserId, user_id: UserId) -> Result<Vec<Entry>> {
+        let changes = |session: &Session, _: &[Entry]| {
+            let still_owner = Member::still_owner(&session.uri, owner_id)?;
+            let [member, membership, count] = Member::remove(&session.uri, user_id);
+            let member = member.otherwise(|_| Error::NotFound);
+            Ok(vec![still_owner.otherwise(|_| Error::Forbidden(MAY_NOT_REMOVE)), member, membership, count])
+        };
+        self.append(session, owner_id, &[Happening::new(EntryType::Left, user_id)], changes).await
+    }
+
+    async fn leave_oneself(&self, session: &Session, user_id: UserId) -> Result<Vec<Entry>> {
+        let mut session = session.clone();
+        let leaves_others = |session: &Session| session.owner_id == user_id && session.member_count > 1;
+        for _ in 0..ATTEMPTS {
+            let heir = if leaves_others(&session) { self.heir(&session.uri, user_id).await? } else { None };
+            let owner = heir.map(|heir| Happening::new(EntryType::Owner, heir));
+            let happenings: Vec<Happening> =
+                owner.into_iter().chain([Happening::new(EntryType::Left, user_id)]).collect();
+            let changes = |session: &Session, _: &[Entry]| {
+                if leaves_others(session) != heir.is_some() {
+                    return Err(Error::Busy(None));
+                }
+                let [member, membership, count] = Member::remove(&session.uri, user_id);
+                let mut writes = vec![member.otherwise(|_| Error::not_a_member()), membership, count];
+                if let Some(heir) = heir {
+                    writes.push(Member::promote(&session.uri, heir)?.otherwise(|_| Error::Busy(None)));
+                }
+                Ok(writes)
+            };
+            match self.append(&session, user_id, &happenings, changes).await {
+                // Somebody has come in, has left or has become the owner since the heir was chosen.
+                Err(Error::Busy(None)) => session = self.session(&session.uri).await?,
+                ended => return ended,
+            }
+        }
+        Err(Error::Busy(None))
+    }
+
+    /// The member who has been in a chat longest, besides its owner.
+    async fn heir(&self, uri: &Uri, owner_id: UserId) -> Result<Option<UserId>> {
+        let members = self.members(uri).await?;
+        let others = members.into_iter().filter(|member| member.user_id != owner_id);
+        Ok(others.min_by_key(|member| member.joined_id).map(|member| member.user_id))
+    }
+
+    /// Makes another member, named by the field `owner`, the chat's owner. An owner stays the owner, no matter who asks: it may be the
+    /// former owner, who did not get an answer.
     ///
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::Forbidden`] for anybody but the owner; [`Error::Invalid`] where there is no such member.
@@ -75,31 +113,24 @@ impl Confab {
         let mut invalid = Invalid::default();
         let name = Text::required("owner").read(fields, &mut invalid).unwrap_or_default();
         invalid.unless_empty(())?;
-        let nobody = || Error::from(Invalid::field("owner", format!("There is no member \"{name}\".")));
+        let nobody = Invalid::field("owner", format!("There is no member \"{name}\"."));
         let heir = self.user_by_username(&name).await?;
         if session.owner_id != caller.id && heir.as_ref().is_none_or(|heir| heir.id != session.owner_id) {
             return Err(not_the_owner());
         }
-        let heir = heir.ok_or_else(nobody)?;
+        let heir = heir.ok_or_else(|| nobody.clone())?;
         if heir.id != session.owner_id {
             let happening = Happening::new(EntryType::Owner, heir.id);
-            let changes = |_: &[_]| Ok(Member::hand_over(uri, caller.id, heir.id)?.into());
-            match self.append(uri, session.last_id, &[happening], changes).await? {
-                Appended::Written(entries) => {
-                    self.publish_entries(uri, &entries, [(heir.id, heir.clone())].into()).await;
-                }
-                Appended::Refused(0, _) => return Err(not_the_owner()),
-                Appended::Refused(..) => return Err(nobody()),
-            }
+            let changes = |_: &Session, _: &[Entry]| {
+                let (demote, nobody) = (Member::demote(uri, caller.id)?, nobody.clone());
+                let promote = Member::promote(uri, heir.id)?.otherwise(move |_| nobody.clone().into());
+                Ok(vec![demote.otherwise(|_| not_the_owner()), promote])
+            };
+            let entries = self.append(session, caller.id, &[happening], changes).await?;
+            self.publish_entries(uri, &entries, [(heir.id, heir.clone())].into()).await;
         }
-        let ids = self.member_ids(uri).await?;
-        Ok(Joined {
-            status: "SUCCESS",
-            members: in_order(&ids, &self.users(ids.iter().copied()).await?),
-            message: format!("{} owns the chat", heir.username),
-            user: heir.clone(),
-            users: vec![heir],
-        })
+        let message = format!("{} owns the chat", heir.username);
+        self.joined(session, session.member_count, &[heir.id], message).await
     }
 
     async fn user_by_username(&self, username: &str) -> Result<Option<User>> {

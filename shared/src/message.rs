@@ -11,9 +11,10 @@ use crate::{
     date::Date,
     error::Invalid,
     fields::Fields,
-    log::{Appended, Entry, EntryId, EntryType, Happening, entry_key},
-    session::{Member, Session, Uri},
-    table::{Key, Write, read},
+    log::{Entry, EntryId, EntryType, Happening, entry_key},
+    members::Member,
+    session::{Session, Uri},
+    table::{Key, Write},
     tally::{self, Metric},
     user::{User, UserId},
     visit::Visit,
@@ -24,8 +25,6 @@ pub const MESSAGE_CHARACTERS: usize = 2000;
 
 /// An idempotency key is remembered so long, in seconds: a day.
 const REMEMBERED_SECONDS: i64 = 24 * 3600;
-
-const MINUTE_SECONDS: i64 = 60;
 
 /// What a message may say: 1 to 2,000 characters, none of them NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +68,10 @@ impl Message {
         Ok(Self { wording: Wording::read(fields)?, reply_to: fields.entry_id("reply_to")? })
     }
 
-    /// What makes two requests with one key the same.
-    fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new_with_prefix(&self.wording.0);
+    /// What makes two requests with one key the same. The salt is kept with the message and is deleted with it, so that from then on
+    /// nobody can find out by trying what the message said.
+    fn fingerprint(&self, salt: &str) -> String {
+        let mut digest = Sha256::new_with_prefix(salt).chain_update(&self.wording.0);
         if let Some(id) = self.reply_to {
             // No message has a NUL, so nothing else has the same fingerprint.
             digest.update(format!("\0{id}"));
@@ -79,9 +79,9 @@ impl Message {
         hex::encode(digest.finalize())
     }
 
-    fn happening(&self, user_id: UserId) -> Happening {
+    fn happening(&self, user_id: UserId, salt: Option<String>) -> Happening {
         let Self { wording, reply_to } = self.clone();
-        Happening { message: Some(wording.0), reply_to, ..Happening::new(EntryType::Message, user_id) }
+        Happening { message: Some(wording.0), reply_to, salt, ..Happening::new(EntryType::Message, user_id) }
     }
 }
 
@@ -106,7 +106,6 @@ impl FromStr for IdempotencyKey {
 pub(crate) struct Posted {
     id: EntryId,
     fingerprint: String,
-    create_date: Date,
     expires_at: i64,
 }
 
@@ -140,13 +139,19 @@ impl Confab {
     pub async fn post(&self, visit: &Visit, message: Message, key: Option<&IdempotencyKey>) -> Result<Receipt> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
-        let (entry, is_new) = match &visit.posted {
-            Some(posted) => (posted.entry(user_id, &message)?, false),
-            None => self.append_message(session, user_id, &message, key).await?,
+        let entry = match (&visit.posted, key) {
+            (Some(posted), _) => self.posted_before(uri, posted, &message).await?,
+            (None, Some(key)) => match self.append_message(session, user_id, &message, Some(key)).await {
+                // The same request was under way twice, and the other one was first.
+                Err(Error::AlreadyDone) => {
+                    let posted: Option<Posted> = self.table().get(&Posted::key(uri, user_id, key)).await?;
+                    self.posted_before(uri, &posted.ok_or(Error::Busy(None))?, &message).await?
+                }
+                appended => appended?,
+            },
+            (None, None) => self.append_message(session, user_id, &message, None).await?,
         };
-        // The message may have been edited or deleted since it was first posted, and nobody shall hear again of how it was.
-        let told = if is_new { Some(entry.clone()) } else { self.table().get(&entry_key(uri, entry.id)).await? };
-        self.publish_entries(uri, told.as_slice(), visit.caller.known()).await;
+        self.publish_entries(uri, std::slice::from_ref(&entry), visit.caller.known()).await;
         Ok(Receipt {
             status: "SUCCESS",
             uri: uri.clone(),
@@ -158,76 +163,63 @@ impl Confab {
         })
     }
 
-    /// The message's entry, and whether it is a new one.
+    /// The entry that was written with a key, as it is now: it may have been edited or deleted since, and nobody shall be sent again what
+    /// it was. What a deleted message said is not known any more, so that any message will do for it.
+    async fn posted_before(&self, uri: &Uri, posted: &Posted, message: &Message) -> Result<Entry> {
+        let entry: Option<Entry> = self.table().get(&entry_key(uri, posted.id)).await?;
+        let entry = entry.ok_or_else(|| Error::internal("an idempotency record without its entry"))?;
+        match &entry.happening.salt {
+            Some(salt) if posted.fingerprint != message.fingerprint(salt) => Err(Error::KeyReused),
+            _ => Ok(entry),
+        }
+    }
+
+    /// Writes a message into the log. With a key that was used meanwhile it is [`Error::AlreadyDone`].
     async fn append_message(
         &self,
         session: &Session,
         user_id: UserId,
         message: &Message,
         key: Option<&IdempotencyKey>,
-    ) -> Result<(Entry, bool)> {
+    ) -> Result<Entry> {
         let uri = &session.uri;
-        let last_id = match message.reply_to {
-            Some(id) => self.last_id_with(session, id).await?.ok_or_else(nothing_to_reply_to)?,
-            None => session.last_id,
+        let session = match message.reply_to {
+            Some(id) => &self.session_with(session, id).await?.ok_or_else(nothing_to_reply_to)?,
+            None => session,
         };
-        let changes = |entries: &[Entry]| {
-            let mut writes = vec![Member::still(uri, user_id)];
+        let key = key.map(|key| Ok::<_, Error>((key, salt()?))).transpose()?;
+        let changes = |_: &Session, entries: &[Entry]| {
+            let mut writes = vec![Member::posts(uri, user_id, entries[0].id)];
             writes.extend(message.reply_to.map(|id| still_a_message(uri, id)).transpose()?);
-            writes.extend(self.posting(user_id));
-            for (key, entry) in key.iter().zip(entries) {
-                let posted = Posted {
-                    id: entry.id,
-                    fingerprint: message.fingerprint(),
-                    create_date: entry.create_date,
-                    expires_at: entry.create_date.epoch_seconds() + REMEMBERED_SECONDS,
-                };
-                writes.push(Write::put(Posted::key(uri, user_id, key), &posted)?.if_absent());
+            if let Some((key, salt)) = &key {
+                let Entry { id, create_date, .. } = entries[0];
+                let expires_at = create_date.epoch_seconds() + REMEMBERED_SECONDS;
+                let posted = Posted { id, fingerprint: message.fingerprint(salt), expires_at };
+                let put = Write::put(Posted::key(uri, user_id, key), &posted)?.if_absent();
+                writes.push(put.otherwise(|_| Error::AlreadyDone));
             }
             Ok(writes)
         };
-        match self.append(uri, last_id, &[message.happening(user_id)], changes).await? {
-            Appended::Written(entries) => {
-                tally::count(Metric::MessagesPosted, 1);
-                let entry = entries.into_iter().next();
-                entry.map(|entry| (entry, true)).ok_or_else(|| Error::internal("an append without an entry"))
-            }
-            Appended::Refused(0, _) => Err(Error::not_a_member()),
-            Appended::Refused(1, _) if message.reply_to.is_some() => Err(nothing_to_reply_to()),
-            // The same request was under way twice, and the other one was first.
-            Appended::Refused(_, Some(item)) if item.contains_key("fingerprint") => {
-                Ok((read::<Posted>(&item)?.entry(user_id, message)?, false))
-            }
-            Appended::Refused(..) => Err(too_many()),
-        }
+        let happening = message.happening(user_id, key.as_ref().map(|(_, salt)| salt.clone()));
+        let entries = self.append(session, user_id, &[happening], changes).await?;
+        tally::count(Metric::MessagesPosted, 1);
+        entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
     }
+}
 
-    /// Counts something that a user says, if there is a limit, and lets a transaction pass only below it.
-    pub(crate) fn posting(&self, user_id: UserId) -> Option<Write> {
-        let most = self.limits().posts_per_minute?;
-        let now = Date::now().epoch_seconds();
-        let key = Key::new(format!("POSTS#{user_id}"), (now / MINUTE_SECONDS).to_string());
-        let count = Write::update(key, "ADD posts :one SET expires_at = :expires_at")
-            .when("attribute_not_exists(posts) OR posts < :most")
-            .number(":one", 1)
-            .number(":most", most)
-            .number(":expires_at", now + 2 * MINUTE_SECONDS);
-        Some(count)
-    }
+fn salt() -> Result<String> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(hex::encode(salt))
 }
 
 fn nothing_to_reply_to() -> Error {
     Invalid::field("reply_to", "There is no such message in this chat.").into()
 }
 
-/// The answer to who says too much.
-pub(crate) fn too_many() -> Error {
-    Error::throttled(MINUTE_SECONDS - Date::now().epoch_seconds() % MINUTE_SECONDS)
-}
-
 /// Lets a transaction pass only while there is such a message.
 fn still_a_message(uri: &Uri, id: EntryId) -> Result<Write> {
-    if_message(Write::check(entry_key(uri, id), ""), "")
+    Ok(if_message(Write::check(entry_key(uri, id), ""), "")?.otherwise(|_| nothing_to_reply_to()))
 }
 
 /// Lets a write to a message pass only while it is one that has not been deleted, and where `more` holds of it, which is empty or
@@ -237,16 +229,6 @@ pub(crate) fn if_message(write: Write, more: &str) -> Result<Write> {
         .when(&format!("#type = :message AND attribute_not_exists(delete_date) {more}"))
         .name("#type", "type")
         .serialized(":message", &EntryType::Message)
-}
-
-impl Posted {
-    /// The entry that was written then, if it was for this message.
-    fn entry(&self, user_id: UserId, message: &Message) -> Result<Entry> {
-        if self.fingerprint != message.fingerprint() {
-            return Err(Error::KeyReused);
-        }
-        Ok(Entry::new(self.id, message.happening(user_id), self.create_date))
-    }
 }
 
 #[cfg(test)]

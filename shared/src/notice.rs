@@ -14,7 +14,7 @@ use crate::{
     date::Date,
     log::{Entry, EntryId, EntryType, Happening, entry_key},
     session::Uri,
-    table::Found,
+    table::BatchItems,
     user::{User, UserId},
 };
 
@@ -51,7 +51,7 @@ pub struct Notice<'a> {
 pub(crate) struct Context {
     users: HashMap<UserId, User>,
     /// The messages that they are about.
-    messages: Found,
+    messages: BatchItems,
 }
 
 /// Whether a message shows what an entry tells of it. A read may see a transaction half done, and what was told from
@@ -118,7 +118,8 @@ impl Confab {
             }
         }
         let (mut users, messages) = future::try_join(self.users(strangers), self.table().get_many(messages)).await?;
-        users.extend(known);
+        // Nobody's address goes to the exchange and to sockets.
+        users.extend(known.into_iter().map(|(id, user)| (id, user.without_email())));
         Ok(Context { users, messages })
     }
 

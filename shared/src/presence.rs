@@ -12,13 +12,11 @@ use serde_json::json;
 use crate::{
     Confab, Result,
     date::Date,
+    members::MEMBERS_SHOWN,
     session::{Session, Uri},
     table::{Key, Write},
     user::UserId,
 };
-
-/// In chats of more members nobody is told who comes and goes: each would be told to all.
-pub(crate) const PRESENCE_MEMBERS: u64 = 100;
 
 /// What a room has been told of a user: that they are there.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +42,7 @@ impl Confab {
     /// that telling it again can be told from telling it anew.
     pub(crate) async fn tell_presence(&self, uri: &Uri, user_id: UserId, occasion: &str) -> Result<()> {
         let session: Option<Session> = self.table().get(&Session::key(uri)).await?;
-        if session.is_none_or(|session| session.member_count > PRESENCE_MEMBERS) {
+        if session.is_none_or(|session| session.member_count > MEMBERS_SHOWN) {
             return Ok(());
         }
         let is_there = !self.subscribed_connections(user_id, uri).await?.is_empty();

@@ -9,10 +9,12 @@ use crate::{
     Confab, Error, Result,
     amendment::message,
     error::Invalid,
-    log::{Appended, Entry, EntryId, EntryType, Happening, entry_key},
-    message::{if_message, too_many},
-    session::Member,
-    table::Write,
+    log::{Entry, EntryId, EntryType, Happening, entry_key},
+    members::Member,
+    message::if_message,
+    session::Session,
+    table::{Item, Write},
+    user::UserId,
     visit::Visit,
 };
 
@@ -107,11 +109,13 @@ impl Confab {
         let add = if_message(add, &format!("AND NOT contains(reactions.#emoji, :user) AND {room}"))?
             .number(":emoji", EMOJI)
             .number(":most", USERS);
-        match self.change_reaction(visit, id, emoji, EntryType::Reacted, add).await? {
-            Some(message) if message.has(emoji, visit) => Ok(()),
-            Some(_) => Err(Invalid::field("emoji", "This message has too many reactions.").into()),
-            None => Ok(()),
-        }
+        let (user_id, sign) = (visit.caller.user.id, emoji.0.clone());
+        let add = add.otherwise(move |item| match live_message(item) {
+            Ok(message) if message.has(&sign, user_id) => Error::AlreadyDone,
+            Ok(_) => Invalid::field("emoji", "This message has too many reactions.").into(),
+            Err(error) => error,
+        });
+        self.change_reaction(visit, id, emoji, EntryType::Reacted, add).await
     }
 
     /// Takes an emoji of the caller's from a message.
@@ -123,13 +127,13 @@ impl Confab {
             entry_key(&visit.as_member()?.uri, id),
             "SET changed_id = :change DELETE reactions.#emoji :users",
         );
-        let remove = if_message(remove, "AND contains(reactions.#emoji, :user)")?;
-        // Where the change was refused there is nothing to take back.
-        self.change_reaction(visit, id, emoji, EntryType::Unreacted, remove).await.map(drop)
+        // A message that refuses it has no such reaction of the caller's.
+        let remove = if_message(remove, "AND contains(reactions.#emoji, :user)")?
+            .otherwise(|item| live_message(item).err().unwrap_or(Error::AlreadyDone));
+        self.change_reaction(visit, id, emoji, EntryType::Unreacted, remove).await
     }
 
-    /// Changes a message by a write in which `#emoji`, `:user` and `:users` stand for the emoji and the caller. Gives the message
-    /// if its condition did not hold of it.
+    /// Changes a message by a write in which `#emoji`, `:user` and `:users` stand for the emoji and the caller.
     async fn change_reaction(
         &self,
         visit: &Visit,
@@ -137,33 +141,36 @@ impl Confab {
         emoji: &Emoji,
         kind: EntryType,
         change: Write,
-    ) -> Result<Option<Entry>> {
+    ) -> Result<()> {
         let session = visit.as_member()?;
         let (uri, user_id) = (&session.uri, visit.caller.user.id);
-        let last_id = self.last_id_with(session, id).await?.ok_or(Error::NotFound)?;
+        let session = self.session_with(session, id).await?.ok_or(Error::NotFound)?;
         let change = change.name("#emoji", &emoji.0).number(":user", user_id).numbers(":users", [user_id]);
         let happening = Happening { of: Some(id), emoji: Some(emoji.0.clone()), ..Happening::new(kind, user_id) };
-        let changes = |entries: &[Entry]| {
-            let change = change.clone().number(":change", entries[0].id);
-            Ok([change, Member::still(uri, user_id)].into_iter().chain(self.posting(user_id)).collect())
+        let changes = |_: &Session, entries: &[Entry]| {
+            Ok(vec![change.clone().number(":change", entries[0].id), Member::still(uri, user_id)])
         };
-        match self.append(uri, last_id, &[happening], changes).await? {
-            Appended::Written(entries) => {
+        match self.append(&session, user_id, &[happening], changes).await {
+            Ok(entries) => {
                 self.publish_entries(uri, &entries, visit.caller.known()).await;
-                Ok(None)
+                Ok(())
             }
-            Appended::Refused(0, item) => message(item)?.filter(Entry::is_message).ok_or(Error::NotFound).map(Some),
-            Appended::Refused(1, _) => Err(Error::not_a_member()),
-            Appended::Refused(..) => Err(too_many()),
+            Err(Error::AlreadyDone) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }
 
+/// The message that an item is, if it is one that has not been deleted.
+fn live_message(item: Option<&Item>) -> Result<Entry> {
+    message(item)?.filter(Entry::is_message).ok_or(Error::NotFound)
+}
+
 impl Entry {
-    /// Whether the caller has put this emoji to it.
-    fn has(&self, emoji: &Emoji, visit: &Visit) -> bool {
-        let users = self.reactions.as_ref().and_then(|reactions| reactions.get(&emoji.0));
-        users.is_some_and(|users| users.contains(&visit.caller.user.id))
+    /// Whether a user has put this emoji to it.
+    fn has(&self, emoji: &str, user_id: UserId) -> bool {
+        let users = self.reactions.as_ref().and_then(|reactions| reactions.get(emoji));
+        users.is_some_and(|users| users.contains(&user_id))
     }
 }
 

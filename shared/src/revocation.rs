@@ -10,30 +10,41 @@ use serde_json::json;
 use crate::{
     Confab, Result,
     connection::Owned,
-    session::{Member, Uri},
+    members::Member,
+    session::Uri,
     table::Key,
     user::{Profile, UserId},
     visit::Identity,
 };
 
+/// So many sockets are closed, or subscriptions ended, at a time.
+const CLOSED_AT_A_TIME: usize = 10;
+
 impl Confab {
-    /// Closes those sockets of a user whose token is no good any more. What goes wrong with one keeps none of the others open.
+    /// Closes those sockets of a user whose token is no good any more.
     pub(crate) async fn close_unauthorized_sockets(&self, user_id: UserId) -> Result<()> {
         let connections = self.connections_of(user_id).await?;
         let identity = |connection: &Owned| Identity { user_id, token: connection.token.clone() };
         let tokens = connections.iter().map(|connection| identity(connection).key());
         let found = self.table().get_many(tokens.chain([Profile::key(user_id)]).collect::<Vec<Key>>()).await?;
-        let mut result = Ok(());
-        for connection in &connections {
-            if crate::visit::is_good(&found, &identity(connection))? {
-                continue;
+        let mut unauthorized = Vec::new();
+        for connection in connections {
+            if !crate::visit::is_good(&found, &identity(&connection))? {
+                unauthorized.push(connection.connection_id);
             }
-            // Without its subscriptions nothing more is delivered to it, even if it should stay open a while.
-            let dropped = self.drop_connection(&connection.connection_id).await;
-            let closed = self.sockets()?.close(&connection.connection_id).await;
-            result = result.and(dropped).and(closed);
         }
-        result
+        self.close_sockets(unauthorized).await
+    }
+
+    /// Closes sockets and forgets their connections, some at a time. What goes wrong with one keeps none of the others open.
+    pub(crate) async fn close_sockets(&self, connection_ids: Vec<String>) -> Result<()> {
+        let close = async |connection_id: String| {
+            // Without its subscriptions nothing more is delivered to it, even if it should stay open a while.
+            let dropped = self.drop_connection(&connection_id).await;
+            dropped.and(self.sockets()?.close(&connection_id).await)
+        };
+        let closed = stream::iter(connection_ids).map(close).buffer_unordered(CLOSED_AT_A_TIME);
+        closed.fold(Ok(()), |result: Result<()>, closed| future::ready(result.and(closed))).await
     }
 
     /// Ends the subscriptions that a user has to a chat without being in it, and tells the sockets so.
@@ -42,17 +53,23 @@ impl Confab {
             return Ok(());
         }
         let subscribed = self.subscribed_connections(user_id, uri).await?;
-        let ended = stream::iter(subscribed).map(async |connection_id: String| {
-            if !self.end_subscription(&connection_id, uri).await? {
-                return Ok(());
+        let end = async |connection_id: String| {
+            let ended = self.end_subscription(&connection_id, uri).await;
+            ended.map(|ended| ended.then_some(connection_id))
+        };
+        let ended: Vec<Result<Option<String>>> =
+            stream::iter(subscribed).map(end).buffer_unordered(CLOSED_AT_A_TIME).collect().await;
+        let mut result = Ok(());
+        let mut connection_ids = Vec::new();
+        for ended in ended {
+            match ended {
+                Ok(connection_id) => connection_ids.extend(connection_id),
+                Err(error) => result = Err(error),
             }
-            let frame = json!({ "type": "unsubscribed", "uri": uri }).to_string();
-            // It is a courtesy: a socket that does not get it gets nothing else of this chat either.
-            if let Err(error) = self.sockets()?.post(&connection_id, &frame).await {
-                error.log();
-            }
-            Ok(())
-        });
-        ended.buffer_unordered(10).fold(Ok(()), |result: Result<()>, ended| future::ready(result.and(ended))).await
+        }
+        // A socket that does not get this gets nothing else of the chat either.
+        let frame = json!({ "type": "unsubscribed", "uri": uri }).to_string();
+        self.sockets()?.notify(connection_ids, &frame).await;
+        result
     }
 }

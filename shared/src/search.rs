@@ -2,13 +2,16 @@
 //!
 //! There is no index: a bounded part of the log is looked through for each page, and its address leads on from there.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
+use serde_json::value::RawValue;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     Confab, Result,
     error::Invalid,
-    history::Said,
+    history::{PAGE_BYTES, Said, bodies, cut, part},
     log::{Entry, EntryId, LAST_ID},
     page::{address, number},
     table::read,
@@ -19,6 +22,10 @@ use crate::{
 const MESSAGES: (usize, usize) = (20, 100);
 /// So many entries are looked through for a page at most.
 const LOOKED_THROUGH: usize = 5000;
+/// So many bytes of text, in the form in which it is compared: a character may become eighteen there (U+FDFA).
+const COMPARED_BYTES: usize = 8 * 1024 * 1024;
+/// And for so long.
+const SEARCHING: Duration = Duration::from_secs(3);
 /// What is searched for has so many characters at most.
 const CHARACTERS: usize = 200;
 
@@ -37,7 +44,7 @@ pub struct Search {
 #[derive(Debug, Serialize)]
 pub struct Matches {
     /// Newest first.
-    messages: Vec<Said>,
+    messages: Vec<Box<RawValue>>,
     /// The address of the page after this one, where not everything has been looked through.
     next: Option<String>,
 }
@@ -68,10 +75,10 @@ impl Search {
         invalid.unless_empty(Self { words, text, before, limit })
     }
 
-    /// Whether a message has all the words.
-    fn finds(&self, message: &str) -> bool {
+    /// Whether a message has all the words, and how many bytes were compared.
+    fn finds(&self, message: &str) -> (bool, usize) {
         let message = fold(message);
-        self.words.iter().all(|word| message.contains(word))
+        (self.words.iter().all(|word| message.contains(word)), message.len())
     }
 
     /// The address of what is found before an entry, given the address of another page.
@@ -95,26 +102,37 @@ impl Confab {
     pub async fn search(&self, visit: &Visit, search: &Search, url: &http::Uri) -> Result<Matches> {
         let uri = &visit.as_member()?.uri;
         let mut pages = self.log_pages(uri, 1, search.before.saturating_sub(1)).backward().limit(1000);
-        let (mut found, mut seen, mut looked_through): (Vec<Entry>, EntryId, usize) = (Vec::new(), search.before, 0);
+        let (mut found, mut seen): (Vec<Entry>, EntryId) = (Vec::new(), search.before);
+        let (mut looked_through, mut compared, started) = (0, 0, Instant::now());
         'pages: while looked_through < LOOKED_THROUGH
             && let Some(items) = pages.next().await?
         {
             for item in &items {
                 let entry: Entry = read(item)?;
+                // What is newer than a hole is not shown yet: see `log`.
+                if seen != search.before && entry.id + 1 != seen {
+                    found.clear();
+                }
                 seen = entry.id;
-                if entry.happening.message.as_ref().is_some_and(|message| search.finds(message)) {
+                let (is_match, bytes) = entry.happening.message.as_ref().map_or((false, 0), |text| search.finds(text));
+                compared += bytes;
+                if is_match {
                     found.push(entry);
-                    if found.len() == search.limit {
-                        break 'pages;
-                    }
+                }
+                if found.len() == search.limit || compared >= COMPARED_BYTES || started.elapsed() >= SEARCHING {
+                    break 'pages;
                 }
             }
             looked_through += items.len();
         }
-        let users = self.users(found.iter().map(|entry| entry.happening.user_id)).await?;
+        let authors = found.iter().map(|entry| (uri.clone(), entry.happening.user_id));
+        let users = self.people(authors.collect::<Vec<_>>()).await?;
         let reader = visit.caller.user.id;
+        let said = found.into_iter().filter_map(|entry| Said::new(entry, &users, reader));
+        let mut messages = said.map(|said| part(said.id, &said)).collect::<Result<Vec<_>>>()?;
+        let seen = cut(&mut messages, PAGE_BYTES, false).unwrap_or(seen);
         Ok(Matches {
-            messages: found.into_iter().filter_map(|entry| Said::new(entry, &users, reader)).collect(),
+            messages: bodies(messages),
             // The log's first entry is 1, so before that there is nothing.
             next: (seen > 1 && seen < search.before).then(|| search.link(seen, url)),
         })
@@ -130,9 +148,9 @@ mod tests {
     fn all_words_in_whatever_case_and_form() {
         let search = Search::read("q=caf%C3%A9+STRASSE").unwrap();
         for message in ["Straße? strasse! Café", "the cafe\u{301} in Hauptstrasse", "ＣＡＦÉ strasse"] {
-            assert!(search.finds(message), "{message}");
+            assert!(search.finds(message).0, "{message}");
         }
-        assert!(!search.finds("café"));
+        assert!(!search.finds("café").0);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Chat sessions and their members: starting one, showing it, joining it, inviting others.
+//! Chat sessions: starting one, showing it, joining it, inviting others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,19 +14,18 @@ use crate::{
     date::Date,
     error::Invalid,
     fields::Fields,
-    log::{Appended, Entry, EntryId, EntryType, Happening},
+    log::{Entry, EntryId, EntryType, Happening},
+    members::{MEMBERS_SHOWN, Member, Role},
+    rate_limit::Rate,
     registration::Counter,
     table::{Key, Write},
     user::{User, UserId, Username},
     visit::{Caller, Visit},
 };
 
-/// At most so many users come into a chat with one request: each takes three writes of the hundred that a DynamoDB
-/// transaction may have.
-pub const INVITATIONS: usize = 30;
-
-/// Why an entry is refused by which a chat's owner would leave the others.
-pub(crate) const OWNER_STAYS: &str = "The owner cannot leave while others are in this chat.";
+/// At most so many users come into a chat with one request: each takes four of the hundred writes that a DynamoDB transaction may have,
+/// and the request three more.
+pub const INVITATIONS: usize = 24;
 
 const URI_DIGITS: usize = 15;
 
@@ -79,37 +78,16 @@ pub struct Session {
     pub last_message_id: EntryId,
     /// How many are in it.
     pub member_count: u64,
+    /// How many messages have been posted, deleted ones included. Only differences count: see `unread`.
+    #[serde(default)]
+    pub message_count: u64,
+    /// How many messages have been deleted.
+    #[serde(default)]
+    pub deletion_count: u64,
     /// When it was started.
     pub create_date: Date,
     /// When something last happened in it.
     pub update_date: Date,
-}
-
-/// A member as stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Member {
-    pub(crate) user_id: UserId,
-    /// The log entry by which they came in; 0 for the owner, who is thus always first.
-    pub(crate) joined_id: EntryId,
-    pub(crate) joined: Date,
-    pub(crate) role: Role,
-    /// How far they have read.
-    pub(crate) read_id: EntryId,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    Owner,
-    Member,
-}
-
-/// The other side of a membership: what chats a user is in.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Membership {
-    pub(crate) uri: Uri,
-    joined: Date,
-    pub(crate) read_id: EntryId,
 }
 
 /// A chat session as its members see it.
@@ -118,12 +96,16 @@ pub struct Shown {
     id: u64,
     uri: Uri,
     owner: User,
+    /// All members, the owner first; the first hundred by id where there are more.
     members: Vec<User>,
+    /// The address of the members after these, where there are more.
+    members_next: Option<String>,
+    member_count: u64,
     last_id: EntryId,
-    /// Who of them is listening, unless they are very many.
+    /// The members who are listening; `None` above [`MEMBERS_SHOWN`] members.
     online: Option<BTreeSet<UserId>>,
-    /// How far each member has read, by the user's id.
-    read: BTreeMap<UserId, EntryId>,
+    /// How far each member has read, by the user's id; `None` above [`MEMBERS_SHOWN`] members.
+    read: Option<BTreeMap<UserId, EntryId>>,
     create_date: Date,
     update_date: Date,
 }
@@ -132,7 +114,9 @@ pub struct Shown {
 #[derive(Debug, Serialize)]
 pub struct Joined {
     pub(crate) status: &'static str,
+    /// All members; above [`MEMBERS_SHOWN`] only those whom the request was about.
     pub(crate) members: Vec<User>,
+    pub(crate) member_count: u64,
     pub(crate) message: String,
     pub(crate) user: User,
     pub(crate) users: Vec<User>,
@@ -143,32 +127,29 @@ impl Session {
         Key::new(format!("CHAT#{uri}"), "SESSION")
     }
 
-    /// The step of `last_id` by which entries get their numbers. What they mean for the session as a whole is kept there too, and
-    /// the owner does not leave while others are in: if `last_id` is as it was, that is what an entry was refused for.
-    pub(crate) fn advance(uri: &Uri, last_id: EntryId, entries: &[Entry], date: Date) -> Result<Write> {
+    /// The step of `last_id` by which entries get their numbers, with what they change in the chat itself. It fails if others
+    /// have been there first. Since every change of the owner and of the members is an entry, both are still as in `self` if it does not.
+    pub(crate) fn advance(&self, entries: &[Entry], date: Date) -> Result<Write> {
         let count = |kind| entries.iter().filter(|entry| entry.happening.kind == kind).count() as i64;
         let last = |kind| entries.iter().rev().find(|entry| entry.happening.kind == kind);
         let (message, owner) = (last(EntryType::Message), last(EntryType::Owner));
         let set_message = if message.is_some() { ", last_message_id = :message" } else { "" };
         let set_owner = if owner.is_some() { ", owner_id = :owner" } else { "" };
         let set = format!("SET last_id = :next, update_date = :date{set_message}{set_owner}");
-        let expression = format!("{set} ADD member_count :more");
-        let leaver = last(EntryType::Left).map(|entry| entry.happening.user_id);
-        let may_leave = if leaver.is_some() { " AND (owner_id <> :leaver OR member_count = :one)" } else { "" };
-        let mut write = Write::update(Self::key(uri), &expression)
-            .when(&format!("last_id = :last{may_leave}"))
-            .number(":last", last_id)
-            .number(":next", last_id + entries.len() as u64)
-            .number(":more", count(EntryType::Joined) - count(EntryType::Left))
+        let add = "ADD member_count :members, message_count :messages, deletion_count :deletions";
+        let mut write = Write::update(Self::key(&self.uri), &format!("{set} {add}"))
+            .when("last_id = :last")
+            .number(":last", self.last_id)
+            .number(":next", self.last_id + entries.len() as u64)
+            .number(":members", count(EntryType::Joined) - count(EntryType::Left))
+            .number(":messages", count(EntryType::Message))
+            .number(":deletions", count(EntryType::Deleted))
             .serialized(":date", &date)?;
         if let Some(message) = message {
             write = write.number(":message", message.id);
         }
         if let Some(owner) = owner {
             write = write.number(":owner", owner.happening.user_id);
-        }
-        if let Some(leaver) = leaver {
-            write = write.number(":leaver", leaver).number(":one", 1);
         }
         Ok(write)
     }
@@ -179,59 +160,11 @@ impl Session {
     }
 }
 
-impl Member {
-    pub(crate) fn key(uri: &Uri, user_id: UserId) -> Key {
-        Key::new(format!("CHAT#{uri}"), format!("MEMBER#{user_id}"))
-    }
-
-    /// The other side of the membership.
-    pub(crate) fn membership_key(uri: &Uri, user_id: UserId) -> Key {
-        Key::new(format!("USER#{user_id}"), format!("CHAT#{uri}"))
-    }
-
-    /// Lets a transaction pass only while the user is in the chat.
-    pub(crate) fn still(uri: &Uri, user_id: UserId) -> Write {
-        Write::check(Self::key(uri, user_id), "attribute_exists(pk)")
-    }
-
-    /// Lets a transaction pass only while the user owns the chat.
-    pub(crate) fn still_owner(uri: &Uri, user_id: UserId) -> Result<Write> {
-        Write::check(Self::key(uri, user_id), "#role = :owner").name("#role", "role").serialized(":owner", &Role::Owner)
-    }
-
-    /// The writes by which a chat goes from its owner to another member.
-    pub(crate) fn hand_over(uri: &Uri, owner_id: UserId, heir_id: UserId) -> Result<[Write; 2]> {
-        let role = |user_id, role| {
-            Write::update(Self::key(uri, user_id), "SET #role = :role").name("#role", "role").serialized(":role", &role)
-        };
-        Ok([
-            role(owner_id, Role::Member)?.when("#role = :owner").serialized(":owner", &Role::Owner)?,
-            role(heir_id, Role::Owner)?.if_present(),
-        ])
-    }
-
-    /// The writes by which a user comes in.
-    fn come_in(uri: &Uri, user_id: UserId, role: Role, joined_id: EntryId, joined: Date) -> Result<[Write; 2]> {
-        let member = Self { user_id, joined_id, joined, role, read_id: joined_id };
-        let [member, membership] = member.put(uri)?;
-        Ok([member.if_absent(), membership])
-    }
-
-    /// Puts both sides of the membership.
-    pub(crate) fn put(&self, uri: &Uri) -> Result<[Write; 2]> {
-        let membership = Membership { uri: uri.clone(), joined: self.joined, read_id: self.read_id };
-        Ok([
-            Write::put(Self::key(uri, self.user_id), self)?,
-            Write::put(Self::membership_key(uri, self.user_id), &membership)?,
-        ])
-    }
-}
-
 impl Confab {
     /// Starts a chat session.
     ///
     /// # Errors
-    /// When the table fails.
+    /// [`Error::Throttled`] as for posting; [`Error::Forbidden`] where the caller is in too many chats.
     pub async fn start_chat(&self, caller: &Caller) -> Result<Uri> {
         let id = self.next_id(Counter::Chat).await?;
         let (uri, now, owner_id) = (Uri::random(), Date::now(), caller.user.id);
@@ -242,93 +175,123 @@ impl Confab {
             last_id: 0,
             last_message_id: 0,
             member_count: 1,
+            message_count: 0,
+            deletion_count: 0,
             create_date: now,
             update_date: now,
         };
-        let mut writes = vec![Write::put(Session::key(&uri), &session)?.if_absent()];
-        writes.extend(Member::come_in(&uri, owner_id, Role::Owner, 0, now)?);
-        match self.table().transact(writes).await? {
-            None => Ok(uri),
-            // The uri is taken; another try makes another one.
-            Some(_) => Err(Error::Busy(None)),
-        }
+        // Should the uri be taken, another try makes another one.
+        let put = Write::put(Session::key(&uri), &session)?.if_absent().otherwise(|_| Error::Busy(None));
+        let mut writes = vec![put];
+        writes.extend(self.come_in(&session, owner_id, Role::Owner, 0, now)?);
+        writes.extend(self.charge(Rate::Entries, owner_id, 1));
+        self.table().commit(writes).await?;
+        Ok(uri)
     }
 
-    /// Shows a chat session to one of its members.
+    /// Shows a chat session to one of its members; `url` is the address by which it was asked for.
     ///
     /// # Errors
     /// As [`Visit::as_member`].
-    pub async fn show_chat(&self, visit: &Visit) -> Result<Shown> {
+    pub async fn show_chat(&self, visit: &Visit, url: &http::Uri) -> Result<Shown> {
         let session = visit.as_member()?;
-        let members = self.members(&session.uri).await?;
+        let uri = &session.uri;
+        let is_small = session.member_count <= MEMBERS_SHOWN;
+        let (members, cursor) = if is_small { (self.members(uri).await?, None) } else { self.member_page(uri, None).await? };
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
-        let users = self.users(ids.iter().copied().chain([session.owner_id])).await?;
+        let seen = ids.iter().copied().chain([session.owner_id]).map(|id| (uri.clone(), id));
+        let users = self.people(seen).await?;
+        let read = || members.iter().map(|member| (member.user_id, member.read_id)).collect();
         Ok(Shown {
             id: session.id,
-            uri: session.uri.clone(),
+            uri: uri.clone(),
             owner: session.owner(&users)?,
             members: in_order(&ids, &users),
+            members_next: cursor.map(|id| format!("{}/members/?cursor={id}", url.path().trim_end_matches('/'))),
+            member_count: session.member_count,
             last_id: session.last_id,
-            online: self.present(&session.uri).await?,
-            read: members.iter().map(|member| (member.user_id, member.read_id)).collect(),
+            online: if is_small { self.present(uri).await? } else { None },
+            read: is_small.then(read),
             create_date: session.create_date,
             update_date: session.update_date,
         })
     }
 
     /// Brings users into a chat: the caller, or others whom the caller, being a member, invites. All of them or none;
-    /// whoever is in already stays in.
+    /// those who are in already stay in.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], or [`Error::Invalid`] naming the users that do not exist.
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Throttled`] for too many invitations, or [`Error::Invalid`] naming the users
+    /// that do not exist.
     pub async fn join(&self, visit: &Visit, fields: &Fields) -> Result<Joined> {
-        let session = visit.session()?;
+        let (session, caller) = (visit.session()?, &visit.caller.user);
         let invitation = Invitation::read(fields)?;
-        if invitation.names.iter().any(|name| *name != visit.caller.user.username) {
+        let others = invitation.names.iter().filter(|name| **name != caller.username).count();
+        if others > 0 {
             visit.as_member()?;
+            self.throttle(Rate::Lookups, caller.id, others).await?;
         }
-        let guests = self.guests(&invitation, &visit.caller.user).await?;
-        let (member_ids, entries) = self.come_in(session, &guests).await?;
-        let mut users: HashMap<UserId, User> = guests.iter().map(|user| (user.id, user.clone())).collect();
-        self.publish_entries(&session.uri, &entries, users.clone()).await;
-        let others: Vec<UserId> = member_ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
-        users.extend(self.users(others).await?);
+        let guests = self.guests(&invitation, caller).await?;
+        let entries = self.let_in(session, &guests, caller.id, others > 0).await?;
         let names: Vec<&str> = guests.iter().map(|user| user.username.as_str()).collect();
+        let message = format!("{} joined the chat", names.join(", "));
+        let ids: Vec<UserId> = guests.iter().map(|user| user.id).collect();
+        let known = guests.into_iter().map(|user| (user.id, user)).collect();
+        self.publish_entries(&session.uri, &entries, known).await;
+        self.joined(session, session.member_count + entries.len() as u64, &ids, message).await
+    }
+
+    /// The answer to a request that is about these users.
+    pub(crate) async fn joined(
+        &self,
+        session: &Session,
+        member_count: u64,
+        ids: &[UserId],
+        message: String,
+    ) -> Result<Joined> {
+        let is_small = member_count <= MEMBERS_SHOWN;
+        let member_ids = if is_small { self.member_ids(&session.uri).await? } else { ids.to_vec() };
+        let seen = member_ids.iter().chain(ids).map(|id| (session.uri.clone(), *id));
+        let known = self.people(seen).await?;
+        let users = in_order(ids, &known);
         Ok(Joined {
             status: "SUCCESS",
-            members: in_order(&member_ids, &users),
-            message: format!("{} joined the chat", names.join(", ")),
-            user: guests.first().cloned().ok_or_else(|| Error::internal("an invitation without a guest"))?,
-            users: guests,
+            members: in_order(&member_ids, &known),
+            member_count: if is_small { member_ids.len() as u64 } else { member_count },
+            message,
+            user: users.first().cloned().ok_or_else(|| Error::internal("an answer about nobody"))?,
+            users,
         })
     }
 
-    /// Writes down that the guests come in, unless they are in, and says who is in now and what was written.
-    async fn come_in(&self, session: &Session, guests: &[User]) -> Result<(Vec<UserId>, Vec<Entry>)> {
+    /// Writes down that the guests come in, unless they are in, and gives what was written. Others may be invited only by a member, also
+    /// at the moment of writing.
+    async fn let_in(&self, session: &Session, guests: &[User], host: UserId, invites: bool) -> Result<Vec<Entry>> {
         let uri = &session.uri;
-        // Whoever loses a race against another invitation of the same guest finds them in at the next look.
+        // A request that loses a race against another invitation of the same guest finds them in at the next look.
         for _ in 0..8 {
-            let mut ids = self.member_ids(uri).await?;
+            let found = self.table().get_many(guests.iter().map(|guest| Member::key(uri, guest.id))).await?;
             let newcomers: Vec<Happening> = guests
                 .iter()
-                .filter(|guest| !ids.contains(&guest.id))
+                .filter(|guest| !found.has(&Member::key(uri, guest.id)))
                 .map(|guest| Happening::new(EntryType::Joined, guest.id))
                 .collect();
             if newcomers.is_empty() {
-                return Ok((ids, Vec::new()));
+                return Ok(Vec::new());
             }
-            let changes = |entries: &[Entry]| {
+            let changes = |session: &Session, entries: &[Entry]| {
                 let mut writes = Vec::new();
                 for Entry { id, happening: Happening { user_id, .. }, create_date, .. } in entries {
                     // An owner who had left comes back as one.
                     let role = if *user_id == session.owner_id { Role::Owner } else { Role::Member };
-                    writes.extend(Member::come_in(uri, *user_id, role, *id, *create_date)?);
+                    writes.extend(self.come_in(session, *user_id, role, *id, *create_date)?);
                 }
+                writes.extend(invites.then(|| Member::still(uri, host)));
                 Ok(writes)
             };
-            if let Appended::Written(entries) = self.append(uri, session.last_id, &newcomers, changes).await? {
-                ids.extend(newcomers.iter().map(|newcomer| newcomer.user_id));
-                return Ok((ids, entries));
+            match self.append(session, host, &newcomers, changes).await {
+                Err(Error::AlreadyDone) => {}
+                ended => return ended,
             }
         }
         Err(Error::Busy(None))
@@ -360,17 +323,6 @@ impl Confab {
                 user.cloned().ok_or_else(|| Error::internal("a username without a user"))
             })
             .collect()
-    }
-
-    /// Who is in, in the order of joining; the owner first.
-    pub(crate) async fn member_ids(&self, uri: &Uri) -> Result<Vec<UserId>> {
-        Ok(self.members(uri).await?.into_iter().map(|member| member.user_id).collect())
-    }
-
-    pub(crate) async fn members(&self, uri: &Uri) -> Result<Vec<Member>> {
-        let mut members: Vec<Member> = self.table().pages_under(format!("CHAT#{uri}"), "MEMBER#").all().await?;
-        members.sort_by_key(|member| (member.role != Role::Owner, member.joined_id));
-        Ok(members)
     }
 }
 

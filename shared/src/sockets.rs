@@ -6,9 +6,16 @@ use aws_sdk_apigatewaymanagement::{
     Client, config::Builder, operation::delete_connection::DeleteConnectionError,
     operation::post_to_connection::PostToConnectionError, primitives::Blob,
 };
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use futures_util::{StreamExt, future, stream};
 
 use crate::{Result, environment::Environment};
+
+/// A frame that a socket does not take within this time counts as not written.
+const FRAME: Duration = Duration::from_secs(1);
+/// So many sockets are notified at a time, and all of them within this time or not at all.
+const NOTIFIED_AT_A_TIME: usize = 32;
+const NOTIFYING: Duration = Duration::from_secs(3);
 
 /// The connections of a WebSocket API.
 #[derive(Clone, Debug)]
@@ -27,15 +34,12 @@ pub(crate) enum Sent {
 impl Sockets {
     pub(crate) fn new(environment: &Environment) -> Option<Self> {
         let endpoint = environment.get("WEBSOCKET_ENDPOINT")?;
-        // One socket that hangs must not hold up its room for long; but a frame that was given up too soon and had gone out all the same
-        // goes out twice.
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(Duration::from_secs(2))
-            .operation_timeout(Duration::from_secs(5))
-            .build();
+        // A socket that hangs must not hold up its chat, so nothing is retried here: what could not be written goes to the delivery
+        // queue. A frame that was given up and had gone out all the same goes out twice.
+        let timeouts = TimeoutConfig::builder().connect_timeout(FRAME).operation_timeout(FRAME).build();
         let config = Builder::from(&environment.client_at(Some(endpoint)));
-        Some(Self { client: Client::from_conf(config.timeout_config(timeouts).build()) })
+        let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        Some(Self { client: Client::from_conf(config.build()) })
     }
 
     /// Sends one frame.
@@ -47,6 +51,19 @@ impl Sockets {
                 Ok(Sent::Gone)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends a frame to some sockets as a courtesy: one that does not take it in time, or at all, goes without.
+    pub(crate) async fn notify(&self, connection_ids: impl IntoIterator<Item = String>, frame: &str) {
+        let notify = async |connection_id: String| {
+            if let Err(error) = self.post(&connection_id, frame).await {
+                error.log();
+            }
+        };
+        let all = stream::iter(connection_ids).map(notify).buffer_unordered(NOTIFIED_AT_A_TIME);
+        if tokio::time::timeout(NOTIFYING, all.for_each(future::ready)).await.is_err() {
+            tracing::warn!("some sockets were not notified in time");
         }
     }
 

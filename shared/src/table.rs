@@ -5,6 +5,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
     time::Duration,
 };
 
@@ -73,9 +75,9 @@ impl Key {
 
 /// What a read of several keys found.
 #[derive(Debug, Default)]
-pub struct Found(HashMap<Key, Item>);
+pub struct BatchItems(HashMap<Key, Item>);
 
-impl Found {
+impl BatchItems {
     /// Whether there is an item at `key`.
     pub fn has(&self, key: &Key) -> bool {
         self.0.contains_key(key)
@@ -106,6 +108,17 @@ pub struct Write {
     condition: Option<String>,
     names: HashMap<String, String>,
     values: Item,
+    otherwise: Option<Otherwise>,
+}
+
+/// The error that a failed condition means, given the item that failed it.
+#[derive(Clone)]
+struct Otherwise(Arc<dyn Fn(Option<&Item>) -> Error + Send + Sync>);
+
+impl fmt::Debug for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Otherwise")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -118,7 +131,7 @@ enum Kind {
 
 impl Write {
     fn new(key: Key, kind: Kind) -> Self {
-        Self { key, kind, condition: None, names: HashMap::new(), values: HashMap::new() }
+        Self { key, kind, condition: None, names: HashMap::new(), values: HashMap::new(), otherwise: None }
     }
 
     /// Puts an item, whole.
@@ -161,6 +174,19 @@ impl Write {
     /// Only if there is such an item.
     pub fn if_present(self) -> Self {
         self.when("attribute_exists(pk)")
+    }
+
+    /// What it means if the condition does not hold: [`Table::commit`] returns this error, made of the item that failed it.
+    pub fn otherwise(self, error: impl Fn(Option<&Item>) -> Error + Send + Sync + 'static) -> Self {
+        Self { otherwise: Some(Otherwise(Arc::new(error))), ..self }
+    }
+
+    /// The error that this write's failed condition means.
+    pub(crate) fn failed(&self, item: Option<&Item>) -> Error {
+        match &self.otherwise {
+            Some(Otherwise(error)) => error(item),
+            None => Error::internal(format!("a condition on {} {} did not hold", self.key.pk, self.key.sk)),
+        }
     }
 
     /// Lets a name stand for an attribute whose own is a word of DynamoDB's.
@@ -281,15 +307,15 @@ impl Table {
         answer.item.filter(is_fresh).as_ref().map(read).transpose()
     }
 
-    /// Reads several items, in one round trip for each hundred keys, some of them at the same time.
+    /// Reads several items, in one round trip for each hundred keys, some of them at the same time. Without keys it makes none.
     ///
     /// # Errors
     /// When DynamoDB fails or keeps leaving keys unread.
-    pub async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<Found> {
+    pub async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<BatchItems> {
         let keys: Vec<Key> = keys.into_iter().collect::<HashSet<_>>().into_iter().collect();
         let batches: Vec<_> = keys.chunks(KEYS_PER_READ).map(|batch| self.get_batch(batch)).collect();
         let found: Vec<Vec<(Key, Item)>> = stream::iter(batches).buffer_unordered(READS).try_collect().await?;
-        Ok(Found(found.into_iter().flatten().collect()))
+        Ok(BatchItems(found.into_iter().flatten().collect()))
     }
 
     async fn get_batch(&self, keys: &[Key]) -> Result<Vec<(Key, Item)>> {
@@ -456,6 +482,30 @@ impl Table {
                 })
             }
             Kind::Check => Err(Error::internal("a check alone writes nothing")),
+        }
+    }
+
+    /// Applies several writes, all or none, as [`Table::transact`] does. A condition that does not hold is the error that its write
+    /// carries.
+    ///
+    /// # Errors
+    /// Those of [`Write::otherwise`]; else as [`Table::transact`].
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<()> {
+        match self.transact(writes.clone()).await? {
+            None => Ok(()),
+            Some(Refusal { index, item }) => Err(writes[index].failed(item.as_ref())),
+        }
+    }
+
+    /// Applies one write, as [`Table::apply`] does, and gives the item as it is now. A condition that does not hold is the error that
+    /// the write carries.
+    ///
+    /// # Errors
+    /// That of [`Write::otherwise`]; else as [`Table::apply`].
+    pub async fn commit_one(&self, write: Write) -> Result<Option<Item>> {
+        match self.apply(write.clone()).await? {
+            Applied::Done(item) => Ok(item),
+            Applied::Refused(item) => Err(write.failed(item.as_ref())),
         }
     }
 

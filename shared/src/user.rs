@@ -11,7 +11,7 @@ use crate::{
     error::Invalid,
     fields::{Fields, Text},
     registration,
-    table::{Applied, Key, Write},
+    table::{Applied, BatchItems, Key, Write},
 };
 
 /// A username is at most so many characters long.
@@ -49,6 +49,17 @@ impl User {
     fn gone(id: UserId) -> Self {
         let nothing = String::new;
         Self { id, username: nothing(), email: nothing(), first_name: nothing(), last_name: nothing() }
+    }
+
+    /// Leaves the e-mail address out, as it is left out of everything that goes to the exchange and to sockets.
+    pub(crate) fn hide_email(&mut self) {
+        self.email.clear();
+    }
+
+    /// The user without the e-mail address.
+    pub(crate) fn without_email(mut self) -> Self {
+        self.hide_email();
+        self
     }
 }
 
@@ -105,29 +116,33 @@ impl Username {
     }
 }
 
+/// A user among the items that were read.
+pub(crate) fn found_user(found: &BatchItems, id: UserId) -> Result<User> {
+    let profile: Option<Profile> = found.read(&Profile::key(id))?;
+    Ok(profile.map_or_else(|| User::gone(id), |profile| profile.user))
+}
+
 /// A username in the one form that is stored and looked up: NFKC, as Django normalises it.
 pub fn normalized(username: &str) -> String {
     username.nfkc().collect()
 }
 
 impl Confab {
-    /// The users with these ids, in one round trip for each hundred. One who is not there any more is shown with nothing but the id,
-    /// since what they said is still there.
+    /// The users with these ids, without their e-mail addresses, in one round trip for each hundred. One who is not there any more is
+    /// shown with nothing but the id, since what they said is still there.
     ///
     /// # Errors
     /// When the table cannot be read.
     pub async fn users(&self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>> {
+        let users = self.profiles(ids).await?;
+        Ok(users.into_iter().map(|(id, user)| (id, user.without_email())).collect())
+    }
+
+    /// The same with their e-mail addresses.
+    pub(crate) async fn profiles(&self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>> {
         let ids: Vec<UserId> = ids.into_iter().collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
         let found = self.table().get_many(ids.iter().map(|&id| Profile::key(id))).await?;
-        let mut users = HashMap::new();
-        for id in ids {
-            let profile: Option<Profile> = found.read(&Profile::key(id))?;
-            users.insert(id, profile.map_or_else(|| User::gone(id), |profile| profile.user));
-        }
-        Ok(users)
+        ids.into_iter().map(|id| Ok((id, found_user(&found, id)?))).collect()
     }
 
     /// The profile behind a username, exactly as it is stored.

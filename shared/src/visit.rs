@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Confab, Error, Result,
     message::{IdempotencyKey, Posted},
-    session::{Member, Session, Uri},
-    table::{Found, Write},
+    members::Member,
+    session::{Session, Uri},
+    table::{BatchItems, Write},
     tally,
     token::{StoredToken, Token, TokenHash},
     user::{Profile, User, UserId},
@@ -23,12 +24,19 @@ pub struct Caller {
     pub token: TokenHash,
     pub(crate) password_hash: String,
     pub(crate) epoch: u64,
+    /// When the token expires if it is not used again, in seconds since 1970.
+    pub(crate) token_expires_at: i64,
 }
 
 impl Caller {
     /// The caller, as one whom nobody needs to look up.
     pub(crate) fn known(&self) -> HashMap<UserId, User> {
         HashMap::from([(self.user.id, self.user.clone())])
+    }
+
+    /// The caller without the e-mail address.
+    pub(crate) fn public(&self) -> User {
+        self.user.clone().without_email()
     }
 }
 
@@ -53,7 +61,7 @@ pub struct Visit {
     /// Who is calling.
     pub caller: Caller,
     session: Option<Session>,
-    is_member: bool,
+    member: Option<Member>,
     /// What was posted with the idempotency key that they gave.
     pub(crate) posted: Option<Posted>,
 }
@@ -73,7 +81,12 @@ impl Visit {
     /// [`Error::NotFound`] where there is none, [`Error::Forbidden`] where the caller is not in it.
     pub fn as_member(&self) -> Result<&Session> {
         let session = self.session()?;
-        if self.is_member { Ok(session) } else { Err(Error::not_a_member()) }
+        if self.member.is_some() { Ok(session) } else { Err(Error::not_a_member()) }
+    }
+
+    /// The caller's own membership.
+    pub(crate) fn member(&self) -> Result<&Member> {
+        self.member.as_ref().ok_or_else(Error::not_a_member)
     }
 }
 
@@ -83,16 +96,24 @@ impl Confab {
     /// # Errors
     /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`].
     pub async fn authenticate(&self, token: Option<&Token>) -> Result<Caller> {
-        let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
+        self.authenticate_as(Identity::from(token.ok_or(Error::NotAuthenticated)?)).await
+    }
+
+    /// The same for an identity that is known already, as a connection's is.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`].
+    pub async fn authenticate_as(&self, identity: Identity) -> Result<Caller> {
         let found = self.table().get_many([Profile::key(identity.user_id), identity.key()]).await?;
         self.caller(&found, identity).await
     }
 
     /// Who is calling, of what was found under an identity; a token that is used lives on.
-    async fn caller(&self, found: &Found, identity: Identity) -> Result<Caller> {
+    async fn caller(&self, found: &BatchItems, identity: Identity) -> Result<Caller> {
         let (profile, token) = authenticated(found, &identity)?;
         tally::user(profile.user.id);
-        if let Some(expires_at) = token.extended(self.limits().token_seconds) {
+        let extended = token.extended(self.limits().token_seconds);
+        if let Some(expires_at) = extended {
             let extend = Write::update(identity.key(), "SET expires_at = :expires_at").if_present();
             // The request need not fail over it: the next one will do.
             if let Err(error) = self.table().apply(extend.number(":expires_at", expires_at)).await {
@@ -100,7 +121,8 @@ impl Confab {
             }
         }
         let Profile { user, password_hash, epoch, .. } = profile;
-        Ok(Caller { user, token: identity.token, password_hash, epoch })
+        let token_expires_at = extended.unwrap_or(token.expires_at);
+        Ok(Caller { user, token: identity.token, password_hash, epoch, token_expires_at })
     }
 
     /// Lets a caller pass without a token, but not with a bad one: the original authenticates first, everywhere.
@@ -142,14 +164,11 @@ impl Confab {
             Some(key) => found.read(key)?,
             None => None,
         };
-        let (session, is_member) = match &uri {
-            Some(uri) => {
-                let member: Option<Member> = found.read(&Member::key(uri, user_id))?;
-                (found.read(&Session::key(uri))?, member.is_some())
-            }
-            None => (None, false),
+        let (session, member) = match &uri {
+            Some(uri) => (found.read(&Session::key(uri))?, found.read(&Member::key(uri, user_id))?),
+            None => (None, None),
         };
-        Ok(Visit { caller, session, is_member, posted })
+        Ok(Visit { caller, session, member, posted })
     }
 }
 
@@ -160,7 +179,7 @@ impl Identity {
 }
 
 /// The user and the token of an identity, if they are good: the token is there, has not expired, and is of its user's epoch.
-fn authenticated(found: &Found, identity: &Identity) -> Result<(Profile, StoredToken)> {
+fn authenticated(found: &BatchItems, identity: &Identity) -> Result<(Profile, StoredToken)> {
     let Some(token) = found.read::<StoredToken>(&identity.key())? else {
         return Err(Error::BadCredentials("Invalid token."));
     };
@@ -175,7 +194,7 @@ fn authenticated(found: &Found, identity: &Identity) -> Result<(Profile, StoredT
 ///
 /// # Errors
 /// When what was found is no token or no profile.
-pub(crate) fn is_good(found: &Found, identity: &Identity) -> Result<bool> {
+pub(crate) fn is_good(found: &BatchItems, identity: &Identity) -> Result<bool> {
     match authenticated(found, identity) {
         Ok(_) => Ok(true),
         Err(Error::BadCredentials(_)) => Ok(false),

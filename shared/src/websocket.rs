@@ -1,9 +1,12 @@
 //! What is said over WebSocket: the actions that a client sends, and the frames that answer them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
     http::BODY_BYTES,
     log::{Entry, EntryId},
     message::{IdempotencyKey, Message, Wording},
-    presence::PRESENCE_MEMBERS,
+    members::MEMBERS_SHOWN,
     session::{Session, Uri},
     token::Token,
     user::UserId,
@@ -30,8 +33,10 @@ const TOKEN_PROTOCOL: &str = "token.";
 const RECOVERABLE_ENTRIES: u64 = 1000;
 /// That somebody is typing is told once in so many seconds: the exchange drops what has the same id.
 const TYPING_SECONDS: i64 = 3;
+/// What an error frame repeats of a request has so many bytes at most; an idempotency key has fewer.
+const REPEATED_BYTES: usize = 1024;
 /// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
-const SUBSCRIBED_BYTES: usize = 256 + 60 * PRESENCE_MEMBERS as usize;
+const SUBSCRIBED_BYTES: usize = 256 + 60 * MEMBERS_SHOWN as usize;
 
 /// A socket's opening request.
 #[derive(Clone, Debug)]
@@ -85,6 +90,13 @@ impl Said {
         Ok(self.object()?.into())
     }
 
+    /// What can be read of the frame's members, as text: those before the first error where it is not valid JSON. Values are not looked
+    /// at, so that one which cannot be read hides none of the others.
+    fn members(&self) -> BTreeMap<String, Box<RawValue>> {
+        let Members(members) = Members::deserialize(&mut serde_json::Deserializer::from_str(&self.text)).unwrap_or_default();
+        members
+    }
+
     fn object(&self) -> Result<Map<String, Value>> {
         if self.text.len() > BODY_BYTES {
             return Err(Error::TooLarge(BODY_BYTES));
@@ -97,10 +109,11 @@ impl Said {
 /// which of its requests failed.
 pub fn error_frame(error: &Error, said: &Said) -> String {
     error.log();
-    let request = said.object().unwrap_or_default();
+    let members = said.members();
+    let text = |name| members.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
     let mut frame = json!({
         "type": "error",
-        "action": request.get("action").and_then(Value::as_str),
+        "action": text("action"),
         "status": error.status(),
         "detail": error.to_string(),
     });
@@ -108,14 +121,40 @@ pub fn error_frame(error: &Error, said: &Said) -> String {
         frame["retry_after"] = seconds.into();
     }
     for name in ["uri", "key"] {
-        if let Some(Value::String(value)) = request.get(name) {
-            frame[name] = value.as_str().into();
+        if let Some(value) = text(name).filter(|value| value.len() <= REPEATED_BYTES) {
+            frame[name] = value.into();
         }
     }
-    if let Some(id) = request.get("id").and_then(Value::as_u64) {
+    if let Some(id) = members.get("id").and_then(|value| serde_json::from_str::<u64>(value.get()).ok()) {
         frame["id"] = id.into();
     }
     frame.to_string()
+}
+
+/// The members of a JSON object up to the first error.
+#[derive(Default)]
+struct Members(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Ok(Some((name, value))) = object.next_entry() {
+                    members.insert(name, value);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
 }
 
 #[derive(Serialize)]
@@ -130,12 +169,13 @@ struct Subscribed<'a> {
     standing: Option<Standing>,
 }
 
-/// What is not in the log, for who comes back and has missed hearing of it.
-#[derive(Serialize)]
+/// What is not in the log, for a client that comes back and has missed the events. In chats of more than [`MEMBERS_SHOWN`] members it is
+/// not tracked.
+#[derive(Default, Serialize)]
 struct Standing {
     /// How far each member has read.
-    read: BTreeMap<UserId, EntryId>,
-    /// Who is listening.
+    read: Option<BTreeMap<UserId, EntryId>>,
+    /// The members who are listening.
     online: Option<BTreeSet<UserId>>,
 }
 
@@ -164,10 +204,10 @@ impl Confab {
             last_id,
             recovered: missed.is_some(),
             entries: missed.unwrap_or_default(),
-            // Where the members are so many that nobody would look, it is left out.
             standing: match after {
-                Some(_) if member_count <= PRESENCE_MEMBERS => Some(self.standing(&uri).await?),
-                _ => None,
+                Some(_) if member_count <= MEMBERS_SHOWN => Some(self.standing(&uri).await?),
+                Some(_) => Some(Standing::default()),
+                None => None,
             },
         };
         serde_json::to_string(&subscribed).map_err(Error::internal)
@@ -186,7 +226,7 @@ impl Confab {
     async fn standing(&self, uri: &Uri) -> Result<Standing> {
         let members = self.members(uri).await?;
         let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
-        Ok(Standing { read, online: self.present(uri).await? })
+        Ok(Standing { read: Some(read), online: self.present(uri).await? })
     }
 
     /// Tells the others in a chat that the caller is typing, once in a few seconds however often this is said.
@@ -195,7 +235,7 @@ impl Confab {
     /// [`Error::Invalid`] without a uri; else as [`Visit::as_member`].
     pub async fn typing(&self, connection_id: &str, fields: &Fields) -> Result<()> {
         let visit = self.visit_from(connection_id, fields).await?;
-        let (uri, user) = (&visit.as_member()?.uri, &visit.caller.user);
+        let (uri, user) = (&visit.as_member()?.uri, visit.caller.public());
         let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
         let notice = json!({ "type": TYPING, "uri": uri, "user": user });
         self.tell(uri, format!("{uri}-typing-{}-{moment}", user.id), &notice).await;
@@ -298,11 +338,15 @@ impl Confab {
         done(&visit, id, fields)
     }
 
-    /// Answers what has no function of its own: `ping`, and whatever is no action.
+    /// Answers what has no function of its own: `ping`, and what is no action. A socket whose connection or token has expired is not
+    /// answered as if it were of use.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Invalid`] without an action, [`Error::NotFound`] for an unknown one.
-    pub fn other_action(&self, fields: &Fields) -> Result<String> {
+    /// [`Error::NotAuthenticated`], [`Error::BadCredentials`], [`Error::Malformed`], [`Error::Invalid`] without an action,
+    /// [`Error::NotFound`] for an unknown one.
+    pub async fn other_action(&self, connection_id: &str, fields: &Fields) -> Result<String> {
+        let identity = self.connection(connection_id).await?.identity;
+        self.authenticate_as(identity).await?;
         match text("action", fields)? {
             "ping" => Ok(json!({ "type": "pong" }).to_string()),
             _ => Err(Error::NotFound),
@@ -358,6 +402,27 @@ mod tests {
         let expected =
             json!({"type": "error", "action": "send", "status": 404, "detail": "Not found.", "uri": "u", "key": "k"});
         assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn an_error_repeats_what_can_be_read_of_an_invalid_frame() {
+        for rest in [
+            r#""message":"cut off \ud83d"}"#,
+            r#""message":[["#,
+            r#""message":1e999}"#,
+            r#""action":"send","message":"cut"#,
+            r#""key":"k"}}"#,
+            "nonsense",
+        ] {
+            let text = format!(r#"{{"action":"send","uri":"u","key":"k","id":7,{rest}"#);
+            let said = Said { connection_id: "c=".into(), text };
+            let frame: Value = serde_json::from_str(&error_frame(&said.fields().unwrap_err(), &said)).unwrap();
+            let repeated = (&frame["action"], &frame["uri"], &frame["key"], &frame["id"]);
+            assert_eq!(repeated, (&json!("send"), &json!("u"), &json!("k"), &json!(7)), "{rest}");
+        }
+        let said = Said { connection_id: "c=".into(), text: r#"{"action":5,"key":"\ud83d","id":"x","uri":"u"}"#.into() };
+        let frame: Value = serde_json::from_str(&error_frame(&Error::NotFound, &said)).unwrap();
+        assert_eq!((&frame["action"], &frame["uri"], frame.get("key"), frame.get("id")), (&Value::Null, &json!("u"), None, None));
     }
 
     #[test]

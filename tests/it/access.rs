@@ -6,7 +6,10 @@ use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Socket, User, World, template};
+use crate::{
+    proxy::Proxy,
+    world::{Socket, User, World, template},
+};
 
 /// What each caller gets. `closed` is a socket that is closed, `open` one that opens. In paths and bodies, URI is the chat, SELF the
 /// caller, OTHER a member besides, GUEST a user who is not in, THEIRS a message of OTHER's, and OWN one of SELF's where they could
@@ -27,6 +30,7 @@ const TABLE: &str = r#"
  PATCH  /api/chats/URI/                   {"username":"SELF"}       | 401    401    401     401        | 200      200     200    200
  PATCH  /api/chats/URI/                   {"owner":"OTHER"}      | 401    401    401     401        | 403      403     403    200
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | 401    401    401     401        | 403      403     200    200
+ GET    /api/chats/URI/members/           -                         | 401    401    401     401        | 403      403     200    200
  GET    /api/chats/URI/messages/          -                         | 401    401    401     401        | 403      403     200    200
  POST   /api/chats/URI/messages/          {"message":"hello"}       | 401    401    401     401        | 403      403     200    200
  PATCH  /api/chats/URI/messages/THEIRS/   {"message":"new"}         | 401    401    401     401        | 403      403     403    403
@@ -38,7 +42,7 @@ const TABLE: &str = r#"
  GET    /api/chats/URI/search/?q=hello    -                         | 401    401    401     401        | 403      403     200    200
  GET    /api/chats/URI/export/            -                         | 401    401    401     401        | 403      403     200    200
  PUT    /api/chats/URI/read/              {"id":0}                  | 401    401    401     401        | 403      403     200    200
- DELETE /api/chats/URI/members/SELF/      -                         | 401    401    401     401        | 403      403     204    403
+ DELETE /api/chats/URI/members/SELF/      -                         | 401    401    401     401        | 403      403     204    204
  DELETE /api/chats/URI/members/OTHER/     -                         | 401    401    401     401        | 403      403     403    204
  DELETE /api/chats/URI/members/GUEST/     -                         | 401    401    401     401        | 403      403     403    404
  GET    /api/chats/0123456789abcde/       -                         | 401    401    401     401        | 404      404     404    404
@@ -57,8 +61,8 @@ const TABLE: &str = r#"
  SAY    -                                 {"action":"react","uri":"URI","id":THEIRS,"emoji":"👍"} | 401 401 401 closed | 403 403   done   done
  SAY    -                                 {"action":"read","uri":"URI","id":0} | 401 401 401 closed | 403 403   read   read
  SAY    -                                 {"action":"typing","uri":"URI"} | 401 401 401 closed | 403 403   nothing   nothing
- SAY    -                                 {"action":"ping"}         | 401    401    pong    closed     | pong     pong    pong   pong
- SAY    -                                 {"action":"fly"}          | 401    401    404     closed     | 404      404     404    404
+ SAY    -                                 {"action":"ping"}         | 401    401    401     closed     | pong     pong    pong   pong
+ SAY    -                                 {"action":"fly"}          | 401    401    401     closed     | 404      404     404    404
 "#;
 
 struct Row {
@@ -220,6 +224,89 @@ async fn everybody_gets_what_the_table_says() {
         .collect()
         .await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Everything that writes to a chat, asked by a member who is removed, or an owner who hands the chat over, after the right was looked
+/// at and before the write: no right is used after it has ended. What a caller gets, and who they are.
+const LOSING: &str = r#"
+ PATCH  /api/chats/URI/                   {"username":"GUEST"}      | member 403
+ PATCH  /api/chats/URI/                   {"username":"GUEST"}      | owner  200
+ PATCH  /api/chats/URI/                   {"owner":"OTHER"}         | owner  403
+ POST   /api/chats/URI/messages/          {"message":"hello"}       | member 403
+ PATCH  /api/chats/URI/messages/OWN/      {"message":"new"}         | member 403
+ DELETE /api/chats/URI/messages/OWN/      -                         | member 403
+ DELETE /api/chats/URI/messages/THEIRS/   -                         | owner  503
+ PUT    /api/chats/URI/messages/THEIRS/reactions/👍/ -              | member 403
+ PUT    /api/chats/URI/read/              {"id":3}                  | member 403
+ DELETE /api/chats/URI/members/SELF/      -                         | member 403
+ DELETE /api/chats/URI/members/OTHER/     -                         | owner  403
+ SAY    -                                 {"action":"subscribe","uri":"URI","after":0} | member 403
+ SAY    -                                 {"action":"send","uri":"URI","message":"hi"} | member 403
+ SAY    -                                 {"action":"edit","uri":"URI","id":OWN,"message":"hi"} | member 403
+ SAY    -                                 {"action":"delete","uri":"URI","id":OWN} | member 403
+ SAY    -                                 {"action":"react","uri":"URI","id":THEIRS,"emoji":"👍"} | member 403
+ SAY    -                                 {"action":"read","uri":"URI","id":3} | member 403
+"#;
+
+/// Needs a cloud of its own, behind a proxy that holds back writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_ends_meanwhile_is_not_used() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let (other, guest) = (world.user("other").await, world.user("guest").await);
+    for line in LOSING.lines().skip(1) {
+        let (request, expected) = line.split_once('|').unwrap();
+        let mut words = request.split_whitespace().map(|word| if word == "-" { "" } else { word });
+        let [method, path, body] = [(); 3].map(|()| words.next().unwrap());
+        let (role, status) = expected.trim().split_once(char::is_whitespace).unwrap();
+        let (host, caller) = (world.user("host").await, world.user("caller").await);
+        let owner = if role == "owner" { &caller } else { &host };
+        let uri = owner.start_chat().await;
+        other.join(&uri).await;
+        if role == "member" {
+            caller.join(&uri).await;
+        }
+        let (theirs, own) = (other.post(&uri, "hello").await, caller.post(&uri, "hello").await);
+        let fill = |text: &str| {
+            let names = [("SELF", caller.username.clone()), ("OTHER", other.username.clone()), ("GUEST", guest.username.clone())];
+            let ids = [("URI", uri.clone()), ("THEIRS", theirs.to_string()), ("OWN", own.to_string())];
+            ids.iter().chain(&names).fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+        };
+        let mut socket = caller.socket().await;
+        // The first write to this chat waits until the right has ended.
+        let gate = dynamodb.hold({
+            let uri = uri.clone();
+            move |call| {
+                let writes = ["TransactWriteItems", "UpdateItem"].contains(&call.operation.as_str());
+                writes && call.body.contains(&uri) && !["fanout", "relay", "settle"].contains(&call.caller.as_str())
+            }
+        });
+        let asked = async {
+            if method == "SAY" {
+                socket.send_text(&fill(body)).await;
+                return socket.next_of("error").await["status"].to_string();
+            }
+            let request = caller.request(method.parse().unwrap(), &fill(path));
+            let request = request.header("content-type", "application/json").body(fill(body));
+            request.send().await.unwrap().status().as_u16().to_string()
+        };
+        let ended = async {
+            gate.reached().await;
+            let (method, path, body) = match role {
+                "owner" => (Method::PATCH, format!("/api/chats/{uri}/"), json!({"owner": other.username})),
+                _ => (Method::DELETE, format!("/api/chats/{uri}/members/{}/", caller.username), Value::Null),
+            };
+            let (status, body) = owner.call(method, &path, body).await;
+            assert!(status.is_success(), "{line}: {body}");
+            gate.open();
+        };
+        let (actual, ()) = futures_util::join!(asked, ended);
+        assert_eq!(actual, status, "{line}");
+        let log = other.get(&format!("/api/chats/{uri}/export/")).await.1;
+        let mut log = log.as_array().unwrap().iter().rev();
+        if role == "member" {
+            assert_eq!(log.next().unwrap()["type"], "left", "{line}: nothing of theirs is behind it");
+        }
+    }
 }
 
 #[test]

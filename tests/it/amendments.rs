@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     proxy::Proxy,
@@ -351,4 +352,33 @@ async fn a_repeated_request_does_not_publish_what_was_deleted() {
     let published: Vec<String> = own.map(|call| call.body).collect();
     assert!(published.len() == 1 && published[0].contains("delete_date"), "{published:?}");
     assert!(!published[0].contains("secret"), "{published:?}");
+}
+
+/// Of a deleted text nothing is left by which one could find out what it was by trying.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_an_idempotency_key_tells_nothing_of_a_deleted_text() {
+    let world = World::any().await;
+    let (anna, _, uri) = pair(&world).await;
+    let post = |message: &str| {
+        let request = anna.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
+        answer(request.header("Idempotency-Key", "k").json(&json!({ "message": message })))
+    };
+    let id = post("a secret").await.1["id"].as_u64().unwrap();
+    assert_eq!(post("another").await.0, 422);
+    let fingerprint = async || {
+        let record = world.items(&format!("KEY#{uri}#{}#k", anna.id)).await;
+        record[0]["fingerprint"].as_s().unwrap().clone()
+    };
+    let entry = async || world.items(&format!("LOG#{uri}")).await[id as usize - 1].clone();
+    let salted = format!("{}a secret", entry().await["salt"].as_s().unwrap());
+    assert_eq!(fingerprint().await, hex(&salted), "the salt is what makes it known");
+    assert_eq!(delete(&anna, &uri, id).await, 204);
+    let entry = entry().await;
+    assert!(!entry.contains_key("salt") && !entry.contains_key("message"), "{entry:?}");
+    assert_ne!(fingerprint().await, hex("a secret"));
+    assert_eq!(post("a secret").await.1["id"], id, "the key is used up all the same");
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,8 @@
 //! How many calls a request makes: each costs time and money. Needs clouds of its own, behind proxies that count.
 
-use serde_json::json;
+use futures_util::{StreamExt, stream};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::{
     proxy::{Call, Proxy},
@@ -34,7 +36,7 @@ async fn posting_is_one_read_one_transaction_one_publication() {
     for with_key in [false, true] {
         dynamodb.calls();
         sns.calls();
-        let request = room.owner.request(reqwest::Method::POST, &format!("/api/chats/{}/messages/", room.uri));
+        let request = room.owner.request(Method::POST, &format!("/api/chats/{}/messages/", room.uri));
         let request = if with_key { request.header("Idempotency-Key", "k") } else { request };
         let message = format!("{with_key}");
         assert!(request.json(&json!({ "message": message })).send().await.unwrap().status().is_success());
@@ -55,6 +57,62 @@ async fn reading_history_is_two_reads_and_its_pages() {
     assert_eq!(room.owner.get(&format!("/api/chats/{}/messages/", room.uri)).await.0, 200);
     // Who asks and what they may see; the page; who spoke.
     assert_eq!(operations("list-messages", dynamodb.calls()), ["BatchGetItem", "Query", "BatchGetItem"]);
+}
+
+/// However many chats there are, and whatever has happened in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn listing_chats_is_a_bounded_number_of_calls() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let chats: Vec<String> = stream::iter((0..40).map(async |_| {
+        let uri = anna.start_chat().await;
+        ben.join(&uri).await;
+        for message in ["one", "two"] {
+            anna.post(&uri, message).await;
+        }
+        uri
+    }))
+    .buffer_unordered(8)
+    .collect()
+    .await;
+    let list = async || {
+        dynamodb.calls();
+        let (status, body) = ben.get("/api/chats/?limit=100").await;
+        assert_eq!(status, 200, "{body}");
+        let unread = |chat: &Value| (chat["unread"].as_u64().unwrap(), chat["unread_more"].as_bool().unwrap());
+        let unread: Vec<_> = body["chats"].as_array().unwrap().iter().map(unread).collect();
+        (unread, operations("list-sessions", dynamodb.calls()))
+    };
+    let (unread, calls) = list().await;
+    assert_eq!(unread, vec![(2, false); 40]);
+    // Who asks; the memberships; the chats; their last messages and markers, two of which go into a hundred keys; who spoke.
+    assert_eq!(calls, ["BatchGetItem", "Query", "BatchGetItem", "BatchGetItem", "BatchGetItem", "BatchGetItem"]);
+
+    // Where a message was deleted the counts do not tell, and logs are read: of some chats, and of the others it is told that there may
+    // be more.
+    let delete = async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
+    let deleted: Vec<_> = stream::iter(chats.iter().map(delete)).buffer_unordered(8).collect().await;
+    assert!(deleted.iter().all(|(status, _)| *status == 204));
+    let (unread, calls) = list().await;
+    assert!(unread.iter().all(|unread| *unread == (1, false) || *unread == (1, true)), "{unread:?}");
+    let reads = calls.iter().filter(|call| *call == "Query").count();
+    assert!((2..=21).contains(&reads) && unread.contains(&(1, true)), "{reads} {unread:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_a_marker_is_one_read_one_write_one_publication() {
+    let (world, dynamodb, sns) = Proxy::world().await;
+    let mut room = room(&world).await;
+    room.guest.post(&room.uri, "one").await;
+    room.socket.until("one").await;
+    let path = format!("/api/chats/{}/read/", room.uri);
+    for expected in [&["BatchGetItem", "UpdateItem"][..], &["BatchGetItem"]] {
+        dynamodb.calls();
+        sns.calls();
+        assert_eq!(room.owner.call(Method::PUT, &path, json!({"id": 2})).await.0, 200);
+        assert_eq!(operations("mark-read", dynamodb.calls()), expected);
+        assert_eq!(operations("mark-read", sns.calls()).len(), expected.len() - 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,8 @@ enum Step {
     Join,
     /// Who joined last leaves, unless the chat is theirs.
     Leave,
+    /// The speaker reads up to an entry, counted from the last.
+    Read(u64),
     /// The owner hands the chat over, to who joined last or back.
     HandOver,
     /// Somebody edits one of their messages, counted from the last.
@@ -48,6 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Join),
         1 => Just(Step::Leave),
         1 => Just(Step::HandOver),
+        2 => (0..4_u64).prop_map(Step::Read),
         2 => (0..4_usize).prop_map(Step::Edit),
         1 => (0..4_usize).prop_map(Step::Delete),
         3 => ((0..4_usize), prop_oneof![Just("👍"), Just("🎉")], any::<bool>())
@@ -69,6 +72,8 @@ struct Client<'a> {
     messages: BTreeMap<u64, (Value, BTreeMap<String, Value>)>,
     members: BTreeSet<u64>,
     owner: u64,
+    /// How far each member has read: a member who comes in, up to there.
+    read: BTreeMap<u64, u64>,
 }
 
 impl Client<'_> {
@@ -88,8 +93,14 @@ impl Client<'_> {
                         reactions.insert(emoji, entry["count"].clone());
                         reactions.retain(|_, count| *count != 0);
                     }
-                    ("joined", None) => assert!(self.members.insert(user_id), "{entry}"),
-                    ("left", None) => assert!(self.members.remove(&user_id), "{entry}"),
+                    ("joined", None) => {
+                        assert!(self.members.insert(user_id), "{entry}");
+                        self.reads(user_id, id);
+                    }
+                    ("left", None) => {
+                        assert!(self.members.remove(&user_id), "{entry}");
+                        self.read.remove(&user_id);
+                    }
                     ("owner", None) => self.owner = user_id,
                     _ => panic!("{entry}"),
                 }
@@ -97,6 +108,12 @@ impl Client<'_> {
             }
             _ => false,
         }
+    }
+
+    /// A marker moves forward only.
+    fn reads(&mut self, user_id: u64, id: u64) {
+        let read_id = self.read.entry(user_id).or_default();
+        *read_id = id.max(*read_id);
     }
 
     async fn subscribe(&mut self) {
@@ -120,6 +137,9 @@ impl Client<'_> {
                 for entry in object["entries"].as_array().unwrap() {
                     assert!(self.fold(entry), "a hole in {object}");
                 }
+                for (user_id, id) in object["read"].as_object().unwrap() {
+                    self.reads(user_id.parse().unwrap(), id.as_u64().unwrap());
+                }
             }
             "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" => {
                 // Over a hole, such as before the answer to its subscription, it asks again.
@@ -127,6 +147,7 @@ impl Client<'_> {
                     self.subscribe().await;
                 }
             }
+            "read" => self.reads(object["user"]["id"].as_u64().unwrap(), object["read_id"].as_u64().unwrap()),
             "sent" => {}
             other => panic!("{other}"),
         }
@@ -145,6 +166,7 @@ async fn run(world: &World, steps: Vec<Step>) {
         messages: BTreeMap::new(),
         members: [speaker.id].into(),
         owner: speaker.id,
+        read: BTreeMap::new(),
     };
     let path = format!("/api/chats/{uri}/");
     let (mut guests, mut is_handed_over) = (Vec::new(), false);
@@ -161,6 +183,11 @@ async fn run(world: &World, steps: Vec<Step>) {
                 futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
             }
             Step::Edit(_) | Step::Delete(_) | Step::React(..) => amend(&speaker, &uri, n, step).await,
+            Step::Read(back) => {
+                let last_id = speaker.get(&path).await.1["last_id"].as_u64().unwrap();
+                let id = json!({"id": last_id.saturating_sub(back)});
+                assert_eq!(speaker.call(Method::PUT, &format!("{path}read/"), id).await.0, 200);
+            }
             Step::Join if is_handed_over => {}
             Step::Join => {
                 let guest = world.user("guest").await;
@@ -200,6 +227,13 @@ async fn run(world: &World, steps: Vec<Step>) {
         client.take().await;
     }
     let members = chat["members"].as_array().unwrap().iter().map(|member| member["id"].as_u64().unwrap()).collect();
+    let read = chat["read"].as_object().unwrap().iter();
+    let read: BTreeMap<u64, u64> =
+        read.map(|(user_id, id)| (user_id.parse().unwrap(), id.as_u64().unwrap())).collect();
+    // Markers are not in the log, and may come behind its end.
+    while client.read != read {
+        client.take().await;
+    }
     assert_eq!((client.members, client.owner), (members, chat["owner"]["id"].as_u64().unwrap()));
     let history = watcher.get(&format!("/api/chats/{uri}/messages/")).await.1["messages"].as_array().unwrap().clone();
     let history: BTreeMap<u64, (Value, BTreeMap<String, Value>)> = history

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    proxy::{Fault, Proxy},
+    proxy::{Call, Fault, Proxy},
     world::{Socket, World, eventually, options, unique},
 };
 
@@ -259,6 +259,51 @@ async fn a_large_room_hears_everything_once_and_in_order() {
     println!("nine messages have reached {size} sockets after {:?}", started.elapsed());
     let cursor = world.items(&format!("CURSOR#{uri}")).await;
     assert_eq!(cursor[0]["is_large"].as_bool(), Ok(&true), "it was not delivered to in shards");
+}
+
+/// A batch of chats that share a socket which takes nothing: it is tried once, and all that the batch has for it goes through the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
+    let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
+    let world = Proxy::before_all(&services, options()).await;
+    let (user, slow) = (world.user("anna").await, world.user("slow").await);
+    let mut chats = Vec::new();
+    for _ in 0..6 {
+        let uri = user.start_chat().await;
+        slow.join(&uri).await;
+        chats.push((user.subscribed(&uri).await, uri));
+    }
+    let mut slow_socket = slow.socket().await;
+    for (_, uri) in &chats {
+        slow_socket.subscribe(uri, 1).await;
+    }
+    let connections = world.items(&format!("USER#{}", slow.id)).await;
+    let slow_id = connections.iter().find_map(|item| item.get("connection_id")).unwrap().as_s().unwrap().clone();
+    let encoded = slow_id.replace('=', "%3D");
+    let is_slow = move |call: &Call| call.path.contains(&slow_id) || call.path.contains(&encoded);
+    let hangs = is_slow.clone();
+    services[3].inject(move |call| if hangs(call) { Fault::Hang } else { Fault::None });
+    let record = |n: usize, uri: &str| {
+        json!({"messageId": n.to_string(), "body": json!({"uri": uri, "n": n}).to_string(), "messageAttributes": {},
+            "attributes": {"MessageGroupId": "one"}, "eventSource": "aws:sqs"})
+    };
+    // In one message group, so that the chats come one after the other.
+    let records: Vec<Value> = chats.iter().enumerate().map(|(n, (_, uri))| record(n, uri)).collect();
+    let mut environment = world.environment.clone();
+    environment.insert("WEBSOCKET_ENDPOINT".to_owned(), format!("{}/ws", services[3].url()));
+    let queue = world.cloud.as_ref().unwrap().outputs()["DeliveryQueueUrl"].clone();
+    environment.insert("DELIVERY_QUEUE_URL".to_owned(), queue);
+    environment.insert("AWS_ACCESS_KEY_ID".to_owned(), "by-hand".to_owned());
+    let fanout = confab_functions::handler("fanout", &environment).unwrap();
+    let event = serde_json::value::to_raw_value(&json!({ "Records": records })).unwrap();
+    let answer = fanout(lambda_runtime::LambdaEvent::new(event, lambda_runtime::Context::default())).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}), "no socket fails a batch");
+    for (n, (socket, _)) in chats.iter_mut().enumerate() {
+        while socket.next().await["n"] != n {}
+    }
+    let calls = services[3].calls();
+    let tries = calls.iter().filter(|call| call.caller == "by-hand" && is_slow(call)).count();
+    assert_eq!(tries, 1, "for {} chats", chats.len());
 }
 
 /// A client's subscription is registered before the log is read for it; what is written in between comes twice rather than never.

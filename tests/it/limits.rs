@@ -1,5 +1,8 @@
 //! What is too much: attempts at getting in, messages a minute, large bodies, deep ones. Needs clouds of its own.
 
+use std::{collections::HashMap, time::SystemTime};
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -7,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     process::{Process, free_ports},
     proxy::{Call, Proxy},
-    world::{PASSWORD, World, answer, eventually, options, unique},
+    world::{PASSWORD, User, World, answer, eventually, options, unique},
 };
 
 async fn limited(parameters: &[(&str, &str)]) -> World {
@@ -124,7 +127,8 @@ async fn so_many_messages_a_minute_and_no_more() {
         // A minute may end in between, and with it the count.
         assert!(posted <= 10, "there is no limit");
     };
-    assert!(posted >= 5 && (1..=60).contains(&wait), "{posted} {wait}");
+    // Starting the chat counted, too.
+    assert!(posted >= 4 && (1..=60).contains(&wait), "{posted} {wait}");
     assert_eq!(status(post("0")).await, (200, None), "what has been posted is no new message");
     let mut socket = user.socket().await;
     // What edits and reacts counts as what posts does.
@@ -148,6 +152,118 @@ async fn so_many_messages_a_minute_and_no_more() {
     };
     assert_eq!((&refused["status"], refused["retry_after"].as_u64().is_some()), (&json!(429), true), "{refused}");
     assert_eq!(other.post(&uri, "somebody else is not concerned").await, user.history(&uri).await.len() as u64 + 1);
+}
+
+/// Uses up a limit of a user's for now: the current window and the next one.
+async fn use_up(world: &World, kind: &str, window: u64, user: &User<'_>) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for number in [now / window, now / window + 1] {
+        let put = world.dynamodb().put_item().table_name(world.variable("TABLE_NAME"));
+        let put = put.item("pk", AttributeValue::S(format!("RATES#{kind}#{}", user.id)));
+        let put = put.item("sk", AttributeValue::S(number.to_string()));
+        put.item("events", AttributeValue::N("1000000".to_owned())).send().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_writes_counts() {
+    let world = limited(&[("AttemptsPerAddress", "0")]).await;
+    let (user, other) = (world.user("anna").await, world.user("ben").await);
+    let (own, foreign) = (user.start_chat().await, other.start_chat().await);
+    other.join(&own).await;
+    let id = user.post(&own, "hello").await;
+    let message = format!("/api/chats/{own}/messages/{id}/");
+    let reaction = format!("{message}reactions/👍/");
+    assert_eq!(user.call(Method::PUT, &reaction, Value::Null).await.0, 200);
+    let guest = world.user("guest").await;
+    use_up(&world, "entries", 60, &user).await;
+    let chat = |uri: &str| format!("/api/chats/{uri}/");
+    let frame = |action: &str| json!({"action": action, "uri": own, "id": id, "message": "x", "emoji": "🎉"});
+    for (method, path, body) in [
+        (Method::POST, "/api/chats/".to_owned(), Value::Null),
+        (Method::PATCH, chat(&foreign), json!({"username": user.username})),
+        (Method::PATCH, chat(&own), json!({"username": guest.username})),
+        (Method::PATCH, chat(&own), json!({"owner": other.username})),
+        (Method::DELETE, format!("{}members/{}/", chat(&own), other.username), Value::Null),
+        (Method::DELETE, format!("{}members/{}/", chat(&own), user.username), Value::Null),
+        (Method::POST, format!("{}messages/", chat(&own)), json!({"message": "x"})),
+        (Method::PATCH, message.clone(), json!({"message": "x"})),
+        (Method::DELETE, message.clone(), Value::Null),
+        (Method::PUT, format!("{message}reactions/🎉/"), Value::Null),
+        (Method::DELETE, reaction, Value::Null),
+    ] {
+        let (code, wait) = status(user.request(method.clone(), &path).json(&body)).await;
+        assert!(code == 429 && wait.is_some_and(|wait| (1..=60).contains(&wait)), "{method} {path}: {code} {wait:?}");
+    }
+    let mut socket = user.socket().await;
+    for action in ["send", "edit", "delete", "react"] {
+        let answer = socket.ask(&frame(action)).await;
+        assert_eq!((&answer["status"], answer["retry_after"].is_u64()), (&json!(429), true), "{answer}");
+    }
+    // Nothing of it was done, and nobody else is concerned.
+    other.post(&own, "still here").await;
+    let log = other.get(&format!("{}export/", chat(&own))).await.1;
+    let types: Vec<&str> = log.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["joined", "message", "reacted", "message"]);
+
+    // Read markers and looking up names have limits that are separate from that.
+    let marker = |id: u64| user.request(Method::PUT, &format!("{}read/", chat(&own))).json(&json!({ "id": id }));
+    assert_eq!(status(marker(2)).await, (200, None));
+    use_up(&world, "markers", 60, &user).await;
+    assert_eq!(status(marker(3)).await.0, 429);
+    assert_eq!(status(marker(1)).await, (200, None), "a marker that does not move is not limited");
+    let invite = |name: &str| other.request(Method::PATCH, &chat(&own)).json(&json!({ "username": name }));
+    use_up(&world, "lookups", 3600, &other).await;
+    assert_eq!(status(invite(&guest.username)).await.0, 429);
+    assert_eq!(status(invite(&unique("nobody"))).await.0, 429, "an unknown name is not told from a known one");
+    assert_eq!(status(invite(&other.username)).await, (200, None), "one's own name is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
+    let world = limited(&[("ChatsPerUser", "2"), ("AttemptsPerAddress", "0")]).await;
+    let (user, host) = (world.user("anna").await, world.user("host").await);
+    let (first, second) = (user.start_chat().await, host.start_chat().await);
+    user.join(&second).await;
+    let full = json!({"detail": "This user is in as many chats as one user can be in."});
+    let third = host.start_chat().await;
+    let path = format!("/api/chats/{third}/");
+    for (caller, method, path) in
+        [(&user, Method::POST, "/api/chats/"), (&user, Method::PATCH, &path), (&host, Method::PATCH, &path)]
+    {
+        let (status, body) = caller.call(method.clone(), path, json!({"username": user.username})).await;
+        assert_eq!((status.as_u16(), &body), (403, &full), "{method} {path}");
+    }
+    assert_eq!(host.get(&path).await.1["member_count"], 1);
+    // To be in already is no obstacle, and leaving makes room.
+    user.join(&second).await;
+    let leave = format!("/api/chats/{first}/members/{}/", user.username);
+    assert_eq!(user.call(Method::DELETE, &leave, Value::Null).await.0, 204);
+    let answers = join_all((0..4).map(|_| user.call(Method::PATCH, &path, json!({"username": user.username})))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "one place is taken once: {answers:?}");
+    assert_eq!(user.call(Method::POST, "/api/chats/", Value::Null).await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_a_limited_number_of_sockets_of_which_the_oldest_are_closed() {
+    let world = limited(&[("SocketsPerUser", "3"), ("AttemptsPerAddress", "0")]).await;
+    let (user, other) = (world.user("anna").await, world.user("ben").await);
+    let others = other.socket().await;
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(user.socket().await);
+    }
+    sockets.remove(0).closed().await;
+    for socket in &mut sockets {
+        assert_eq!(socket.ask(&json!({"action": "ping"})).await["type"], "pong");
+    }
+    // Also of many that come at the same time.
+    join_all((0..6).map(|_| user.socket())).await;
+    let connections = async || world.items(&format!("USER#{}", user.id)).await;
+    let is_open = |item: &HashMap<String, AttributeValue>| item["sk"].as_s().unwrap().starts_with("CONNECTION#");
+    eventually("three are left", async || connections().await.iter().filter(|item| is_open(item)).count() <= 3).await;
+    let mut others = others;
+    assert_eq!(others.ask(&json!({"action": "ping"})).await["type"], "pong", "others are not concerned");
 }
 
 /// In text, and in what is done: the same calls, the same hashing.

@@ -21,6 +21,7 @@ mod guard;
 mod importing;
 mod layers;
 mod limits;
+mod members;
 mod messages;
 mod permissions;
 mod presence;

@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Socket, User, World, eventually, options};
+use crate::{
+    proxy::{Fault, Proxy},
+    world::{Socket, User, World, eventually, options},
+};
 
 /// The next object of one of these types.
 async fn next_of(socket: &mut Socket, kinds: &[&str]) -> Value {
@@ -85,7 +89,9 @@ async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
     let read = bens.ask(&json!({"action": "read", "uri": uri, "id": 1})).await;
     assert_eq!((&read["type"], &read["read_id"]), (&json!("read"), &json!(1)));
     let standing = anna.socket().await.subscribe(&uri, 0).await;
-    assert!(standing.get("read").is_none() && standing.get("online").is_none(), "{standing}");
+    assert_eq!((standing.get("read"), standing.get("online")), (Some(&Value::Null), Some(&Value::Null)), "{standing}");
+    let shown = anna.get(&format!("/api/chats/{uri}/")).await.1;
+    assert_eq!((&shown["read"], &shown["online"]), (&Value::Null, &Value::Null), "unknown is not offline: {shown}");
     bens.close().await;
     // What this leads to is told together with what Ben's going might lead to, or after it.
     let other = anna.start_chat().await;
@@ -121,6 +127,40 @@ async fn who_was_invited_hears_of_it() {
     for socket in &mut sockets {
         assert_eq!(next_of(socket, &["added"]).await["uri"], own);
     }
+}
+
+/// An invitation shows the host who the guest is, so the guest hears of it even if it was taken back at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_who_is_removed_at_once_hears_of_both() {
+    let world = World::own(options()).await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let mut bens = ben.socket().await;
+    let uri = anna.start_chat().await;
+    let path = format!("/api/chats/{uri}/");
+    assert_eq!(anna.call(Method::PATCH, &path, json!({"username": ben.username})).await.0, 200);
+    assert_eq!(anna.call(Method::DELETE, &format!("{path}members/{}/", ben.username), Value::Null).await.0, 204);
+    for kind in ["added", "unsubscribed"] {
+        assert_eq!(next_of(&mut bens, &["added", "unsubscribed"]).await, json!({"type": kind, "uri": uri}));
+    }
+}
+
+/// Telling a user of a chat is a courtesy: sockets that take nothing hold up nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
+    let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
+    let world = Proxy::before_all(&services, options()).await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    let mut annas = anna.subscribed(&uri).await;
+    let bens = join_all((0..30).map(|_| ben.socket())).await;
+    services[3].inject(|call| if call.body.contains("\"added\"") { Fault::Hang } else { Fault::None });
+    assert_eq!(anna.call(Method::PATCH, &format!("/api/chats/{uri}/"), json!({"username": ben.username})).await.0, 200);
+    let frames = || services[3].count_of("settle", "POST");
+    eventually("all of them were tried", async || frames() >= bens.len()).await;
+    let cleo = world.user("cleo").await;
+    cleo.join(&uri).await;
+    let _cleos = cleo.subscribed(&uri).await;
+    while next_of(&mut annas, &["online"]).await["user"]["id"] != cleo.id {}
 }
 
 /// Too short a visit to be told of is still seen by who looks at that moment.

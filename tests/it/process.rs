@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::world::eventually;
+use crate::world::{eventually, options};
 
 /// A confab process, with its data in a file.
 pub struct Process {
@@ -25,7 +25,10 @@ impl Process {
         let program = env!("CARGO_BIN_EXE_confab-under-test");
         let mut command = Command::new(program);
         command.args(["--port", &port.to_string(), "--data", data.to_str().unwrap()]);
-        command.args(["--no-web", "--parameter", "PostsPerMinute=0", "--parameter", "AttemptsPerAddress=0"]);
+        command.arg("--no-web");
+        for (name, value) in options().parameters {
+            command.args(["--parameter", &format!("{name}={value}")]);
+        }
         command.stdout(Stdio::piped()).stderr(Stdio::inherit()).env("RUST_LOG", log).kill_on_drop(true);
         command.env("CONFAB_STATE", data.parent().unwrap());
         let mut child = command.spawn().unwrap();

@@ -1,7 +1,10 @@
 //! A proxy between the functions and an AWS service: it counts what passes, and can refuse it.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,9 +15,9 @@ use axum::{
     http::{Request, Response, StatusCode},
 };
 use confab_local::Options;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
-use crate::world::{World, options};
+use crate::world::{DEADLINE, World, options};
 
 /// A call of AWS.
 #[derive(Clone, Debug)]
@@ -23,6 +26,7 @@ pub struct Call {
     pub caller: String,
     /// `GetItem`, `Publish`, … or the method, where a service has no operations.
     pub operation: String,
+    pub path: String,
     pub body: String,
 }
 
@@ -42,6 +46,30 @@ pub enum Fault {
     Reset,
     /// It is done, and the connection breaks before the answer.
     LoseAnswer,
+    /// It is done once the proxy's gate is opened.
+    Held,
+}
+
+/// What a call waits behind.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<GateState>);
+
+#[derive(Default)]
+struct GateState {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Waits until a call is held back.
+    pub async fn reached(&self) {
+        tokio::time::timeout(DEADLINE, self.0.reached.notified()).await.expect("no such call came");
+    }
+
+    /// Lets the call pass.
+    pub fn open(&self) {
+        self.0.opened.notify_one();
+    }
 }
 
 type Rule = Box<dyn Fn(&Call) -> Fault + Send>;
@@ -56,6 +84,7 @@ struct Inner {
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
+    gate: Mutex<Option<Gate>>,
 }
 
 impl Proxy {
@@ -67,6 +96,7 @@ impl Proxy {
             client: reqwest::Client::new(),
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Fault::None)),
+            gate: Mutex::default(),
         };
         let proxy = Self(Arc::new(inner));
         let app = Router::new().fallback(pass).with_state(proxy.clone());
@@ -104,6 +134,22 @@ impl Proxy {
         sqs.leads_to(world.variable("AWS_ENDPOINT_URL_SQS"));
         sockets.leads_to(&world.http_url);
         world
+    }
+
+    /// From now on, holds back the first such call until the gate is opened.
+    pub fn hold(&self, rule: impl Fn(&Call) -> bool + Send + 'static) -> Gate {
+        let gate = Gate::default();
+        let held = gate.0.clone();
+        let first = AtomicBool::new(true);
+        *self.0.gate.lock().unwrap() = Some(gate.clone());
+        self.inject(move |call| {
+            let is_held = rule(call) && first.swap(false, Ordering::Relaxed);
+            if is_held {
+                held.reached.notify_one();
+            }
+            if is_held { Fault::Held } else { Fault::None }
+        });
+        gate
     }
 
     /// Where to pass calls on to.
@@ -161,7 +207,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     };
     let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap()).unwrap_or_default();
     let caller = authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
-    let call = Call { caller: caller.unwrap_or_default().to_owned(), operation, body: text };
+    let call = Call { caller: caller.unwrap_or_default().to_owned(), operation, path: parts.uri.path().to_owned(), body: text };
     let fault = proxy.0.rule.lock().unwrap()(&call);
     proxy.0.calls.lock().unwrap().push(call);
     match fault {
@@ -174,6 +220,10 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
             return broken();
         }
         Fault::Slow(time) => tokio::time::sleep(time).await,
+        Fault::Held => {
+            let gate = proxy.0.gate.lock().unwrap().clone().unwrap();
+            gate.0.opened.notified().await;
+        }
         Fault::None | Fault::LoseAnswer => {}
     }
     let url = format!("{}{}", proxy.0.target.get().unwrap(), parts.uri);

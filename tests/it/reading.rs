@@ -89,6 +89,60 @@ async fn unread_is_what_others_said_behind_the_marker() {
     assert_eq!(unread(&anna).await, (0, false));
 }
 
+/// The counts, the deletions and the reading of the log agree with the history, whatever happened before.
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_is_what_the_history_has() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    anna.post(&uri, "before Ben").await;
+    ben.join(&uri).await;
+    let path = format!("/api/chats/{uri}/");
+    let agree = async |what: &str| {
+        let history = anna.history(&uri).await;
+        for user in [&anna, &ben] {
+            let chat = &chats(user, "").await.0[0];
+            let read_id = chat["read_id"].as_u64().unwrap();
+            let is_unread = |message: &&Value| {
+                message["id"].as_u64().unwrap() > read_id
+                    && message["user"]["id"] != user.id
+                    && message["delete_date"].is_null()
+            };
+            let expected = history.iter().filter(is_unread).count();
+            assert_eq!((&chat["unread"], &chat["unread_more"]), (&json!(expected), &json!(false)), "{what}: {chat}");
+        }
+    };
+    agree("at first").await;
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        for (user, text) in [(&anna, "a"), (&ben, "b"), (&anna, "c"), (&anna, "d"), (&ben, "e")] {
+            ids.push(user.post(&uri, text).await);
+        }
+        agree("posted").await;
+        let back = ids[ids.len() - 2 - round];
+        assert_eq!(mark(&ben, &uri, back).await.0, 200);
+        agree("marked within the log").await;
+        let last = *ids.last().unwrap();
+        assert_eq!(mark(&anna, &uri, last).await.0, 200);
+        ids.push(anna.post(&uri, "f").await);
+        agree("marked at the end").await;
+        assert_eq!(mark(&ben, &uri, *ids.last().unwrap()).await.0, 200);
+        ids.push(anna.post(&uri, "g").await);
+        // One that was read, and one that was not.
+        for id in [ids[2 + round], *ids.last().unwrap()] {
+            assert_eq!(anna.call(Method::DELETE, &format!("{path}messages/{id}/"), Value::Null).await.0, 204);
+            agree("deleted").await;
+        }
+        ids.pop();
+    }
+    // Leaving and coming back starts anew.
+    assert_eq!(ben.call(Method::DELETE, &format!("{path}members/{}/", ben.username), Value::Null).await.0, 204);
+    anna.post(&uri, "while Ben was away").await;
+    ben.join(&uri).await;
+    anna.post(&uri, "back").await;
+    agree("back").await;
+}
+
 /// However much happens between two messages, no request reads all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_is_looked_through_a_part_at_a_time() {
@@ -121,8 +175,13 @@ async fn a_long_log_is_looked_through_a_part_at_a_time() {
         let (list, _) = chats(&ben, "").await;
         (list[0]["unread"].as_u64().unwrap(), list[0]["unread_more"].as_bool().unwrap())
     };
-    assert_eq!(unread().await, (1, true), "more than a thousand have not been looked through");
+    assert_eq!(unread().await, (2, false), "both are counted, however much is between them");
+    mark(&ben, &uri, first).await;
+    assert_eq!(unread().await, (0, true), "within the log, what is beyond a thousand entries is not counted");
     mark(&ben, &uri, end - 900).await;
+    assert_eq!(unread().await, (1, false));
+    mark(&ben, &uri, end).await;
+    anna.post(&uri, "one more").await;
     assert_eq!(unread().await, (1, false));
 }
 

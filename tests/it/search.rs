@@ -128,3 +128,40 @@ async fn a_long_log_is_exported_in_parts() {
         assert!(lines.iter().all(|line| line["message"] == text.as_str()));
     }
 }
+
+/// U+FDFA becomes eighteen characters in the form in which texts are compared, so a few such messages are as much work as thousands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_also_where_its_text_has_become_too_long() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    let long = "\u{fdfa}".repeat(2000);
+    let mut messages = vec![long.as_str(); 400];
+    messages[0] = "needle";
+    anna.write_log(&uri, &messages).await;
+    let (mut found, mut next) = search(&anna, &uri, "?q=needle").await;
+    let mut pages = 1;
+    while let Some(query) = next {
+        assert!(found.is_empty());
+        (found, next) = search(&anna, &uri, &query).await;
+        pages += 1;
+    }
+    // 400 messages of 66,000 bytes each, in pages of 8 MB.
+    assert!(found == ["needle"] && pages >= 4, "{pages}");
+}
+
+/// A reader of the log shows nothing that is behind a hole: what fills the hole later would be out of order.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_a_hole_is_found_or_listed() {
+    let world = World::any().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    for message in ["word one", "word two", "word three", "word four"] {
+        anna.post(&uri, message).await;
+    }
+    let last = async || anna.get("/api/chats/").await.1["chats"][0]["last_message"]["message"].clone();
+    assert_eq!(last().await, "word four");
+    world.delete(&format!("LOG#{uri}"), &format!("{:016}", 3)).await;
+    assert_eq!(all(&anna, &uri, "?q=word").await, ["word two", "word one"]);
+    assert_eq!(last().await, Value::Null);
+}

@@ -44,6 +44,43 @@ async fn nobody_else_does() {
     }
 }
 
+/// So that a client can tell which of its requests failed, and gives up what can never be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_the_request_even_if_that_is_not_valid() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    for (message, status) in
+        [(r#""cut off \ud83d""#.to_owned(), 400), (format!("\"{}\"", "x".repeat(30_000)), 400), ("5}}".to_owned(), 400)]
+    {
+        let frame = format!(r#"{{"action":"send","uri":"{uri}","key":"k","message":{message}}}"#);
+        socket.send_text(&frame).await;
+        let error = socket.next_of("error").await;
+        let named = (&error["action"], &error["uri"], &error["key"], &error["status"]);
+        assert_eq!(named, (&json!("send"), &json!(uri), &json!("k"), &json!(status)), "{frame:.80}");
+    }
+    assert_eq!(user.history(&uri).await.len(), 0);
+}
+
+/// A record that is gone, or a token that has expired, ends what a socket is good for, `ping` included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let mut socket = user.socket().await;
+    assert_eq!(socket.ask(&json!({"action": "ping"})).await["type"], "pong");
+    for item in world.items(&format!("USER#{}", user.id)).await {
+        if let Some(id) = item.get("connection_id") {
+            world.delete(&format!("CONNECTION#{}", id.as_s().unwrap()), "CONNECTION").await;
+        }
+    }
+    for action in ["ping", "nonsense"] {
+        let answer = socket.ask(&json!({ "action": action })).await;
+        assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(401)), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_named_on_connecting_is_heard_at_once() {
     let world = World::any().await;

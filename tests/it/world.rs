@@ -65,7 +65,8 @@ pub fn options() -> Options {
 
 /// All users of a test come from one address, and say more than people do.
 fn generous() -> BTreeMap<String, String> {
-    ["PostsPerMinute", "AttemptsPerAddress"].map(|name| (name.to_owned(), "0".to_owned())).into()
+    let unlimited = ["PostsPerMinute", "MarkersPerMinute", "LookupsPerHour", "SocketsPerUser", "AttemptsPerAddress"];
+    unlimited.map(|name| (name.to_owned(), "0".to_owned())).into()
 }
 
 pub fn template() -> Template {
