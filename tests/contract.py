@@ -73,6 +73,8 @@ REFUSALS = re.compile(
             # How far a log has come.
             r"There is no such entry in this chat\.",
             r"There is no such message in this chat\.",
+            # `null` is a text in a form.
+            r"A whole number from 0 to 9007199254740991 is required\.",
             # What is an emoji.
             r"One emoji is required\.",
             r"This message has too many reactions\.",
@@ -80,6 +82,9 @@ REFUSALS = re.compile(
             r"This Idempotency-Key was used for a different request\.",
             # What is a letter, and how long the NFKC form is.
             r"Enter a valid username\. .*",
+            r"This value may not consist of dots only\.",
+            # Which numbers keep their digits.
+            r"Not a valid string\.",
             # `format: idn-email` is wider than what is accepted.
             r"Enter a valid email address\.",
             # How good a password is, a number's included, once the white space around it is gone.
@@ -276,7 +281,7 @@ def configuration(world):
 def register_hooks(world, document):
     """What is particular to Confab."""
     # These end what they came with, so each request has a user of its own.
-    fatal_operations = {"logOut", "logOutAtLogout", "changePassword", "changePasswordAtUsers"}
+    fatal_operations = {"logOut", "logOutAtLogout", "logOutEverywhere", "changePassword", "changePasswordAtUsers"}
     authorization = f"Token {world.token}"
     # These names are new only once; a request that is refused for its name tells nothing of its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]

@@ -11,6 +11,6 @@ use confab_shared::{
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let visit = confab.visit(request.token()?.as_ref(), request.uri(), None).await?;
-    let export = confab.export(&visit, &request.url).await?;
+    let export = confab.export(&visit, &request.target).await?;
     Answer::lines(export.lines, export.next.as_deref())
 }

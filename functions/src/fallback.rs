@@ -22,7 +22,7 @@ struct Route {
 /// # Errors
 /// What the caller is to be told; that is the rule here.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
-    let path = request.url.path();
+    let path = request.target.path();
     let bare = path.strip_suffix('/').unwrap_or(path);
     let routes: Vec<&Route> = ROUTES.iter().filter(|route| matches(route.path, bare)).collect();
     // As in the original, callers are asked who they are before they are told that a method is wrong.
@@ -38,7 +38,8 @@ pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
         return Err(Error::NotFound);
     }
     if methods.contains(&request.method.as_str()) {
-        let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let query = Some(request.target.query()).filter(|query| !query.is_empty());
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         // Relative to the path, since a custom domain may have put a prefix before it that is not seen here.
         let last = bare.rsplit('/').next().unwrap_or_default();
         return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("../{last}{query}")) };

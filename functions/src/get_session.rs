@@ -11,5 +11,5 @@ use confab_shared::{
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let visit = confab.visit(request.token()?.as_ref(), request.uri(), None).await?;
-    Answer::ok(&confab.show_chat(&visit, &request.url).await?)
+    Answer::ok(&confab.show_chat(&visit, &request.target).await?)
 }

@@ -4,6 +4,7 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod http_event;
 mod runtime;
 
 /// Declares each function: the module that it is, the constant by which its binary names it, and what it is called with.
@@ -25,6 +26,7 @@ functions! {
     "register" REGISTER = Http(register);
     "login" LOGIN = Http(login);
     "logout" LOGOUT = Http(logout);
+    "logout-all" LOGOUT_ALL = Http(logout_all);
     "me" ME = Http(me);
     "set-password" SET_PASSWORD = Http(set_password);
     "create-session" CREATE_SESSION = Http(create_session);

@@ -11,5 +11,5 @@ use confab_shared::{
 /// What the caller is to be told.
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
-    Answer::ok(&confab.my_chats(&caller, &request.url).await?)
+    Answer::ok(&confab.my_chats(&caller, &request.target).await?)
 }

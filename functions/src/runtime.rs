@@ -12,27 +12,23 @@ use aws_lambda_events::{
     dynamodb::{Event as StreamEvent, EventRecord},
     sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent},
 };
-use bytes::Bytes;
 use confab_shared::{
     Confab, Result,
     batch::{Batch, Record},
     change::Change,
     environment::Environment,
+    error::Invalid,
     http::{Answer, Request},
     table::Key,
     tally::Tally,
     websocket::{Opening, Said, error_frame},
 };
-use http::{HeaderName, HeaderValue};
-use lambda_http::{
-    Adapter, Body, RequestExt,
-    request::{LambdaRequest, RequestContext},
-};
 use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
-use tower::Service;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::http_event;
 
 /// What an invocation fails with.
 pub type Error = lambda_runtime::Error;
@@ -135,19 +131,21 @@ impl Function {
         let deadline = deadline(&event.context);
         match self {
             Self::Http(handle) => {
-                let request: LambdaRequest = serde_json::from_str(text)?;
-                let service = service_fn(|request| answer(confab, handle, request, deadline));
-                let response = Adapter::from(service).call(LambdaEvent::new(request, event.context)).await?;
-                Ok(serde_json::to_value(response)?)
+                let handled = async { handle(confab, &http_event::request(text)?).await };
+                let answer = in_time(deadline, handled).await.unwrap_or_else(Answer::from);
+                Ok(http_event::response(answer, &request_id(text, &event.context)))
             }
             Self::Open(handle) => {
-                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
-                let opening = Opening {
-                    connection_id: event.request_context.connection_id.unwrap_or_default(),
-                    headers: event.headers,
-                    uri: event.query_string_parameters.first("uri").map(str::to_owned),
+                let handled = async {
+                    let event: ApiGatewayWebsocketProxyRequest = socket_event(text)?;
+                    let opening = Opening {
+                        uri: uri(&event)?,
+                        connection_id: event.request_context.connection_id.unwrap_or_default(),
+                        headers: event.headers,
+                    };
+                    handle(confab, &opening).await
                 };
-                Ok(match in_time(deadline, handle(confab, &opening)).await {
+                Ok(match in_time(deadline, handled).await {
                     Ok(None) => json!({ "statusCode": 200 }),
                     Ok(Some(protocol)) => {
                         json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
@@ -159,22 +157,28 @@ impl Function {
                 })
             }
             Self::Close(handle) => {
-                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
-                let connection_id = event.request_context.connection_id.unwrap_or_default();
-                let status = match in_time(deadline, handle(confab, &connection_id)).await {
+                let handled = async {
+                    let event: ApiGatewayWebsocketProxyRequest = socket_event(text)?;
+                    handle(confab, &event.request_context.connection_id.unwrap_or_default()).await
+                };
+                let status = match in_time(deadline, handled).await {
                     Ok(()) => 200,
                     Err(error) => Answer::from(error).status.as_u16(),
                 };
                 Ok(json!({ "statusCode": status }))
             }
             Self::Act(handle) => {
-                let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(text)?;
-                let said = Said {
+                let said = socket_event(text).map(|event: ApiGatewayWebsocketProxyRequest| Said {
                     connection_id: event.request_context.connection_id.unwrap_or_default(),
                     text: event.body.unwrap_or_default(),
+                });
+                let frame = match said {
+                    Ok(said) => {
+                        let answer = in_time(deadline, handle(confab, &said)).await;
+                        answer.unwrap_or_else(|error| Some(error_frame(&error, &said)))
+                    }
+                    Err(error) => Some(error_frame(&error, &Said::default())),
                 };
-                let answer = in_time(deadline, handle(confab, &said)).await;
-                let frame = answer.unwrap_or_else(|error| Some(error_frame(&error, &said)));
                 Ok(match frame {
                     Some(frame) => json!({ "statusCode": 200, "body": frame }),
                     None => json!({ "statusCode": 200 }),
@@ -268,49 +272,21 @@ async fn in_time<T>(deadline: Instant, answer: impl Future<Output = Result<T>>) 
     tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn answer(
-    confab: &Confab,
-    handle: for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>,
-    event: lambda_http::Request,
-    deadline: Instant,
-) -> Result<http::Response<Body>, Error> {
-    let request_id = request_id(&event);
-    let answer = in_time(deadline, handle(confab, &request(event))).await.unwrap_or_else(Answer::from);
-    let answer = match HeaderValue::from_str(&request_id) {
-        Ok(id) => answer.with(HeaderName::from_static("x-request-id"), id),
-        Err(_) => answer,
-    };
-    let mut response = http::Response::new(Body::from(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    Ok(response)
+/// Reads an event of the WebSocket API.
+fn socket_event<T: DeserializeOwned>(event: &str) -> Result<T> {
+    serde_json::from_str(event).map_err(|_| http_event::malformed())
 }
 
-fn request_id(event: &lambda_http::Request) -> String {
-    let gateways = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
-        _ => None,
-    };
-    gateways.unwrap_or_else(|| event.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default())
-}
-
-fn request(event: lambda_http::Request) -> Request {
-    let source = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok()),
-        _ => None,
-    };
-    let parameters = event.path_parameters().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (parts, body) = event.into_parts();
-    Request {
-        method: parts.method,
-        url: parts.uri,
-        parameters,
-        headers: parts.headers,
-        source,
-        body: match body {
-            Body::Text(text) => text.into(),
-            Body::Binary(bytes) => bytes.into(),
-            _ => Bytes::new(),
-        },
+/// The chat that a socket names when it opens. API Gateway shows the last of several values as the one value
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html>).
+fn uri(event: &ApiGatewayWebsocketProxyRequest) -> Result<Option<String>> {
+    match event.multi_value_query_string_parameters.all("uri").as_deref() {
+        Some([_, _, ..]) => Err(Invalid::field("uri", "This parameter may be given only once.").into()),
+        _ => Ok(event.query_string_parameters.first("uri").map(str::to_owned)),
     }
+}
+
+/// The gateway's id of a request, or else Lambda's.
+fn request_id(event: &str, context: &Context) -> String {
+    About::read(event).request_context.request_id.unwrap_or_else(|| context.request_id.clone())
 }

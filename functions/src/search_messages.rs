@@ -13,6 +13,6 @@ use confab_shared::{
 pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let visit = confab.visit(request.token()?.as_ref(), request.uri(), None).await?;
     visit.as_member()?;
-    let search = Search::read(request.url.query().unwrap_or_default())?;
-    Answer::ok(&confab.search(&visit, &search, &request.url).await?)
+    let search = Search::read(request.target.query())?;
+    Answer::ok(&confab.search(&visit, &search, &request.target).await?)
 }

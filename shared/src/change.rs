@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     Confab, Error, Result,
     import::Mark,
+    json,
     log::Entry,
     members::Member,
     session::Uri,
@@ -124,10 +125,10 @@ impl Confab {
     /// since: whoever brought them in has seen who they are.
     async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
         let is_in = self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_some();
-        let mut frame = json!({ "type": "added", "uri": uri }).to_string();
+        let mut frame = json::to_line(&json!({ "type": "added", "uri": uri }))?;
         if !is_in {
             frame.push('\n');
-            frame.push_str(&json!({ "type": "unsubscribed", "uri": uri }).to_string());
+            frame.push_str(&json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))?);
         }
         let connection_ids = self.connections_of(user_id).await?.into_iter().map(|owned| owned.connection_id);
         self.sockets()?.notify(connection_ids, &frame).await;

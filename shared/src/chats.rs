@@ -11,9 +11,10 @@ use crate::{
     date::Date,
     error::Invalid,
     history::{PAGE_BYTES, Part, Said, bodies, cut, part},
+    http::Target,
     log::{Entry, EntryId, entry_key},
     members::{Member, Membership},
-    page::{address, number},
+    page::{number, parameters},
     session::{Session, Uri},
     table::{BatchItems, Key},
     unread::{ReadBudget, Unread},
@@ -66,14 +67,14 @@ impl FromStr for Cursor {
 }
 
 impl Confab {
-    /// A page of the chats that the caller is in; `url` is the address by which it was asked for.
+    /// A page of the chats that the caller is in; `target` is what was asked for.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a `cursor` or `limit` that is none.
-    pub async fn my_chats(&self, caller: &Caller, url: &http::Uri) -> Result<Chats> {
+    pub async fn my_chats(&self, caller: &Caller, target: &Target) -> Result<Chats> {
         let (mut limit, mut cursor, mut invalid) = (CHATS.0, None, Invalid::default());
-        for (name, value) in form_urlencoded::parse(url.query().unwrap_or_default().as_bytes()) {
-            match name.as_ref() {
+        for (name, value) in parameters(target.query())? {
+            match name.as_str() {
                 "limit" => limit = number("limit", &value, 1..=CHATS.1 as u64, &mut invalid).unwrap_or(0) as usize,
                 "cursor" => cursor = Some(value.parse::<Cursor>()?),
                 _ => {}
@@ -91,7 +92,7 @@ impl Confab {
         let mut chats = self.listed(&caller.user, chats).await?;
         let next = cut(&mut chats, PAGE_BYTES, false).or(last).map(|Cursor(date, uri)| {
             let limit = (limit != CHATS.0).then(|| ("limit", limit.to_string()));
-            address(url, [("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
+            target.with([("cursor", format!("{date}-{uri}"))].into_iter().chain(limit))
         });
         Ok(Chats { chats: bodies(chats), next })
     }

@@ -12,6 +12,7 @@ use crate::{
     change::Change,
     delivery::Parcel,
     environment::Environment,
+    json,
     log::Entry,
     notice::Context,
     session::Uri,
@@ -93,7 +94,7 @@ impl Confab {
 
     /// The same for whoever tries again if it fails.
     pub(crate) async fn publish(&self, uri: &Uri, id: String, notice: &Value) -> Result<()> {
-        self.exchange()?.publish(uri, vec![(id, notice.to_string())]).await
+        self.exchange()?.publish(uri, vec![(id, json::to_line(notice)?)]).await
     }
 
     async fn try_to_publish(&self, uri: &Uri, entries: &[Entry], context: &Context) -> Result<()> {
@@ -150,7 +151,7 @@ impl Deliveries {
     /// not, and frames are so large that few fit one.
     pub(crate) async fn send(&self, group: &str, parcels: Vec<(String, Parcel)>) -> Result<()> {
         for (id, parcel) in parcels {
-            let body = serde_json::to_string(&parcel).map_err(Error::internal)?;
+            let body = json::to_line(&parcel)?;
             let message = self.client.send_message().queue_url(&self.queue_url).message_group_id(group);
             message.message_deduplication_id(id).message_body(body).send().await?;
         }
@@ -178,7 +179,8 @@ impl DeadLetters {
             .queue_url(&self.queue_url)
             .message_group_id(group)
             .message_deduplication_id(message_id)
-            .message_body(body)
+            // It came by a queue; but if there is a character in it that none takes, it must not stay in the way of all others.
+            .message_body(json::escape(body.to_owned()))
             .send()
             .await?;
         Ok(())

@@ -8,8 +8,9 @@ use crate::{
     Confab, Result,
     error::Invalid,
     history::{PAGE_BYTES, answer_bytes},
+    http::Target,
     log::{Entry, EntryId, LAST_ID},
-    page::{address, number},
+    page::{number, parameters},
     visit::Visit,
 };
 
@@ -31,19 +32,19 @@ pub struct Export {
 /// [`crate::Error::Invalid`] where it is no id.
 fn after(query: &str) -> Result<EntryId> {
     let mut invalid = Invalid::default();
-    let value = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "after").last();
-    let after = value.map_or(Some(0), |(_, value)| number("after", &value, 0..=LAST_ID, &mut invalid));
+    let value = parameters(query)?.remove("after");
+    let after = value.map_or(Some(0), |value| number("after", &value, 0..=LAST_ID, &mut invalid));
     invalid.unless_empty(after.unwrap_or(0))
 }
 
 impl Confab {
-    /// The entries of a chat's log from where its address `url` says.
+    /// The entries of a chat's log from where `target` says.
     ///
     /// # Errors
     /// As [`Visit::as_member`]; [`crate::Error::Invalid`] for an `after` that is none.
-    pub async fn export(&self, visit: &Visit, url: &http::Uri) -> Result<Export> {
+    pub async fn export(&self, visit: &Visit, target: &Target) -> Result<Export> {
         let uri = &visit.as_member()?.uri;
-        let after = after(url.query().unwrap_or_default())?;
+        let after = after(target.query())?;
         let bytes = |entry: &Entry| entry.happening.message.as_ref().map_or(0, String::len);
         let enough =
             |entries: &[Entry]| entries.len() >= ENTRIES || entries.iter().map(bytes).sum::<usize>() > PAGE_BYTES;
@@ -60,6 +61,6 @@ impl Confab {
             last = entry.id;
         }
         let more = last > after && last < self.last_id(uri).await?;
-        Ok(Export { lines, next: more.then(|| address(url, [("after", last.to_string())])) })
+        Ok(Export { lines, next: more.then(|| target.with([("after", last.to_string())])) })
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     connection::Subscriber,
     date::Date,
     delivery::{Frames, SlowConsumers},
+    json,
     log::{EntryId, Hint, entry_key},
     session::Uri,
     table::{Key, Write},
@@ -70,7 +71,7 @@ impl Told {
         let hint = Hint::read(&object)?;
         // Between JSON's tokens a line break means nothing, and within a string it cannot stand unescaped; so the object can
         // go on as its publisher wrote it, on one line.
-        let line = text.trim().replace(['\n', '\r'], " ");
+        let line = json::escape(text.trim().replace(['\n', '\r'], " "));
         let create_date = hint.id.and_then(|_| Date::deserialize(object.get("create_date")?).ok());
         let is_typing = object.get("type").and_then(Value::as_str) == Some(TYPING);
         let except = is_typing.then(|| object["user"]["id"].as_u64().map(UserId)).flatten();

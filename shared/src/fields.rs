@@ -2,9 +2,15 @@
 //!
 //! The words of complaint are Django REST framework's.
 
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
 use bytes::Bytes;
+use encoding_rs::{Encoding, UTF_8};
 use http::{HeaderMap, header::CONTENT_TYPE};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     Error, Result,
@@ -14,7 +20,11 @@ use crate::{
 
 /// The fields of a body, in the order in which they came. A name may come more than once in a form.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fields(Vec<(String, Value)>);
+pub struct Fields {
+    fields: Vec<(String, Value)>,
+    /// The fields with a number that does not read as it was sent, such as `12345678901234567890123` or `1.50`.
+    inexact: BTreeSet<String>,
+}
 
 impl Fields {
     /// Reads a body as its `Content-Type` says: JSON, a URL-encoded form, or a multipart form.
@@ -26,19 +36,24 @@ impl Fields {
             return Ok(Self::default());
         }
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let unsupported = || Error::UnsupportedMediaType(content_type.to_owned());
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let encoding = encoding(content_type).ok_or_else(unsupported)?;
         match media_type.as_str() {
-            "application/json" => Self::from_json(body),
-            "application/x-www-form-urlencoded" => Ok(Self::from_form(body)),
-            "multipart/form-data" => Self::from_multipart(content_type, body).await,
-            _ => Err(Error::UnsupportedMediaType(content_type.to_owned())),
+            "application/json" => Self::from_json(&decoded(encoding, body, "JSON parse error")?),
+            // Percent-encoded bytes of UTF-16 would not be what anything sends.
+            "application/x-www-form-urlencoded" if encoding.is_ascii_compatible() => Self::from_form(encoding, body),
+            "multipart/form-data" => Self::from_multipart(content_type, encoding, body).await,
+            _ => Err(unsupported()),
         }
     }
 
-    fn from_json(body: &[u8]) -> Result<Self> {
-        let value =
-            serde_json::from_slice(body).map_err(|error| Error::Malformed(format!("JSON parse error - {error}")))?;
-        Self::from_value(value)
+    fn from_json(text: &str) -> Result<Self> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Error::Malformed(format!("JSON parse error - {error}")))?;
+        let fields = Self::from_value(value)?;
+        let inexact = inexact(text);
+        Ok(Self { inexact, ..fields })
     }
 
     /// Reads a JSON value, which must be an object.
@@ -59,11 +74,22 @@ impl Fields {
         Err(Invalid::field("non_field_errors", problem).into())
     }
 
-    fn from_form(body: &[u8]) -> Self {
-        Self(form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into())).collect())
+    fn from_form(encoding: &'static Encoding, body: &[u8]) -> Result<Self> {
+        let text = |bytes: &[u8]| {
+            let bytes: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            let bytes: Vec<u8> = percent_encoding::percent_decode(&bytes).collect();
+            decoded(encoding, &bytes, "Form parse error").map(Cow::into_owned)
+        };
+        let mut fields = Vec::new();
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let [name, value] = [(); 2].map(|()| halves.next().unwrap_or_default());
+            fields.push((text(name)?, text(value)?.into()));
+        }
+        Ok(Self { fields, ..Self::default() })
     }
 
-    async fn from_multipart(content_type: &str, body: &Bytes) -> Result<Self> {
+    async fn from_multipart(content_type: &str, encoding: &'static Encoding, body: &Bytes) -> Result<Self> {
         let malformed = |error: multer::Error| Error::Malformed(format!("Multipart form parse error - {error}"));
         let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
         let whole = std::future::ready(Ok::<_, std::convert::Infallible>(body.clone()));
@@ -71,14 +97,23 @@ impl Fields {
         let mut fields = Vec::new();
         while let Some(part) = form.next_field().await.map_err(malformed)? {
             let name = part.name().unwrap_or_default().to_owned();
-            fields.push((name, part.text().await.map_err(malformed)?.into()));
+            let charset =
+                part.content_type().and_then(|kind| kind.get_param("charset")).map(|charset| charset.to_string());
+            let encoding = match &charset {
+                Some(label) => {
+                    of_label(label).ok_or_else(|| Error::UnsupportedMediaType(format!("charset={label}")))?
+                }
+                None => encoding,
+            };
+            let bytes = part.bytes().await.map_err(malformed)?;
+            fields.push((name, decoded(encoding, &bytes, "Multipart form parse error")?.into()));
         }
-        Ok(Self(fields))
+        Ok(Self { fields, ..Self::default() })
     }
 
     /// The value of a field; the last, where a form has several.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
+        self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
     /// The id of an entry, where the field is there and not null. In a form it is a text, and in JSON 5.0 is as whole as 5.
@@ -102,36 +137,90 @@ impl Fields {
         self.entry_id(name)?.ok_or_else(|| Invalid::field(name, "This field is required.").into())
     }
 
+    /// A value of a field as a trimmed text: numbers are taken as text, but only with the digits that were sent.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
+        self.untrimmed_text_of(name, value).map(|text| text.trim().to_owned())
+    }
+
+    /// The same with the white space around it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn untrimmed_text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
+        match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if !self.inexact.contains(name) => Ok(number.to_string()),
+            Value::Null => Err("This field may not be null."),
+            Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
+        }
+    }
+
     /// All values of a field: a form's repeated fields, or the elements of a JSON array.
     pub fn list(&self, name: &str) -> Option<Vec<&Value>> {
         if let Some(Value::Array(elements)) = self.get(name) {
             return Some(elements.iter().collect());
         }
-        let values: Vec<_> = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect();
+        let values: Vec<_> = self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect();
         (!values.is_empty()).then_some(values)
     }
 }
 
 impl From<Map<String, Value>> for Fields {
     fn from(members: Map<String, Value>) -> Self {
-        Self(members.into_iter().collect())
+        Self { fields: members.into_iter().collect(), inexact: BTreeSet::new() }
     }
 }
 
+/// The encoding that a `Content-Type` names, or UTF-8; `None` for one that is not known.
+fn encoding(content_type: &str) -> Option<&'static Encoding> {
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let charset = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).last();
+    charset.map_or(Some(UTF_8), |(_, label)| of_label(label.trim().trim_matches('"')))
+}
+
+fn of_label(label: &str) -> Option<&'static Encoding> {
+    Encoding::for_label_no_replacement(label.as_bytes())
+}
+
+/// Bytes as text, without a single character replaced.
+fn decoded<'a>(encoding: &'static Encoding, bytes: &'a [u8], problem: &str) -> Result<Cow<'a, str>> {
+    let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
+    text.ok_or_else(|| Error::Malformed(format!("{problem} - the body is not {}", encoding.name())))
+}
+
+/// The members of a JSON object with a number that does not read as it was sent. Lists are looked into, since they can have texts.
+fn inexact(json: &str) -> BTreeSet<String> {
+    // What can be read as a `Value` can be read as this.
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+    let is_inexact = |raw: &RawValue| {
+        let number = serde_json::from_str::<serde_json::Number>(raw.get());
+        number.is_ok_and(|number| number.to_string() != raw.get())
+    };
+    let has_inexact = |raw: &RawValue| {
+        let list = serde_json::from_str::<Vec<&RawValue>>(raw.get());
+        is_inexact(raw) || list.is_ok_and(|list| list.into_iter().any(is_inexact))
+    };
+    members.into_iter().filter(|(_, raw)| has_inexact(raw)).map(|(name, _)| name).collect()
+}
+
 /// What is expected of a text field. As in Django REST framework, numbers are taken as text, and white space around a text
-/// is dropped.
+/// is dropped (see [`Fields::text_of`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
     name: &'static str,
     required: bool,
     blank: bool,
+    printable: bool,
     at_most: usize,
 }
 
 impl Text {
     /// A field that must be there and not be blank.
     pub fn required(name: &'static str) -> Self {
-        Self { name, required: true, blank: false, at_most: usize::MAX }
+        Self { name, required: true, blank: false, printable: false, at_most: usize::MAX }
     }
 
     /// A field that may be left out.
@@ -142,6 +231,11 @@ impl Text {
     /// It may be blank.
     pub fn blank(self) -> Self {
         Self { blank: true, ..self }
+    }
+
+    /// It may have no control characters.
+    pub fn printable(self) -> Self {
+        Self { printable: true, ..self }
     }
 
     /// It may have so many characters at most.
@@ -157,7 +251,7 @@ impl Text {
                 return None;
             }
             None => return None,
-            Some(value) => match text_of(value) {
+            Some(value) => match fields.text_of(self.name, value) {
                 Ok(text) => text,
                 Err(problem) => {
                     invalid.add(self.name, problem);
@@ -169,23 +263,13 @@ impl Text {
             invalid.add(self.name, "This field may not be blank.");
             return None;
         }
+        if self.printable && text.contains(char::is_control) {
+            invalid.add(self.name, "Control characters are not allowed.");
+        }
         if text.chars().count() > self.at_most {
             invalid.add(self.name, format!("Ensure this field has no more than {} characters.", self.at_most));
         }
         Some(text)
-    }
-}
-
-/// A value as a trimmed text.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn text_of(value: &Value) -> std::result::Result<String, &'static str> {
-    match value {
-        Value::String(text) => Ok(text.trim().to_owned()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Null => Err("This field may not be null."),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
     }
 }
 
@@ -227,7 +311,7 @@ mod tests {
 
     #[test]
     fn ids_are_whole_numbers() {
-        let id = |value: Value| Fields(vec![("id".to_owned(), value)]).entry_id("id");
+        let id = |value: Value| Fields::from_value(json!({ "id": value })).unwrap().entry_id("id");
         for (value, expected) in [
             (json!(5), Some(5)),
             (json!("5"), Some(5)),
@@ -245,6 +329,58 @@ mod tests {
         }
     }
 
+    /// `caf\u{e9}` in the encodings of different forms, and what cannot be decoded.
+    #[test]
+    fn charsets_are_decoded_or_refused() {
+        let multipart = |headers: &str| {
+            let head = format!("--X\r\nContent-Disposition: form-data; name=\"m\"\r\n{headers}\r\n");
+            [head.as_bytes(), b"caf\xe9\r\n--X--\r\n"].concat()
+        };
+        let utf16: Vec<u8> = "{\"m\": \"caf\u{e9}\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (content_type, body) in [
+            ("application/x-www-form-urlencoded; charset=iso-8859-1", b"m=caf%E9".to_vec()),
+            ("application/x-www-form-urlencoded;charset=\"Latin1\"", b"m=caf\xe9".to_vec()),
+            ("application/x-www-form-urlencoded", b"m=caf%C3%A9".to_vec()),
+            ("application/json; charset=windows-1252", b"{\"m\": \"caf\xe9\"}".to_vec()),
+            ("application/json; charset=utf-16le", utf16),
+            ("multipart/form-data; boundary=X; charset=latin1", multipart("")),
+            ("multipart/form-data; boundary=X", multipart("Content-Type: text/plain; charset=ISO-8859-1\r\n")),
+        ] {
+            assert_eq!(read(content_type, &body).unwrap().get("m"), Some(&json!("caf\u{e9}")), "{content_type}");
+        }
+        for (content_type, body, status) in [
+            ("application/x-www-form-urlencoded", b"m=caf%E9".to_vec(), 400),
+            ("application/x-www-form-urlencoded", b"m=caf\xe9".to_vec(), 400),
+            ("application/x-www-form-urlencoded; charset=shift_jis", b"m=%FF".to_vec(), 400),
+            ("application/x-www-form-urlencoded; charset=klingon", b"m=a".to_vec(), 415),
+            ("application/x-www-form-urlencoded; charset=utf-16le", b"m=a".to_vec(), 415),
+            ("application/x-www-form-urlencoded; charset=iso-2022-kr", b"m=a".to_vec(), 415),
+            ("application/json", b"{\"m\": \"caf\xe9\"}".to_vec(), 400),
+            ("application/json; charset=klingon", b"{}".to_vec(), 415),
+            ("multipart/form-data; boundary=X", multipart(""), 400),
+            ("multipart/form-data; boundary=X", multipart("Content-Type: text/plain; charset=klingon\r\n"), 415),
+        ] {
+            assert_eq!(read(content_type, &body).unwrap_err().status(), status, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
+        let text = |number: &str| {
+            let fields =
+                read("application/json", format!("{{\"m\": {number}, \"l\": [{number}]}}").as_bytes()).unwrap();
+            let of_list = fields.text_of("l", fields.list("l").unwrap()[0]);
+            assert_eq!(fields.text_of("m", fields.get("m").unwrap()), of_list);
+            of_list
+        };
+        for number in ["1", "-7", "1.5", "0.1", "18446744073709551615", "9007199254740993"] {
+            assert_eq!(text(number).unwrap(), number);
+        }
+        for number in ["12345678901234567890123", "1.50", "1E2", "-0", "0.1000000000000000055511151231257827"] {
+            assert!(text(number).is_err(), "{number}");
+        }
+    }
+
     #[test]
     fn other_formats_are_refused() {
         assert!(matches!(read("text/plain", b"x"), Err(Error::UnsupportedMediaType(t)) if t == "text/plain"));
@@ -257,6 +393,8 @@ mod tests {
         fn any_body_gives_an_answer(
             kind in prop_oneof![
                 Just("application/json"),
+                Just("application/json; charset=utf-16be"),
+                Just("application/x-www-form-urlencoded; charset=gbk"),
                 Just("application/x-www-form-urlencoded"),
                 Just("multipart/form-data; boundary=X"),
             ],
@@ -267,6 +405,13 @@ mod tests {
             ],
         ) {
             let _ = read(kind, &body);
+        }
+
+        #[test]
+        fn a_form_says_what_was_written(name in "\\PC{1,10}", value in "\\PC{0,10}") {
+            let form = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
+            let fields = read("application/x-www-form-urlencoded", form.as_bytes()).unwrap();
+            prop_assert_eq!(fields.get(&name), Some(&json!(value)));
         }
     }
 }

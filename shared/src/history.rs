@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     Confab, Error, Result,
     date::Date,
+    http::Target,
     log::{Entry, EntryId, EntryType, LAST_ID, entry_key},
     page::Page,
     session::Uri,
@@ -103,11 +104,11 @@ impl Said {
 }
 
 impl Confab {
-    /// Reads a page of a chat's history; `url` is the address by which it was asked for.
+    /// Reads a page of a chat's history; `target` is what was asked for.
     ///
     /// # Errors
     /// As [`Visit::as_member`].
-    pub async fn history(&self, visit: &Visit, page: &Page, url: &http::Uri) -> Result<History> {
+    pub async fn history(&self, visit: &Visit, page: &Page, target: &Target) -> Result<History> {
         let session = visit.as_member()?;
         let uri = &session.uri;
         let (entries, mut edge) = self.messages(uri, page).await?;
@@ -121,9 +122,9 @@ impl Confab {
             edge = Some(end);
         }
         let (first, last) = (messages.first().map(|(id, _)| *id), messages.last().map(|(id, _)| *id));
-        let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(url);
+        let newer = |id| Page { after: Some(id), before: None, limit: page.limit }.link(target);
         // A link must be one that is taken when it comes back.
-        let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(url);
+        let older = |id: EntryId| Page { after: None, before: Some(id.min(LAST_ID)), limit: page.limit }.link(target);
         let (next, previous) = match (page.after, page.before) {
             (Some(after), _) => (edge.map(newer), (after > 0).then(|| older(first.unwrap_or(after + 1)))),
             (None, before) => {

@@ -7,6 +7,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::{
@@ -16,13 +17,54 @@ use crate::{
 /// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
 
+/// What a request is for: a path and a query string, as the gateway received them. Scheme and host are not part of it, since
+/// clients can forge the headers that carry them.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    path: String,
+    query: String,
+}
+
+impl Target {
+    /// A target of these two parts.
+    pub fn new(path: impl Into<String>, query: impl Into<String>) -> Self {
+        Self { path: path.into(), query: query.into() }
+    }
+
+    /// The path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query string; empty where there is none.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// A reference to the same path with these parameters, relative to the API's origin
+    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom domain
+    /// (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
+    pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        format!("{}?{}", in_ascii(&self.path), query.finish())
+    }
+}
+
+/// A path or query string with nothing in it that a header or a URI may not have. A gateway may have decoded it.
+fn in_ascii(text: &str) -> String {
+    const NOT_IN_URIS: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    utf8_percent_encode(text, NOT_IN_URIS).to_string()
+}
+
 /// A request, free of any gateway's format.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The address that was asked for, with scheme and host where the gateway gives them.
-    pub url: http::Uri,
+    /// What was asked for.
+    pub target: Target,
     /// The values of the route's variables.
     pub parameters: HashMap<String, String>,
     /// The headers.
@@ -73,7 +115,7 @@ impl Request {
     /// # Errors
     /// As [`Page::read`].
     pub fn page(&self) -> Result<Page> {
-        Page::read(self.url.query().unwrap_or_default())
+        Page::read(self.target.query())
     }
 
     /// The `Idempotency-Key` header.
@@ -82,7 +124,8 @@ impl Request {
     /// [`Error::Malformed`] where it is not a key.
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>> {
         let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
-        String::from_utf8_lossy(value.as_bytes()).parse().map(Some)
+        // No key has a character that is not ASCII, so what cannot be read is as wrong as what can.
+        std::str::from_utf8(value.as_bytes()).unwrap_or("\u{FFFD}").parse().map(Some)
     }
 }
 
@@ -136,7 +179,7 @@ impl Answer {
     /// # Errors
     /// When the path cannot stand in a header.
     pub fn moved(path: &str) -> Result<Self> {
-        let location = HeaderValue::from_str(path).map_err(|_| Error::NotFound)?;
+        let location = HeaderValue::from_str(&in_ascii(path)).map_err(|_| Error::NotFound)?;
         let answer = Self::json(StatusCode::PERMANENT_REDIRECT, &serde_json::json!({ "detail": "Moved." }))?;
         Ok(answer.with(LOCATION, location))
     }

@@ -8,8 +8,9 @@ use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
+    http::Target,
     log::{EntryId, LAST_ID},
-    page::number,
+    page::{number, parameters},
     session::{Session, Uri, in_order},
     table::{Key, Write, read},
     user::{Profile, User, UserId, found_user},
@@ -246,21 +247,20 @@ impl Confab {
         Ok((members, last))
     }
 
-    /// A page of a chat's members, in no order that means anything; `url` is the address by which it was asked for.
+    /// A page of a chat's members, in no order that means anything; `target` is what was asked for.
     ///
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::Invalid`] for a `cursor` that is none.
-    pub async fn list_members(&self, visit: &Visit, url: &http::Uri) -> Result<MemberPage> {
+    pub async fn list_members(&self, visit: &Visit, target: &Target) -> Result<MemberPage> {
         let uri = &visit.as_member()?.uri;
         let mut invalid = Invalid::default();
-        let query = form_urlencoded::parse(url.query().unwrap_or_default().as_bytes());
-        let cursor = query.filter(|(name, _)| name == "cursor").last();
-        let after = cursor.and_then(|(_, value)| number("cursor", &value, 1..=LAST_ID, &mut invalid)).map(UserId);
+        let cursor = parameters(target.query())?.remove("cursor");
+        let after = cursor.and_then(|value| number("cursor", &value, 1..=LAST_ID, &mut invalid)).map(UserId);
         invalid.unless_empty(())?;
         let (members, last) = self.member_page(uri, after).await?;
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
         let users = self.people(ids.iter().map(|id| (uri.clone(), *id))).await?;
-        let next = last.map(|id| format!("{}?cursor={id}", url.path()));
+        let next = last.map(|id| target.with([("cursor", id.to_string())]));
         Ok(MemberPage { members: in_order(&ids, &users), next })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     log::{Entry, EntryType, Happening},
     members::Member,
     session::{Joined, Session, Uri},
-    user::{User, UserId, Username},
+    user::{UserId, id_in},
     visit::Visit,
 };
 
@@ -21,7 +21,7 @@ fn not_the_owner() -> Error {
 }
 
 impl Confab {
-    /// Takes a user out of a chat: the caller, or the one whom the caller, being its owner, names. Once this returns, no further event
+    /// Takes a user out of a chat: the caller, or the one whom the caller, being its owner, names (see [`Confab::user_named`]). Once this returns, no further event
     /// of the chat is delivered to them. An owner who leaves hands the chat over to the member who has been in it longest.
     ///
     /// # Errors
@@ -30,10 +30,10 @@ impl Confab {
     pub async fn leave(&self, visit: &Visit, username: &str) -> Result<()> {
         let session = visit.as_member()?;
         let caller = &visit.caller.user;
-        let leaver = if username == caller.username {
+        let leaver = if username == caller.username || id_in(username) == Some(caller.id) {
             caller.clone()
         } else if session.owner_id == caller.id {
-            self.user_by_username(username).await?.ok_or(Error::NotFound)?
+            self.user_named(username).await?.ok_or(Error::NotFound)?
         } else {
             return Err(Error::Forbidden(MAY_NOT_REMOVE));
         };
@@ -114,7 +114,7 @@ impl Confab {
         let name = Text::required("owner").read(fields, &mut invalid).unwrap_or_default();
         invalid.unless_empty(())?;
         let nobody = Invalid::field("owner", format!("There is no member \"{name}\"."));
-        let heir = self.user_by_username(&name).await?;
+        let heir = self.user_named(&name).await?;
         if session.owner_id != caller.id && heir.as_ref().is_none_or(|heir| heir.id != session.owner_id) {
             return Err(not_the_owner());
         }
@@ -131,12 +131,5 @@ impl Confab {
         }
         let message = format!("{} owns the chat", heir.username);
         self.joined(session, session.member_count, &[heir.id], message).await
-    }
-
-    async fn user_by_username(&self, username: &str) -> Result<Option<User>> {
-        if !Username::is_possible(username) {
-            return Ok(None);
-        }
-        Ok(self.profile_by_username(username).await?.map(|profile| profile.user))
     }
 }

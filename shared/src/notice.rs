@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     Confab, Error, Result,
     date::Date,
+    json,
     log::{Entry, EntryId, EntryType, Happening, entry_key},
     session::Uri,
     table::BatchItems,
@@ -103,7 +104,7 @@ impl Context {
 
     /// The same as JSON.
     pub(crate) fn json(&self, uri: &Uri, entry: &Entry) -> Result<String> {
-        serde_json::to_string(&self.notice(uri, entry)?).map_err(Error::internal)
+        json::to_line(&self.notice(uri, entry)?)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which part of a history is asked for, and how much of it.
 
-use http::Uri as Url;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
-    Result,
+    Error, Result,
     error::Invalid,
+    http::Target,
     log::{EntryId, LAST_ID},
 };
 
@@ -30,8 +31,8 @@ impl Page {
     pub fn read(query: &str) -> Result<Self> {
         let mut page = Self { before: None, after: None, limit: MESSAGES };
         let mut invalid = Invalid::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
+        for (name, value) in parameters(query)? {
+            match name.as_str() {
                 "before" => page.before = number("before", &value, 0..=LAST_ID, &mut invalid),
                 "after" => page.after = number("after", &value, 0..=LAST_ID, &mut invalid),
                 "limit" => {
@@ -44,23 +45,27 @@ impl Page {
         invalid.unless_empty(page)
     }
 
-    /// The address of this page, given the address of another.
-    pub fn link(&self, url: &Url) -> String {
+    /// The address of this page, given the target of another.
+    pub fn link(&self, target: &Target) -> String {
         let limit = Some(self.limit as u64).filter(|limit| *limit != MESSAGES as u64);
         let parameters = [("before", self.before), ("after", self.after), ("limit", limit)];
-        address(url, parameters.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))))
+        target.with(parameters.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))))
     }
 }
 
-/// The address `url` with other parameters.
-pub(crate) fn address(url: &Url, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(parameters);
-    let origin = match (url.scheme_str(), url.authority()) {
-        (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
-        _ => String::new(),
+/// The parameters of a query string. Of one that is given more than once the last counts, as in Django.
+///
+/// # Errors
+/// [`Error::Malformed`] where one is not UTF-8.
+pub(crate) fn parameters(query: &str) -> Result<BTreeMap<String, String>> {
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        let text = percent_encoding::percent_decode_str(&text).decode_utf8().map(Cow::into_owned);
+        text.map_err(|_| Error::Malformed("Query string parse error - it is not UTF-8".to_owned()))
     };
-    format!("{origin}{}?{}", url.path(), query.finish())
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.map(|(name, value)| Ok((decoded(name)?, decoded(value)?))).collect()
 }
 
 /// Reads a number in its range.
@@ -88,14 +93,35 @@ mod tests {
         #[test]
         fn a_link_reads_back(before in proptest::option::of(0..=LAST_ID), after in proptest::option::of(0..=LAST_ID), limit in 1..=MESSAGES) {
             let page = Page { before, after, limit };
-            let link = page.link(&"http://127.0.0.1:8000/api/chats/x/messages/?limit=7".parse().unwrap());
-            let query = link.strip_prefix("http://127.0.0.1:8000/api/chats/x/messages/?").unwrap();
+            let link = page.link(&Target::new("/api/chats/x/messages/", "limit=7"));
+            let query = link.strip_prefix("/api/chats/x/messages/?").unwrap();
             prop_assert_eq!(Page::read(query).unwrap(), page);
         }
 
         #[test]
         fn any_query_gives_an_answer(query in "(before|after|limit|=|&|-|[0-9]|%|x){0,12}") {
             let _ = Page::read(&query);
+        }
+
+        #[test]
+        fn parameters_survive_encoding(name in "\\PC{1,10}", value in "\\PC{0,10}") {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
+            prop_assert_eq!(parameters(&query).unwrap(), BTreeMap::from([(name, value)]));
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        assert_eq!(
+            Page::read("limit=x&limit=5&after=1&limit=7").unwrap(),
+            Page { before: None, after: Some(1), limit: 7 }
+        );
+    }
+
+    #[test]
+    fn a_query_that_is_not_utf8_is_refused() {
+        for query in ["q=%FF", "%C3=x", "q=caf%E9"] {
+            assert_eq!(parameters(query).unwrap_err().status(), 400, "{query}");
         }
     }
 

@@ -1,26 +1,26 @@
-//! Registering, logging in and out, and changing the password: djoser's endpoints, with its checks and words.
+//! Registering and changing the password: djoser's endpoints, with its checks and words.
 
 use std::net::IpAddr;
 
-use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Confab, Error, Result,
-    attempts::Attempt,
     date::Date,
+    email,
     error::Invalid,
     fields::{Fields, Text},
     password::{self, Verdict},
     table::{Applied, Key, Write},
-    token::{StoredToken, Token},
-    user::{NAME_CHARACTERS, Profile, USERNAME_CHARACTERS, User, UserId, normalized},
+    token::StoredToken,
+    user::{NAME_CHARACTERS, Profile, User, UserId, normalized},
+    username,
     visit::Caller,
 };
 
 const EMAIL_CHARACTERS: usize = 254;
 /// Hashing a longer one would be work for the asking; Django takes 4,096 since CVE-2013-1443 taught it so.
-const PASSWORD_CHARACTERS: usize = 4096;
+pub(crate) const PASSWORD_CHARACTERS: usize = 4096;
 
 /// The integer ids that the wire format shows are counted by one item each.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ impl Confab {
         let form = Registration::read(fields);
         if let Some(username) = &form.username {
             // It stays counted whether it succeeds or not: what is rationed is accounts, and looking which names are taken.
-            let _ = self.admit(Attempt::Register, username, source).await?;
+            self.admit_registration(username, source).await?;
         }
         // Like the original, this looks up the name as typed; one that is taken only in its normalised form is found by the
         // transaction below.
@@ -111,50 +111,6 @@ impl Confab {
         }
     }
 
-    /// Logs a user in who calls from `source`: a new token for the right username and password.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and a user who is not active;
-    /// [`Error::Throttled`] for too many attempts.
-    pub async fn log_in(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Token> {
-        let mut invalid = Invalid::default();
-        let [username, password] = ["username", "password"].map(|name| credential(name, fields, &mut invalid));
-        invalid.unless_empty(())?;
-        let refused = || Error::from(Invalid::field("non_field_errors", "Unable to login with provided credentials."));
-        let (Some(username), Some(password)) = (username, password) else { return Err(refused()) };
-        let admitted = self.admit(Attempt::LogIn, &username, source).await?;
-        let profile = self.profile_by_username(&username).await?;
-        let stored = profile.as_ref().map(|profile| profile.password_hash.clone());
-        let verdict = password::verify(password.clone(), stored).await?;
-        let Some(profile) = profile.filter(|profile| profile.is_active && verdict != Verdict::Wrong) else {
-            return Err(refused());
-        };
-        if verdict == Verdict::RightAndOutdated {
-            let hash = password::hash(password).await?;
-            // Only if it is still the one just verified: a change of password meanwhile must win, as it does over the token
-            // below, which is of the epoch that was verified.
-            let upgrade = Write::update(Profile::key(profile.user.id), "SET password_hash = :new")
-                .when("password_hash = :old")
-                .text(":new", &hash)
-                .text(":old", &profile.password_hash);
-            self.table().apply(upgrade).await?;
-        }
-        let token = Token::issue(profile.user.id)?;
-        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds);
-        self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
-        self.forgive(admitted).await?;
-        Ok(token)
-    }
-
-    /// Logs out: the token dies first, then its sockets, so that no new one can come in between.
-    ///
-    /// # Errors
-    /// When the table or the sockets fail.
-    pub async fn log_out(&self, caller: &Caller) -> Result<()> {
-        self.table().apply(Write::delete(StoredToken::key(caller.user.id, &caller.token))).await?;
-        self.close_unauthorized_sockets(caller.user.id).await
-    }
-
     /// Changes the caller's password; every other token of theirs dies, with its sockets.
     ///
     /// # Errors
@@ -167,7 +123,7 @@ impl Confab {
         let (Some(current), Some(new)) = (current, new) else {
             return Err(Error::internal("a required field is missing without a complaint"));
         };
-        let admitted = self.admit(Attempt::ChangePassword, &caller.user.username, None).await?;
+        let admitted = self.admit_password_change(&caller.token).await?;
         let stored = caller.password_hash.clone();
         if password::verify(current, Some(stored.clone())).await? == Verdict::Wrong {
             return Err(Invalid::field("current_password", "Invalid password.").into());
@@ -192,12 +148,7 @@ impl Confab {
             return Err(Invalid::field("current_password", "Invalid password.").into());
         }
         let closed = self.close_unauthorized_sockets(caller.user.id).await;
-        let tokens = self.table().pages(StoredToken::partition(caller.user.id)).all::<Key>().await?;
-        for key in tokens {
-            if key != own {
-                self.table().apply(Write::delete(key)).await?;
-            }
-        }
+        self.delete_tokens(caller.user.id, Some(&own)).await?;
         closed
     }
 }
@@ -214,56 +165,28 @@ struct Registration {
 impl Registration {
     fn read(fields: &Fields) -> Self {
         let mut invalid = Invalid::default();
-        let username = username(fields, &mut invalid);
+        let username = username::read(fields, &mut invalid);
         let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let email = email(fields, &mut invalid);
-        let mut name = |name| Text::optional(name).blank().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
+        let mut name =
+            |name| Text::optional(name).blank().printable().at_most(NAME_CHARACTERS).read(fields, &mut invalid);
         let (first_name, last_name) = (name("first_name"), name("last_name"));
         Self { username, password, email, first_name, last_name, invalid }
     }
 }
 
-fn username(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
-    let mut problems = Invalid::default();
-    let text = Text::required("username").at_most(USERNAME_CHARACTERS);
-    let username = text.read(fields, &mut problems);
-    // In its normal form too, which is what is stored: one letter may become several characters there, or a space.
-    let normal = username.as_deref().map(normalized).unwrap_or_default();
-    let is_legal = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
-    if !username.iter().chain([&normal]).all(|name| name.chars().all(is_legal)) {
-        invalid.add(
-            "username",
-            "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
-        );
-    }
-    if problems.is_empty() && normal.chars().count() > USERNAME_CHARACTERS {
-        problems.add("username", format!("Ensure this field has no more than {USERNAME_CHARACTERS} characters."));
-    }
-    invalid.append(problems);
-    username
-}
-
 /// Reads an e-mail address, its domain in lower case; it may be left out or blank.
 pub(crate) fn email(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let email = Text::optional("email").blank().at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
-    let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
     let too_long = email.chars().count() > EMAIL_CHARACTERS;
-    if !email.is_empty() && !too_long && EmailAddress::parse_with_options(&email, options).is_err() {
-        invalid.add("email", "Enter a valid email address.");
-    }
-    Some(match email.rsplit_once('@') {
+    let email = match email.rsplit_once('@') {
         Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
         None => email,
-    })
-}
-
-/// A username or password at login: missing or empty is merely wrong, but a value of another kind is an error of the field.
-fn credential(name: &'static str, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
-    let value = fields.get(name)?;
-    if value.as_str() == Some("") {
-        return None;
+    };
+    if !email.is_empty() && !too_long && !email::is_valid(&email) {
+        invalid.add("email", "Enter a valid email address.");
     }
-    Text::required(name).read(fields, invalid).filter(|text| text.chars().count() <= PASSWORD_CHARACTERS)
+    Some(email)
 }
 
 fn strong(field: &'static str, password: &str, user: &User) -> Result<()> {

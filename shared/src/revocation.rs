@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     Confab, Result,
     connection::Owned,
+    json,
     members::Member,
     session::Uri,
     table::Key,
@@ -68,7 +69,7 @@ impl Confab {
             }
         }
         // A socket that does not get this gets nothing else of the chat either.
-        let frame = json!({ "type": "unsubscribed", "uri": uri }).to_string();
+        let frame = json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))?;
         self.sockets()?.notify(connection_ids, &frame).await;
         result
     }

@@ -12,8 +12,9 @@ use crate::{
     Confab, Result,
     error::Invalid,
     history::{PAGE_BYTES, Said, bodies, cut, part},
+    http::Target,
     log::{Entry, EntryId, LAST_ID},
-    page::{address, number},
+    page::{number, parameters},
     table::read,
     visit::Visit,
 };
@@ -57,9 +58,9 @@ impl Search {
     pub fn read(query: &str) -> Result<Self> {
         let mut invalid = Invalid::default();
         let (mut text, mut before, mut limit) = (String::new(), LAST_ID, MESSAGES.0);
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
-                "q" => text = value.into_owned(),
+        for (name, value) in parameters(query)? {
+            match name.as_str() {
+                "q" => text = value,
                 "before" => before = number("before", &value, 0..=LAST_ID, &mut invalid).unwrap_or(0),
                 "limit" => limit = number("limit", &value, 1..=MESSAGES.1 as u64, &mut invalid).unwrap_or(0) as usize,
                 _ => {}
@@ -82,9 +83,9 @@ impl Search {
     }
 
     /// The address of what is found before an entry, given the address of another page.
-    fn link(&self, before: EntryId, url: &http::Uri) -> String {
+    fn link(&self, before: EntryId, target: &Target) -> String {
         let limit = (self.limit != MESSAGES.0).then(|| ("limit", self.limit.to_string()));
-        address(url, [("q", self.text.clone()), ("before", before.to_string())].into_iter().chain(limit))
+        target.with([("q", self.text.clone()), ("before", before.to_string())].into_iter().chain(limit))
     }
 }
 
@@ -94,12 +95,12 @@ fn fold(text: &str) -> String {
 }
 
 impl Confab {
-    /// A page of the messages that have all the words searched for; `url` is the address by which it was asked for. It may have
+    /// A page of the messages that have all the words searched for; `target` is what was asked for. It may have
     /// fewer than its limit, even none, and still another page after it.
     ///
     /// # Errors
     /// As [`Visit::as_member`].
-    pub async fn search(&self, visit: &Visit, search: &Search, url: &http::Uri) -> Result<Matches> {
+    pub async fn search(&self, visit: &Visit, search: &Search, target: &Target) -> Result<Matches> {
         let uri = &visit.as_member()?.uri;
         let mut pages = self.log_pages(uri, 1, search.before.saturating_sub(1)).backward().limit(1000);
         let (mut found, mut seen): (Vec<Entry>, EntryId) = (Vec::new(), search.before);
@@ -134,7 +135,7 @@ impl Confab {
         Ok(Matches {
             messages: bodies(messages),
             // The log's first entry is 1, so before that there is nothing.
-            next: (seen > 1 && seen < search.before).then(|| search.link(seen, url)),
+            next: (seen > 1 && seen < search.before).then(|| search.link(seen, target)),
         })
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         fn a_link_reads_back(text in "[a-zé&=%+# ]{0,20}x", before in 0..=LAST_ID, limit in 1..=MESSAGES.1) {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &text).append_pair("limit", &limit.to_string()).finish();
             let search = Search::read(&query).unwrap();
-            let link = search.link(before, &"http://127.0.0.1:8000/api/chats/x/search/?q=y".parse().unwrap());
+            let link = search.link(before, &Target::new("/api/chats/x/search/", "q=y"));
             let again = Search::read(link.split_once('?').unwrap().1).unwrap();
             prop_assert_eq!((again.words, again.before, again.limit), (search.words, before, limit));
         }

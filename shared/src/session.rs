@@ -7,13 +7,13 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
     date::Date,
     error::Invalid,
     fields::Fields,
+    http::Target,
     log::{Entry, EntryId, EntryType, Happening},
     members::{MEMBERS_SHOWN, Member, Role},
     rate_limit::Rate,
@@ -189,11 +189,11 @@ impl Confab {
         Ok(uri)
     }
 
-    /// Shows a chat session to one of its members; `url` is the address by which it was asked for.
+    /// Shows a chat session to one of its members; `target` is what was asked for.
     ///
     /// # Errors
     /// As [`Visit::as_member`].
-    pub async fn show_chat(&self, visit: &Visit, url: &http::Uri) -> Result<Shown> {
+    pub async fn show_chat(&self, visit: &Visit, target: &Target) -> Result<Shown> {
         let session = visit.as_member()?;
         let uri = &session.uri;
         let is_small = session.member_count <= MEMBERS_SHOWN;
@@ -201,13 +201,14 @@ impl Confab {
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
         let seen = ids.iter().copied().chain([session.owner_id]).map(|id| (uri.clone(), id));
         let users = self.people(seen).await?;
+        let pages = Target::new(format!("{}/members/", target.path().trim_end_matches('/')), "");
         let read = || members.iter().map(|member| (member.user_id, member.read_id)).collect();
         Ok(Shown {
             id: session.id,
             uri: uri.clone(),
             owner: session.owner(&users)?,
             members: in_order(&ids, &users),
-            members_next: cursor.map(|id| format!("{}/members/?cursor={id}", url.path().trim_end_matches('/'))),
+            members_next: cursor.map(|id| pages.with([("cursor", id.to_string())])),
             member_count: session.member_count,
             last_id: session.last_id,
             online: if is_small { self.present(uri).await? } else { None },
@@ -353,12 +354,9 @@ impl Invitation {
         }
         let mut names: Vec<String> = Vec::new();
         for value in values {
-            let name = match value {
-                Value::String(name) if name.is_empty() => Err("This field may not be blank."),
-                Value::String(name) => Ok(name.clone()),
-                Value::Number(number) => Ok(number.to_string()),
-                Value::Null => Err("This field may not be null."),
-                Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
+            let name = match fields.untrimmed_text_of(field, value) {
+                Ok(name) if name.is_empty() => Err("This field may not be blank."),
+                name => name,
             };
             let name = name.map_err(|problem| Invalid::field(field, problem))?;
             if !names.contains(&name) {

@@ -102,6 +102,12 @@ impl fmt::Debug for Token {
     }
 }
 
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl StoredToken {
     pub(crate) fn key(user_id: UserId, hash: &TokenHash) -> Key {
         Key::new(Self::partition(user_id), hash.0.clone())

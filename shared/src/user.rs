@@ -127,6 +127,12 @@ pub fn normalized(username: &str) -> String {
     username.nfkc().collect()
 }
 
+/// The id in a name such as `id:42`, by which a user can be named too. No username has a colon.
+pub(crate) fn id_in(name: &str) -> Option<UserId> {
+    let digits = name.strip_prefix("id:").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok().map(UserId)
+}
+
 impl Confab {
     /// The users with these ids, without their e-mail addresses, in one round trip for each hundred. One who is not there any more is
     /// shown with nothing but the id, since what they said is still there.
@@ -158,6 +164,19 @@ impl Confab {
         self.table().get(&Profile::key(user_id.unwrap_or(UserId(0)))).await
     }
 
+    /// The user of a username, or of an id as [`id_in`] reads it.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(crate) async fn user_named(&self, name: &str) -> Result<Option<User>> {
+        let profile = match id_in(name) {
+            Some(id) => self.table().get::<Profile>(&Profile::key(id)).await?,
+            None if Username::is_possible(name) => self.profile_by_username(name).await?,
+            None => None,
+        };
+        Ok(profile.map(|profile| profile.user))
+    }
+
     /// Changes what a user may change of themselves: e-mail address, first and last name. `whole` is PUT, where a field
     /// left out keeps its value all the same, as none of them is required.
     ///
@@ -166,12 +185,18 @@ impl Confab {
     pub async fn update_profile(&self, user: &User, fields: &Fields) -> Result<User> {
         let mut changed = user.clone();
         let mut invalid = Invalid::default();
-        if let Some(email) = registration::email(fields, &mut invalid) {
+        // Who comes from Django may have what would not be taken here, and can save it again unchanged.
+        let is_new = |name, old: &str| fields.get(name).is_some_and(|value| value.as_str() != Some(old));
+        if is_new("email", &user.email)
+            && let Some(email) = registration::email(fields, &mut invalid)
+        {
             changed.email = email;
         }
         for (name, target) in [("first_name", &mut changed.first_name), ("last_name", &mut changed.last_name)] {
-            let text = Text::optional(name).blank().at_most(NAME_CHARACTERS);
-            if let Some(value) = text.read(fields, &mut invalid) {
+            let text = Text::optional(name).blank().printable().at_most(NAME_CHARACTERS);
+            if is_new(name, target)
+                && let Some(value) = text.read(fields, &mut invalid)
+            {
                 *target = value;
             }
         }

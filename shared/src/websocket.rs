@@ -16,6 +16,7 @@ use crate::{
     fanout::{MESSAGE_BYTES, TYPING},
     fields::Fields,
     http::BODY_BYTES,
+    json,
     log::{Entry, EntryId},
     message::{IdempotencyKey, Message, Wording},
     members::MEMBERS_SHOWN,
@@ -73,7 +74,7 @@ impl Opening {
 }
 
 /// What a client sent over an open socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Said {
     /// The connection that it came from.
     pub connection_id: String,
@@ -128,7 +129,7 @@ pub fn error_frame(error: &Error, said: &Said) -> String {
     if let Some(id) = members.get("id").and_then(|value| serde_json::from_str::<u64>(value.get()).ok()) {
         frame["id"] = id.into();
     }
-    frame.to_string()
+    json::escape(frame.to_string())
 }
 
 /// The members of a JSON object up to the first error.
@@ -210,7 +211,7 @@ impl Confab {
                 None => None,
             },
         };
-        serde_json::to_string(&subscribed).map_err(Error::internal)
+        json::to_line(&subscribed)
     }
 
     /// The visit of a connection's user to the chat that `uri` names, of which they must be a member.
@@ -248,7 +249,7 @@ impl Confab {
     /// As [`Confab::mark_read`].
     pub async fn read_up_to(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let visit = self.visit_from(connection_id, fields).await?;
-        serde_json::to_string(&self.mark_read(&visit, fields).await?).map_err(Error::internal)
+        json::to_line(&self.mark_read(&visit, fields).await?)
     }
 
     /// What a client missed since `after`, if it fits one message, and the id of its last entry.
@@ -279,7 +280,7 @@ impl Confab {
     pub async fn unsubscribe(&self, connection_id: &str, fields: &Fields) -> Result<String> {
         let uri: Uri = text("uri", fields)?.parse()?;
         self.end_subscription(connection_id, &uri).await?;
-        Ok(json!({ "type": "unsubscribed", "uri": uri }).to_string())
+        json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))
     }
 
     /// Posts a message, as over HTTP; `key` is the idempotency key.
@@ -298,7 +299,7 @@ impl Confab {
         if let Some(key) = key {
             sent["key"] = key.into();
         }
-        Ok(sent.to_string())
+        json::to_line(&sent)
     }
 
     /// Has a message of the caller's say something else, as over HTTP.
@@ -348,7 +349,7 @@ impl Confab {
         let identity = self.connection(connection_id).await?.identity;
         self.authenticate_as(identity).await?;
         match text("action", fields)? {
-            "ping" => Ok(json!({ "type": "pong" }).to_string()),
+            "ping" => json::to_line(&json!({ "type": "pong" })),
             _ => Err(Error::NotFound),
         }
     }
@@ -361,7 +362,7 @@ fn done(visit: &Visit, id: EntryId, fields: &Fields) -> Result<String> {
     if let Some(Value::String(key)) = fields.get("key") {
         done["key"] = key.as_str().into();
     }
-    Ok(done.to_string())
+    json::to_line(&done)
 }
 
 fn text<'a>(name: &'static str, fields: &'a Fields) -> Result<&'a str> {

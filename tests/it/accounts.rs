@@ -220,3 +220,83 @@ async fn one_username_is_one_user_however_many_ask_at_once() {
         "{answers:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_look_like_others_or_like_nothing_are_refused() {
+    let world = World::any().await;
+    let name = unique("anna");
+    for username in [
+        format!("{name}\u{3164}"),
+        format!("\u{115F}{name}"),
+        format!("{name}.\u{BBE}"),
+        "\u{FFA0}".to_owned(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "\u{2025}".to_owned(),
+    ] {
+        let form = json!({"username": username, "password": PASSWORD});
+        let (status, body) = answer(world.request(Method::POST, "/auth/users/").json(&form)).await;
+        assert_eq!(status, 400, "{username:?}");
+        assert!(body["username"].is_array(), "{body}");
+    }
+    let tamil = format!("\u{BB5}\u{BBE}\u{BA3}\u{BBF}{name}");
+    let form = json!({"username": tamil, "password": PASSWORD});
+    assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.1["username"], tamil);
+}
+
+/// Whoever has such a name from before, or from Django, keeps it, and can be named by their id where the name is no path segment.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_name_that_is_refused_now_keeps_it() {
+    let world = World::any().await;
+    let (owner, mut user) = (world.user("owner").await, world.user("anna").await);
+    let name = format!("{}\u{3164}", user.username);
+    let put = world.dynamodb().put_item().table_name(world.variable("TABLE_NAME"));
+    let put = put.item("pk", AttributeValue::S(format!("USERNAME#{name}")));
+    let put = put.item("sk", AttributeValue::S("USERNAME".to_owned()));
+    put.item("user_id", AttributeValue::N(user.id.to_string())).send().await.unwrap();
+    set(&user, ("USER", "PROFILE"), "SET username = :value", AttributeValue::S(name.clone())).await;
+    assert_eq!(log_in(&world, &name, PASSWORD).await.0, 200);
+    user.username = name;
+    let uri = owner.start_chat().await;
+    let member = |name: &str| format!("/api/chats/{uri}/members/{name}/");
+    let by_id = member(&format!("id:{}", user.id));
+    for remover in [&user, &owner] {
+        user.join(&uri).await;
+        assert_eq!(remover.call(Method::DELETE, &by_id, json!({})).await.0, 204);
+        assert_eq!(user.get(&format!("/api/chats/{uri}/")).await.0, 403);
+    }
+    assert_eq!(owner.call(Method::DELETE, &by_id, json!({})).await.0, 404, "not a member any more");
+    user.join(&uri).await;
+    let another = owner.start_chat().await;
+    assert_eq!(user.call(Method::DELETE, &member(&format!("id:{}", owner.id)), json!({})).await.0, 403);
+    for nobody in ["id:0", "id:99999999999", "id:99999999999999999999", "id:", "id:x", "id:-1", "id:+1"] {
+        assert_eq!(owner.call(Method::DELETE, &member(nobody), json!({})).await.0, 404, "{nobody}");
+    }
+    let body = json!({"owner": format!("id:{}", user.id)});
+    assert_eq!(owner.call(Method::PATCH, &format!("/api/chats/{uri}/"), body.clone()).await.1["user"]["id"], user.id);
+    assert_eq!(owner.call(Method::PATCH, &format!("/api/chats/{another}/"), body).await.0, 400, "not a member there");
+}
+
+/// What Django took, or had before its rules changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_stored_already_can_be_saved_again() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    for email in ["admin@localhost", "\"a@b\"@example.com", "a@[127.0.0.1]", "a@b\u{fc}cher.example"] {
+        let (status, profile) = user.call(Method::PATCH, "/auth/me/", json!({ "email": email })).await;
+        assert_eq!((status, &profile["email"]), (StatusCode::OK, &json!(email)));
+    }
+    let (email, name) = ("not an address", " An\u{1}na ");
+    set(&user, ("USER", "PROFILE"), "SET email = :value", AttributeValue::S(email.to_owned())).await;
+    set(&user, ("USER", "PROFILE"), "SET first_name = :value", AttributeValue::S(name.to_owned())).await;
+    let change = json!({"email": email, "first_name": name, "last_name": "Smith"});
+    let (status, profile) = user.call(Method::PUT, "/auth/me/", change).await;
+    assert_eq!(status, 200, "{profile}");
+    assert_eq!(
+        (&profile["email"], &profile["first_name"], &profile["last_name"]),
+        (&json!(email), &json!(name), &json!("Smith"))
+    );
+    let change = json!({"email": "another that is none", "first_name": "An\u{2}na"});
+    let (status, problems) = user.call(Method::PUT, "/auth/me/", change).await;
+    assert!(status == 400 && problems["email"].is_array() && problems["first_name"].is_array(), "{problems}");
+}

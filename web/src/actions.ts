@@ -14,7 +14,8 @@ export interface MessageActions {
   remove(message: Message): void;
   /** Goes to a message. */
   show(id: number): void;
-  retry(key: string): void;
+  /** Retries a refused message; `withoutReply` drops its reference to the message that it replies to. */
+  retry(key: string, options?: { withoutReply: boolean }): void;
   discard(key: string): void;
 }
 

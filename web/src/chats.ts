@@ -8,8 +8,7 @@ import { hold, release } from "./rooms";
 import { route } from "./route";
 import type { Session } from "./session";
 
-const PAGE = 20;
-/** So many chats are listened to. The server allows 100 on a socket, and the chat that is open comes on top. */
+/** The number of chats that are loaded at once and listened to. The server allows 100 on a socket; the open chat comes on top. */
 const LISTENED = 80;
 /** What comes within so many milliseconds is looked at together. */
 const TOGETHER = 300;
@@ -40,8 +39,8 @@ export function useChats({ api, client, user }: Session) {
   const rooms = new Map<string, { readonly room: Room; letGo(): void }>();
   /** Those that one is not in any more. */
   const left = new Set<string>();
-  /** Who was in each chat when it was looked at last. */
-  const members = new Map<string, readonly User[]>();
+  /** The known members of each chat, and the number of all, when last looked at. */
+  const members = new Map<string, { readonly users: readonly User[]; readonly count: number }>();
   /** When something happened last in each chat. */
   const dates = new Map<string, string>();
   const next = ref<string | null>();
@@ -54,7 +53,7 @@ export function useChats({ api, client, user }: Session) {
   const opened = computed(() => (route.value.name === "chat" ? route.value.uri : undefined));
 
   async function refresh(): Promise<void> {
-    await load({ limit: PAGE });
+    await load({ limit: LISTENED });
   }
 
   function refreshSoon(): void {
@@ -70,7 +69,7 @@ export function useChats({ api, client, user }: Session) {
 
   /** Tries again what failed. */
   async function retry(): Promise<void> {
-    await load(failed ?? { limit: PAGE });
+    await load(failed ?? { limit: LISTENED });
   }
 
   async function load(page: Page): Promise<void> {
@@ -144,9 +143,10 @@ export function useChats({ api, client, user }: Session) {
 
   /** Who is in a chat that is not listened to. */
   async function lookUp(uri: string): Promise<void> {
-    if (members.get(uri)?.length === summaries.get(uri)?.member_count) return;
+    if (members.get(uri)?.count === summaries.get(uri)?.member_count) return;
     try {
-      members.set(uri, (await api.show(uri)).members);
+      const { members: users, member_count: count = users.length } = await api.show(uri);
+      members.set(uri, { users, count });
       show(uri);
     } catch {
       // Then its line has no title, until it is looked at again.
@@ -173,23 +173,25 @@ export function useChats({ api, client, user }: Session) {
       return;
     }
     const timeline = rooms.get(uri)?.room.timeline;
-    if (timeline && timeline.members.length > 0) members.set(uri, timeline.members);
-    const inside = members.get(uri) ?? [];
+    if (timeline && timeline.members.length > 0) {
+      members.set(uri, { users: timeline.members, count: timeline.memberCount });
+    }
+    const { users, count } = members.get(uri) ?? { users: [], count: 0 };
     const [heard, known] = [timeline?.messages.at(-1), summary.last_message];
     const date = dates.get(uri) ?? "";
     lines.set(uri, {
       uri,
-      members: inside,
-      title: inside.length > 0 ? titleOf(inside, user) : "",
+      members: users,
+      title: users.length > 0 ? titleOf(users, count, user) : "",
       last: heard && heard.id >= (known?.id ?? 0) ? heard : known,
-      ...count(summary, timeline),
+      ...countUnread(summary, timeline),
       hasUnsent: unsent.some(({ state }) => state === "refused"),
       date: date > summary.update_date ? date : summary.update_date,
     });
   }
 
   /** What was there before the room was opened is counted by the server, unless one has read on since. */
-  function count(summary: ChatSummary, timeline?: Room["timeline"]): { unread: number; more: boolean } {
+  function countUnread(summary: ChatSummary, timeline?: Room["timeline"]): { unread: number; more: boolean } {
     if (!timeline) return { unread: summary.unread, more: summary.unread_more };
     const read = Math.max(timeline.read.get(user.id) ?? 0, summary.read_id);
     const isNews = ({ user: author, delete_date }: Message) => author.id !== user.id && delete_date === null;

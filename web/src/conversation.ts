@@ -54,10 +54,12 @@ export function useConversation({ client, user }: Session, uri: string) {
       messages,
       members,
       owner: timeline.owner,
-      title: members.length > 0 ? titleOf(members, user) : "",
+      memberCount: timeline.memberCount,
+      hasMoreMembers: timeline.membersNext !== null,
+      title: members.length > 0 ? titleOf(members, timeline.memberCount, user) : "",
       online: timeline.online && new Set(timeline.online),
       read: new Map(timeline.read),
-      typing: othersOf(timeline.typing(Date.now()), user),
+      typing: othersOf(timeline.typing(performance.now()), user),
       hasOlder: timeline.first > 1 && timeline.first < Number.POSITIVE_INFINITY,
       pending: lookForPending(),
     };
@@ -161,7 +163,18 @@ export function useConversation({ client, user }: Session, uri: string) {
   });
   show();
 
-  return { view, readers, news, isLoading, problem, older, reach, markRead, type: () => room.typing() };
+  return {
+    view,
+    readers,
+    news,
+    isLoading,
+    problem,
+    older,
+    reach,
+    markRead,
+    type: () => room.typing(),
+    moreMembers: () => room.moreMembers(),
+  };
 }
 
 function isSame<One>(some: readonly One[], others: readonly One[]): boolean {

@@ -3,6 +3,8 @@
 import { ref } from "vue";
 
 const DAY = 24 * 3600_000;
+/** The longest time, in milliseconds, until a change of the system clock is noticed. */
+const NOTICED = 60_000;
 const time = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
 const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
@@ -18,7 +20,7 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 function renew(): void {
   today.value = midnight(Date.now());
   clearTimeout(timer);
-  timer = setTimeout(renew, new Date().setHours(24, 0, 0, 0) - Date.now());
+  timer = setTimeout(renew, Math.min(NOTICED, new Date().setHours(24, 0, 0, 0) - Date.now()));
 }
 
 renew();

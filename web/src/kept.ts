@@ -42,9 +42,15 @@ export const kept: OutboxStorage = {
   },
 };
 
-/** Whether everything that is kept outlives the page. */
-export function isLasting(): boolean {
-  return memory.size === 0;
+/** Whether all items whose names have this prefix outlive the page. */
+export function isLasting(prefix: string): boolean {
+  return ![...memory.keys()].some((name) => name.startsWith(prefix));
+}
+
+/** The names of the stored items with this prefix. */
+export function namesOf(prefix: string): string[] {
+  const names = Array.from({ length: kept.length }, (_, index) => kept.key(index) ?? "");
+  return names.filter((name) => name.startsWith(prefix));
 }
 
 /** What is kept under a name, if it is what it should be. What is not is dropped. */

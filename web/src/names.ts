@@ -18,12 +18,13 @@ export function othersOf(members: readonly User[], me: User): readonly User[] {
   return members.filter(({ id }) => id !== me.id);
 }
 
-/** A chat is called by the others in it. */
-export function titleOf(members: readonly User[], me: User): string {
+/** The title of a chat: the names of the others. `members` may be a part of its `count` members. */
+export function titleOf(members: readonly User[], count: number, me: User): string {
   const names = othersOf(members, me).map(nameOf);
-  if (names.length === 0) return "Just you";
-  if (names.length <= TOLD) return names.join(", ");
-  return `${names.slice(0, TOLD - 1).join(", ")} and ${names.length - TOLD + 1} more`;
+  const others = Math.max(count - 1, names.length);
+  if (others === 0) return "Just you";
+  if (others <= TOLD) return names.join(", ");
+  return `${names.slice(0, TOLD - 1).join(", ")} and ${others - TOLD + 1} more`;
 }
 
 export function initialsOf(user: User): string {

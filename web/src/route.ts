@@ -1,5 +1,6 @@
 /** Which view is shown, as the part of the address behind `#` says. */
 
+import { encoded } from "@confab/client";
 import { shallowRef } from "vue";
 
 export type Route =
@@ -30,12 +31,17 @@ addEventListener("hashchange", () => {
 });
 
 export function chatAddress(uri: string): string {
-  return `#/chats/${encodeURIComponent(uri)}`;
+  return `#/chats/${encoded(uri)}`;
+}
+
+/** The address at which a user joins a chat. */
+export function joinAddress(uri: string): string {
+  return `#/join/${encoded(uri)}`;
 }
 
 /** What is sent to others, so that they can join. */
 export function invitation(uri: string): string {
-  return new URL(`#/join/${encodeURIComponent(uri)}`, location.href).href;
+  return new URL(joinAddress(uri), location.href).href;
 }
 
 /** The uri in an invitation, or a bare one. */

@@ -3,6 +3,7 @@
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, inject, type ShallowRef, shallowReactive, shallowRef } from "vue";
 import type { Config } from "./config";
+import { deleteDrafts, dropDrafts } from "./draft";
 import { kept, recall } from "./kept";
 import { go, route } from "./route";
 
@@ -83,6 +84,7 @@ export function createAccount(config: Config): Account {
     const { client, api, user } = session.value ?? {};
     client?.close();
     session.value = undefined;
+    dropDrafts();
     // Another tab may have logged in anew, and this one may hear of it late.
     if (recall(KEY, isKept)?.token === api?.token) kept.removeItem(KEY);
     notice.value = why;
@@ -117,8 +119,9 @@ export function createAccount(config: Config): Account {
   }
 
   function logOut(): void {
-    const { api } = session.value ?? {};
+    const { api, user } = session.value ?? {};
     end();
+    if (user) deleteDrafts(user);
     wanted = "#/";
     // Whoever cannot reach the server leaves anyway; the token dies when it has not been used for long.
     api?.logOut().catch(() => {});

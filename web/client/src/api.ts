@@ -2,22 +2,24 @@
 
 import { Emitter } from "./emitter.js";
 import { type Environment, environment } from "./environment.js";
-import type { Message, User } from "./wire.js";
+import { encoded, toJson } from "./text.js";
+import type { Message, Standing, User } from "./wire.js";
 
 /** A request is given up after so many milliseconds; the server gives up before that. */
 const PATIENCE = 30_000;
 
-/** A chat, as its members see it: the owner first, and the others in the order of joining. */
-export interface Chat {
+/** A chat, as shown to its members. */
+export interface Chat extends Standing {
   readonly id: number;
   readonly uri: string;
   readonly owner: User | null;
+  /** The owner first, then the others in the order of joining. In large chats, only the first page. */
   readonly members: readonly User[];
+  /** The number of members. May be absent if `members` has all of them. */
+  readonly member_count?: number;
+  /** The URL of the next page of members, or null after the last page. */
+  readonly members_next?: string | null;
   readonly last_id: number;
-  /** The ids of those who listen, or null where they are too many to look. */
-  readonly online: readonly number[] | null;
-  /** How far each member has read, by the user's id. */
-  readonly read: Readonly<Record<string, number>>;
   readonly create_date: string;
   readonly update_date: string;
 }
@@ -44,6 +46,12 @@ export interface Chats {
   readonly next: string | null;
 }
 
+/** A page of a chat's members; `next` is the URL of the next page. */
+export interface Members {
+  readonly members: readonly User[];
+  readonly next: string | null;
+}
+
 /** A page of a chat's history, oldest first; `next` and `previous` are the addresses of the pages around it. */
 export interface History {
   readonly id: number;
@@ -62,7 +70,8 @@ export interface Found {
 
 /** Who is in a chat after somebody came in. */
 export interface Joined {
-  readonly members: readonly User[];
+  /** May be absent in chats of more than 100 members. */
+  readonly members?: readonly User[];
   readonly message: string;
   readonly user: User;
   readonly users: readonly User[];
@@ -106,6 +115,11 @@ export class UnreachableError extends Error {
 /** Whether something failed for good: asking again will not help. */
 export function isFinal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
+}
+
+/** Whether this is a valid waiting time in seconds. */
+export function isWait(seconds: unknown): boolean {
+  return typeof seconds === "number" && Number.isFinite(seconds) && seconds >= 0;
 }
 
 type Query = Readonly<Record<string, string | number | undefined>>;
@@ -196,6 +210,11 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("GET", chat(uri), { signal });
   }
 
+  /** The page of a chat's members at this URL, such as {@link Chat.members_next}. */
+  members(uri: string, page: string, signal?: AbortSignal): Promise<Members> {
+    return this.#request("GET", `${chat(uri)}members/`, { query: page, signal });
+  }
+
   /** Joins a chat by one's own username, or invites others (at most 30, all of them or none). */
   join(uri: string, usernames: string | readonly string[], signal?: AbortSignal): Promise<Joined> {
     const body = typeof usernames === "string" ? { username: usernames } : { usernames };
@@ -209,7 +228,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
 
   /** Leaves a chat, or removes another member from it (the owner can). */
   remove(uri: string, username: string, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chat(uri)}members/${encodeURIComponent(username)}/`, { signal });
+    return this.#request("DELETE", `${chat(uri)}members/${encoded(username)}/`, { signal });
   }
 
   /** A page of the history: the last `limit` (1,000 at most), those before or after an id, or the page whose address is given. */
@@ -281,7 +300,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     );
     try {
       const init: RequestInit = { method, headers, signal: controller.signal, cache: "no-store" };
-      if (request.body) init.body = JSON.stringify(request.body);
+      if (request.body) init.body = toJson(request.body);
       const { response, text } = await this.#fetch(this.#url + path + search(request.query), init);
       if (response.ok) return answer<Answer>(text);
       const error = refusal(response, text);
@@ -314,11 +333,11 @@ function answer<Answer>(text: string): Answer {
 }
 
 function chat(uri: string): string {
-  return `/api/chats/${encodeURIComponent(uri)}/`;
+  return `/api/chats/${encoded(uri)}/`;
 }
 
 function reaction(uri: string, id: number, emoji: string): string {
-  return `${chat(uri)}messages/${id}/reactions/${encodeURIComponent(emoji)}/`;
+  return `${chat(uri)}messages/${id}/reactions/${encoded(emoji)}/`;
 }
 
 /** Of the address of another page only the query counts: the host may be another one from where the server stands. */
@@ -346,5 +365,5 @@ function refusal(response: Response, text: string): ApiError {
   );
   message ||= problems.join(" ") || response.statusText || `The server answered ${response.status}.`;
   const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
-  return new ApiError(response.status, message, fields, Number.isFinite(retryAfter) ? retryAfter : undefined);
+  return new ApiError(response.status, message, fields, isWait(retryAfter) ? retryAfter : undefined);
 }

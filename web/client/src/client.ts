@@ -5,6 +5,7 @@ import { Connection } from "./connection.js";
 import { type Environment, environment } from "./environment.js";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox.js";
 import { Room } from "./room.js";
+import { wellFormed } from "./text.js";
 import type { User } from "./wire.js";
 
 /** How a {@link Client} is made. */
@@ -50,7 +51,8 @@ export class Client {
   }
 
   /** A chat, which is listened to from now on, until its `close`; the same one however often it is asked for. */
-  room(uri: string, options: { readonly after?: number } = {}): Room {
+  room(address: string, options: { readonly after?: number } = {}): Room {
+    const uri = wellFormed(address);
     const known = this.#rooms.get(uri);
     if (known) return known;
     const { api, connection } = this;

@@ -4,7 +4,8 @@ import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import type { Environment, Socket } from "./environment.js";
 import { readFrame } from "./frame.js";
-import type { Action, Frame } from "./wire.js";
+import { fitsFrame, toJson } from "./text.js";
+import type { Action, ErrorFrame, Frame } from "./wire.js";
 
 /** All in milliseconds. The gateway cuts a socket that is idle for 10 minutes, and any after 2 hours. */
 const OPENING = 15_000;
@@ -45,8 +46,9 @@ export interface ConnectionOptions {
 /** A socket, and what is to be known of it. */
 interface Link {
   readonly socket: Socket;
-  openDate: number;
-  heardDate: number;
+  /** When it was opened, and when the last frame arrived, on the `elapsed` clock. */
+  opened: number;
+  heard: number;
   /** Whether nothing was heard since it was pinged. */
   silent: boolean;
   /** Chats whose subscription has been asked for and not been answered. */
@@ -97,13 +99,29 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#state !== "closed") this.#end("expired");
   }
 
-  /** Says something and returns true, if it can be said now. Nothing is kept for later. */
+  /**
+   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a frame that is too large, so
+   * such an action is not sent; a local error frame with status 413 answers it.
+   */
   send(action: Action): boolean {
     const link = this.#current;
     if (!link) return false;
+    const text = toJson(action);
+    if (!fitsFrame(text)) {
+      queueMicrotask(() => this.emit("frame", tooLarge(action)));
+      return true;
+    }
     if (action.action === "subscribe") link.subscribing.add(action.uri);
-    link.socket.send(JSON.stringify(action));
+    link.socket.send(text);
     return true;
+  }
+
+  /** Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the socket. */
+  heardSince(moment: number): boolean {
+    const link = this.#current;
+    if (!link || link.heard > moment) return link !== undefined;
+    if (!link.silent) this.#ping(link);
+    return false;
   }
 
   #set(state: ConnectionState): void {
@@ -119,8 +137,8 @@ export class Connection extends Emitter<ConnectionEvents> {
     const socket = new this.#environment.WebSocket(url, ["confab", `token.${token}`]);
     const link: Link = {
       socket,
-      openDate: 0,
-      heardDate: 0,
+      opened: 0,
+      heard: 0,
       silent: false,
       subscribing: new Set(),
       cancel: this.#environment.after(OPENING, () => this.#lost(link)),
@@ -137,7 +155,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#retire();
     this.#retiring = this.#current;
     this.#current = link;
-    link.openDate = link.heardDate = this.#environment.now();
+    link.opened = link.heard = this.#environment.elapsed();
     this.#watch(link, IDLE);
     const lifetime = LIFETIME - this.#environment.random() * SPREAD;
     this.#cancelNext = this.#environment.after(lifetime, () => this.#connect());
@@ -156,7 +174,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   #heard(link: Link, data: unknown): void {
-    link.heardDate = this.#environment.now();
+    link.heard = this.#environment.elapsed();
     link.silent = false;
     for (const line of String(data).split("\n")) {
       const frame = readFrame(line);
@@ -177,8 +195,9 @@ export class Connection extends Emitter<ConnectionEvents> {
   #watch(link: Link, wait: number): void {
     link.cancel();
     link.cancel = this.#environment.after(wait, () => {
-      const idle = this.#environment.now() - link.heardDate;
-      if (idle < IDLE) this.#watch(link, IDLE - idle);
+      const left = IDLE - (this.#environment.elapsed() - link.heard);
+      // Timers cannot measure fractions of a millisecond.
+      if (left >= 1) this.#watch(link, left);
       else this.#ping(link);
     });
   }
@@ -186,7 +205,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   #ping(link: Link): void {
     link.cancel();
     link.silent = true;
-    link.socket.send(JSON.stringify({ action: "ping" } satisfies Action));
+    link.socket.send(toJson({ action: "ping" } satisfies Action));
     link.cancel = this.#environment.after(PONG, () => (link.silent ? this.#lost(link) : this.#watch(link, IDLE)));
   }
 
@@ -225,7 +244,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     }
     if (link === this.#current) {
       this.#current = undefined;
-      if (this.#environment.now() - link.openDate > STABLE) this.#backoff.reset();
+      if (this.#environment.elapsed() - link.opened > STABLE) this.#backoff.reset();
     }
     if (this.#opening) {
       this.#set("connecting");
@@ -247,4 +266,13 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#opening = this.#current = undefined;
     this.#set(state);
   }
+}
+
+function tooLarge(action: Action): ErrorFrame {
+  const about = {
+    ...("uri" in action && { uri: action.uri }),
+    ...("key" in action && { key: action.key }),
+    ...("id" in action && { id: action.id }),
+  };
+  return { type: "error", action: action.action, status: 413, detail: "This is too long to be sent.", ...about };
 }

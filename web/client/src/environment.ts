@@ -7,8 +7,10 @@ export type Socket = Pick<WebSocket, "send" | "close" | "onopen" | "onmessage" |
 export interface Environment {
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly WebSocket: new (url: string, protocols: string[]) => Socket;
-  /** The time, in milliseconds. */
+  /** The wall clock, in milliseconds since 1970. It can be set back, so use it for stored dates only, never for intervals. */
   readonly now: () => number;
+  /** A monotonic clock, in milliseconds since an arbitrary moment, for intervals. */
+  readonly elapsed: () => number;
   /** Runs something in so many milliseconds, unless the function that is returned is called before. */
   readonly after: (milliseconds: number, run: () => void) => () => void;
   /** A number from 0 up to 1. */
@@ -24,15 +26,25 @@ export function environment(own: Partial<Environment> = {}): Environment {
     fetch: (url, init) => fetch(url, init),
     WebSocket: globalThis.WebSocket,
     now: () => Date.now(),
-    after: (milliseconds, run) => {
-      const timer = setTimeout(run, milliseconds);
-      return () => clearTimeout(timer);
-    },
+    elapsed: () => performance.now(),
+    after,
     random: () => Math.random(),
     randomUUID,
     window: typeof globalThis.addEventListener === "function" ? globalThis : undefined,
     ...own,
   };
+}
+
+/** `setTimeout` stores its delay in 32 bits; a longer delay would fire at once. */
+const LONGEST = 2 ** 31 - 1;
+
+function after(milliseconds: number, run: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const wait = (left: number) => {
+    timer = setTimeout(() => (left > LONGEST ? wait(left - LONGEST) : run()), Math.min(left, LONGEST));
+  };
+  wait(milliseconds);
+  return () => clearTimeout(timer);
 }
 
 /** Pages that did not come over HTTPS lack `crypto.randomUUID`. Keys need only differ, so the digits alone will do there. */

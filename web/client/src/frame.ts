@@ -3,6 +3,7 @@
  * something else; what is told under such a name has to be what it says, or it is left out.
  */
 
+import { isWait } from "./api.js";
 import type { Frame } from "./wire.js";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -42,6 +43,10 @@ function isFit(frame: Fields): boolean {
       return (
         isId(frame.last_id) && isEach(frame.entries, (entry) => isObject(entry) && isFit(entry)) && isStanding(frame)
       );
+    case "sent":
+      return typeof frame.uri === "string" && isId(frame.id);
+    case "error":
+      return isId(frame.status) && typeof frame.detail === "string" && isWait(frame.retry_after ?? 0);
     default:
       return true;
   }
@@ -55,8 +60,9 @@ function isAmendment(frame: Fields): boolean {
   return isHappening(frame) && isId(frame.of);
 }
 
-function isStanding({ read = {}, online = null }: Fields): boolean {
-  return isObject(read) && Object.values(read).every(isId) && (online === null || isEach(online, isId));
+function isStanding({ read = null, online = null }: Fields): boolean {
+  const isRead = read === null || (isObject(read) && Object.values(read).every(isId));
+  return isRead && (online === null || isEach(online, isId));
 }
 
 function isUser(value: unknown): boolean {

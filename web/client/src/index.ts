@@ -10,6 +10,7 @@ export {
   type Found,
   type History,
   type Joined,
+  type Members,
   type Posted,
   type Profile,
   UnreachableError,
@@ -19,5 +20,6 @@ export type { Connection, ConnectionState } from "./connection.js";
 export type { Environment, Socket } from "./environment.js";
 export type { Outbox, OutboxMessage, OutboxStorage } from "./outbox.js";
 export type { Room, RoomState } from "./room.js";
+export { encoded, MESSAGE_CHARACTERS, problemOf, wellFormed } from "./text.js";
 export { Timeline } from "./timeline.js";
 export type * from "./wire.js";

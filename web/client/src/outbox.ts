@@ -5,10 +5,16 @@ import { Backoff } from "./backoff.js";
 import { ANSWER, type Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
+import { problemOf, wellFormed } from "./text.js";
 import type { ErrorFrame, Frame, Sent } from "./wire.js";
 
 /** The server knows a key for a day. What was tried longer ago (less an hour) might be posted twice, so somebody has to decide. */
 const REMEMBERED = 23 * 3600_000;
+
+/** After so many failures, some three to six minutes, a message is refused until the user retries it. */
+const FAILURES = 16;
+/** How the error detail for a reply to a missing or deleted message begins. */
+const REPLY_PROBLEM = "reply_to:";
 
 /** Where the outbox is kept while the page is not there: the browser's `localStorage` will do. */
 export type OutboxStorage = Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
@@ -24,10 +30,14 @@ export interface OutboxMessage {
   readonly date: number;
   /** When it was first tried to send it. */
   readonly tried?: number;
-  /** `sending` has been tried; `refused` is for good, unless it is tried again; `sent` is what the room has not shown yet. */
+  /** The number of failures: error frames, no answer on a live socket, or a socket that closed before the answer. */
+  readonly failures?: number;
+  /** `sending` has been tried; `refused` is not retried automatically; `sent` is what the room has not shown yet. */
   readonly state: "queued" | "sending" | "refused" | "sent";
-  /** Why it was refused. */
+  /** Why it was refused, for display. */
   readonly problem?: string;
+  /** The message that it replies to does not exist any more; it can be sent without the reply. */
+  readonly isReplyLost?: boolean;
   /** Its id, once it is sent. */
   readonly id?: number;
 }
@@ -37,6 +47,12 @@ interface OutboxEvents {
   change: string;
   /** A message is in the log now. */
   sent: OutboxMessage;
+}
+
+/** A pending timer of a chat: for the answer to the message with this key, or (without a key) for the next retry. */
+interface Wait {
+  readonly key: string | undefined;
+  cancel(): void;
 }
 
 /** How an {@link Outbox} is made. */
@@ -52,8 +68,8 @@ export interface OutboxOptions {
 export class Outbox extends Emitter<OutboxEvents> {
   /** In the order of their dates. */
   readonly #messages = new Map<string, OutboxMessage>();
-  /** For each chat, what stops waiting for an answer or for the moment to try again. */
-  readonly #waits = new Map<string, () => void>();
+  /** The pending timer of each chat. */
+  readonly #waits = new Map<string, Wait>();
   readonly #prefix: string;
   readonly #backoff: Backoff;
   readonly #options: OutboxOptions;
@@ -70,7 +86,12 @@ export class Outbox extends Emitter<OutboxEvents> {
       this.#restore();
       this.#sendAll();
     });
-    options.connection.on("state", (state) => (state === "closed" || state === "expired") && this.#stop());
+    options.connection.on("state", (state) => {
+      if (state === "open") return;
+      // The socket may have been closed because of what was sent last.
+      if (state !== "closed" && state !== "expired") for (const message of this.#underWay()) this.#fail(message);
+      this.#stop();
+    });
   }
 
   /** The messages for a chat that are not in its log yet, or not shown yet, oldest first. */
@@ -83,35 +104,37 @@ export class Outbox extends Emitter<OutboxEvents> {
     return [...this.#messages.values()].filter(({ state }) => state !== "sent");
   }
 
-  /** Puts in a message, which is sent as soon as that is possible. */
+  /** Adds a message, which is sent as soon as possible. A message that can never be sent is refused at once. */
   add(uri: string, message: string, replyTo?: number): OutboxMessage {
     const { environment } = this.#options;
     const last = Math.max(0, ...[...this.#messages.values()].map(({ date }) => date));
-    const added: OutboxMessage = {
+    const added = sendable({
       key: environment.randomUUID(),
       uri,
       message,
       ...(replyTo !== undefined && { replyTo }),
       date: Math.max(environment.now(), last + 1),
       state: "queued",
-    };
+    });
     this.#keep(added);
-    this.#send(uri);
+    this.#send(added.uri);
     return added;
   }
 
-  /** Tries a refused message again. */
-  retry(key: string): void {
+  /** Retries a refused message; `withoutReply` drops its reference to the message that it replies to. */
+  retry(key: string, { withoutReply = false } = {}): void {
     const message = this.#messages.get(key);
     if (message?.state !== "refused") return;
-    const { problem: _, ...rest } = message;
-    if (message.tried === undefined || this.#isRemembered(message.tried)) {
+    const { uri, message: text, date, tried } = message;
+    const replyTo = withoutReply ? undefined : message.replyTo;
+    if (tried === undefined || this.#isRemembered(tried)) {
       // It may be in the log although it was refused later, so the key stays.
-      this.#keep({ ...rest, state: "queued" });
-      this.#send(message.uri);
+      const known = { ...(replyTo !== undefined && { replyTo }), ...(tried !== undefined && { tried }) };
+      this.#keep(sendable({ key, uri, message: text, date, ...known, state: "queued" }));
+      this.#send(uri);
     } else {
       this.#drop(key);
-      this.add(message.uri, message.message, message.replyTo);
+      this.add(uri, text, replyTo);
     }
   }
 
@@ -130,8 +153,9 @@ export class Outbox extends Emitter<OutboxEvents> {
     if (shown.length > 0) this.emit("change", uri);
   }
 
+  /** Whether the server still remembers a key that was first sent then. A date in the future means that the clock was set back. */
   #isRemembered(tried: number): boolean {
-    return this.#options.environment.now() - tried < REMEMBERED;
+    return Math.abs(this.#options.environment.now() - tried) < REMEMBERED;
   }
 
   #sendAll(): void {
@@ -140,7 +164,7 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 
   #stop(): void {
-    for (const cancel of this.#waits.values()) cancel();
+    for (const { cancel } of this.#waits.values()) cancel();
     this.#waits.clear();
   }
 
@@ -150,35 +174,63 @@ export class Outbox extends Emitter<OutboxEvents> {
     const next = this.of(uri).find(({ state }) => state === "queued" || state === "sending");
     if (!next || this.#waits.has(uri) || connection.state !== "open") return;
     if (next.tried !== undefined && !this.#isRemembered(next.tried)) {
-      this.#refuse(next, "It is not known whether this was sent. Look before you send it again.");
+      this.#keep(refused(next, "It is not known whether this was sent. Look before you send it again."));
+      this.#send(uri);
       return;
     }
     const { key, message, replyTo } = next;
     // What is kept must say that it was tried before it is.
     this.#keep({ ...next, tried: next.tried ?? environment.now(), state: "sending" });
     connection.send({ action: "send", uri, message, key, ...(replyTo !== undefined && { reply_to: replyTo }) });
-    this.#sendIn(uri, ANSWER);
+    const sent = environment.elapsed();
+    this.#wait(uri, ANSWER, () => this.#missed(key, sent), key);
   }
 
-  #sendIn(uri: string, milliseconds: number): void {
-    this.#waits.get(uri)?.();
-    const cancel = this.#options.environment.after(milliseconds, () => this.#sendNow(uri));
-    this.#waits.set(uri, cancel);
+  #wait(uri: string, milliseconds: number, run: () => void, key?: string): void {
+    this.#waits.get(uri)?.cancel();
+    this.#waits.set(uri, { key, cancel: this.#options.environment.after(milliseconds, run) });
   }
 
   #sendNow(uri: string): void {
-    this.#waits.get(uri)?.();
+    this.#waits.get(uri)?.cancel();
     this.#waits.delete(uri);
     this.#send(uri);
   }
 
+  /** No answer arrived in time. Without any other frame either, the socket may be dead, so that is not counted as a failure. */
+  #missed(key: string, sent: number): void {
+    const message = this.#messages.get(key);
+    if (!message) return;
+    if (this.#options.connection.heardSince(sent)) this.#fail(message);
+    this.#sendNow(message.uri);
+  }
+
+  /** The messages that were sent and not answered yet. */
+  #underWay(): OutboxMessage[] {
+    const keys = new Set([...this.#waits.values()].map(({ key }) => key));
+    return this.unsent.filter(({ key }) => keys.has(key));
+  }
+
+  /** Counts a failure, and refuses the message after too many. */
+  #fail(message: OutboxMessage): void {
+    const failures = (message.failures ?? 0) + 1;
+    const given = refused(message, `Sending this failed ${failures} times. Try again later.`);
+    this.#keep(failures < FAILURES ? { ...message, failures } : given);
+  }
+
   #take(frame: Frame): void {
-    const isAnswer = frame.type === "sent" || (frame.type === "error" && frame.action === "send");
-    const message = isAnswer && frame.key !== undefined ? this.#messages.get(frame.key) : undefined;
+    if (frame.type !== "sent" && frame.type !== "error") return;
+    const message = frame.key !== undefined ? this.#messages.get(frame.key) : this.#unnamed(frame);
     // What is sent again has several answers; the first one counts, unless it is of no use.
     if (!message || message.state === "sent") return;
     if (frame.type === "sent") this.#sent(message, frame);
-    else if (message.state === "sending") this.#failed(message, frame as ErrorFrame);
+    else if ((frame.action ?? "send") === "send" && message.state === "sending") this.#failed(message, frame);
+  }
+
+  /** The message that an error without a key is about: a server that cannot parse a frame cannot repeat its key. */
+  #unnamed(frame: Sent | ErrorFrame): OutboxMessage | undefined {
+    const underWay = this.#underWay();
+    return frame.type === "error" && frame.uri === undefined && underWay.length === 1 ? underWay[0] : undefined;
   }
 
   #sent(message: OutboxMessage, frame: Sent): void {
@@ -192,13 +244,11 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 
   #failed(message: OutboxMessage, frame: ErrorFrame): void {
-    if (isFinal(frame.status)) this.#refuse(message, frame.detail);
-    else this.#sendIn(message.uri, (frame.retry_after ?? 0) * 1000 + this.#backoff.next());
-  }
-
-  #refuse(message: OutboxMessage, problem: string): void {
-    this.#keep({ ...message, state: "refused", problem });
-    this.#sendNow(message.uri);
+    if (isFinal(frame.status)) this.#keep(refused(message, frame.detail));
+    else this.#fail(message);
+    const { uri } = message;
+    if (this.#messages.get(message.key)?.state === "refused") this.#sendNow(uri);
+    else this.#wait(uri, (frame.retry_after ?? 0) * 1000 + this.#backoff.next(), () => this.#sendNow(uri));
   }
 
   #keep(message: OutboxMessage): void {
@@ -249,6 +299,20 @@ export class Outbox extends Emitter<OutboxEvents> {
   }
 }
 
+/** The message with its text repaired, or refused if it can never be sent. */
+function sendable(message: OutboxMessage): OutboxMessage {
+  const repaired = { ...message, uri: wellFormed(message.uri), message: wellFormed(message.message) };
+  const problem = repaired.state === "refused" ? repaired.problem : problemOf(repaired.message);
+  return problem === undefined ? repaired : refused(repaired, problem);
+}
+
+function refused(message: OutboxMessage, problem: string): OutboxMessage {
+  const isReplyLost =
+    message.isReplyLost === true || (message.replyTo !== undefined && problem.startsWith(REPLY_PROBLEM));
+  if (!isReplyLost) return { ...message, state: "refused", problem };
+  return { ...message, state: "refused", problem: "The message that this replies to was deleted.", isReplyLost };
+}
+
 /** A message as it was stored, if it is one: anything may be in there. */
 function read(text: string): OutboxMessage | undefined {
   try {
@@ -256,9 +320,9 @@ function read(text: string): OutboxMessage | undefined {
     const isMessage =
       [value.key, value.uri, value.message].every((part) => typeof part === "string") &&
       Number.isFinite(value.date) &&
-      [value.tried, value.replyTo].every((part) => part === undefined || Number.isFinite(part)) &&
+      [value.tried, value.replyTo, value.failures].every((part) => part === undefined || Number.isFinite(part)) &&
       ["queued", "sending", "refused"].includes(value.state ?? "");
-    return isMessage ? (value as OutboxMessage) : undefined;
+    return isMessage ? sendable(value as OutboxMessage) : undefined;
   } catch {
     return undefined;
   }

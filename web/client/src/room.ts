@@ -62,6 +62,9 @@ export class Room extends Emitter<RoomEvents> {
   #readId = 0;
   #typed = Number.NEGATIVE_INFINITY;
   #older: Promise<boolean> | undefined;
+  #moreMembers: Promise<boolean> | undefined;
+  /** How often the chat was read anew. */
+  #looks = 0;
   readonly #abort = new AbortController();
   readonly #endings: (() => void)[];
   readonly #backoff: Backoff;
@@ -113,6 +116,14 @@ export class Room extends Emitter<RoomEvents> {
     return this.#older;
   }
 
+  /** Reads the next page of members into the timeline, and returns whether there are more. Throws as the API does. */
+  moreMembers(): Promise<boolean> {
+    this.#moreMembers ??= this.#readMembers().finally(() => {
+      this.#moreMembers = undefined;
+    });
+    return this.#moreMembers;
+  }
+
   /** Says that one has read up to an entry, by default all. If that cannot be said now, it will be. */
   markRead(id = this.#lastId): void {
     this.#readId = Math.max(this.#readId, Math.min(id, this.#lastId));
@@ -123,7 +134,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Says that one is typing; to be called with each key that is pressed. */
   typing(): void {
-    const now = this.#options.environment.now();
+    const now = this.#options.environment.elapsed();
     if (now - this.#typed < TYPING) return;
     if (this.#options.connection.send({ action: "typing", uri: this.uri })) this.#typed = now;
   }
@@ -193,7 +204,7 @@ export class Room extends Emitter<RoomEvents> {
       case "online":
       case "offline": {
         const { environment } = this.#options;
-        this.#timeline.note(frame, environment.now());
+        this.#timeline.note(frame, environment.elapsed());
         // Somebody who stops typing does not say so.
         if (frame.type === "typing") environment.after(TYPING_SHOWN + 100, () => this.#change());
         break;
@@ -315,6 +326,7 @@ export class Room extends Emitter<RoomEvents> {
     }
     const { timeline } = this;
     timeline.show(chat);
+    this.#looks++;
     if (timeline.first === Number.POSITIVE_INFINITY) {
       timeline.load(await api.history(this.uri, { limit: PAGE }, signal));
     } else if (!this.#started) {
@@ -345,6 +357,18 @@ export class Room extends Emitter<RoomEvents> {
       this.#change();
     }
     return this.#timeline.first > 1;
+  }
+
+  async #readMembers(): Promise<boolean> {
+    const { timeline } = this;
+    const [next, looks] = [timeline.membersNext, this.#looks];
+    if (next !== null) {
+      const page = await this.#options.api.members(this.uri, next, this.#abort.signal);
+      // If the chat was read anew meanwhile, this page may be older than that.
+      if (looks === this.#looks) timeline.addMembers(page);
+      this.#change();
+    }
+    return this.#timeline.membersNext !== null;
   }
 
   #end(state: "left" | "closed"): boolean {

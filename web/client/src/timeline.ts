@@ -3,11 +3,14 @@
  * difference which of its messages came from the one and which from the other, nor whether something is applied twice.
  */
 
-import type { Chat, History } from "./api.js";
+import type { Chat, History, Members } from "./api.js";
 import type { AmendingEntry, Entry, Message, MessageEntry, Notice, Reaction, Standing, User } from "./wire.js";
 
 /** Who types says so again every three seconds; who has not for so many milliseconds has stopped. */
 export const TYPING_SHOWN = 6_000;
+
+/** In chats with more members there are no presence events and no read receipts. */
+const TOLD_MEMBERS = 100;
 
 /** A message, and the id of the last entry that it reflects. */
 interface Held {
@@ -25,6 +28,11 @@ export class Timeline {
   readonly #amendments = new Map<number, AmendingEntry[]>();
   readonly #members = new Map<number, User>();
   #membersAsOf = 0;
+  /** The number of members that are not loaded, and the URL of their first page. */
+  #others = 0;
+  #membersNext: string | null = null;
+  /** Users who left since the members were loaded; a page that arrives late may still contain them. */
+  readonly #gone = new Set<number>();
   #owner: number | undefined;
   readonly #read = new Map<number, number>();
   #online: Set<number> | null = null;
@@ -52,10 +60,20 @@ export class Timeline {
     return this.#held.get(id)?.message;
   }
 
-  /** The members, the owner first. */
+  /** The loaded members, the owner first. */
   get members(): readonly User[] {
     const isOwner = (user: User) => Number(user.id === this.#owner);
     return [...this.#members.values()].sort((a, b) => isOwner(b) - isOwner(a));
+  }
+
+  /** The number of members, loaded or not. */
+  get memberCount(): number {
+    return this.#members.size + this.#others;
+  }
+
+  /** The URL of the next page of members, or null if all are loaded. */
+  get membersNext(): string | null {
+    return this.#membersNext;
   }
 
   /** The owner's id. */
@@ -63,7 +81,7 @@ export class Timeline {
     return this.#owner;
   }
 
-  /** How far each user has read, by their id. */
+  /** How far each user has read, by their id; in large chats, only the own marker. */
   get read(): ReadonlyMap<number, number> {
     return this.#read;
   }
@@ -73,7 +91,7 @@ export class Timeline {
     return this.#online;
   }
 
-  /** Who is typing at the time `now` (in milliseconds). */
+  /** Who is typing at the time `now` (`performance.now()`). */
   typing(now: number): readonly User[] {
     return [...this.#typing.values()].filter(({ until }) => until > now).map(({ user }) => user);
   }
@@ -97,7 +115,7 @@ export class Timeline {
         if (entry.id <= this.#membersAsOf) break;
         this.#membersAsOf = entry.id;
         if (entry.type === "joined") this.#join(entry.user);
-        else if (entry.type === "left") this.#leave(entry.user.id);
+        else if (entry.type === "left") this.#goOut(entry.user.id);
         else this.#owner = entry.user.id;
     }
   }
@@ -123,17 +141,32 @@ export class Timeline {
     for (const id of [...this.#members.keys()]) if (!members.has(id)) this.#leave(id);
     this.#members.clear();
     for (const [id, user] of members) this.#members.set(id, user);
+    this.#gone.clear();
+    this.#membersNext = chat.members_next ?? null;
+    this.#others = Math.max(0, (chat.member_count ?? 0) - members.size);
     this.#owner = chat.owner?.id;
     this.stand(chat);
   }
 
-  /** Takes in how things stand that are not in the log. */
-  stand({ read = {}, online }: Standing): void {
-    for (const [user, id] of Object.entries(read)) this.#mark(Number(user), id);
-    if (online !== undefined) this.#online = online && new Set(online.filter((id) => this.#members.has(id)));
+  /** Adds the page of members at {@link membersNext}. */
+  addMembers({ members, next }: Members): void {
+    for (const user of members) {
+      if (this.#members.has(user.id) || this.#gone.has(user.id)) continue;
+      this.#members.set(user.id, user);
+      this.#others = Math.max(0, this.#others - 1);
+    }
+    this.#membersNext = next;
+    if (next === null) this.#others = 0;
   }
 
-  /** Takes in what was told at the time `now` (in milliseconds), and is not kept. */
+  /** Takes in how things stand that are not in the log. Null or absent means unknown. */
+  stand({ read, online }: Standing): void {
+    if (read) for (const [user, id] of Object.entries(read)) this.#mark(Number(user), id);
+    else for (const id of [...this.#read.keys()]) if (id !== this.#me) this.#read.delete(id);
+    this.#online = online ? new Set(online.filter((id) => this.#members.has(id))) : null;
+  }
+
+  /** Takes in what was told at the time `now` (as in {@link typing}), and is not kept. */
   note(notice: Notice, now: number): void {
     const { user } = notice;
     if (notice.type === "read") this.#mark(user.id, notice.read_id);
@@ -171,7 +204,15 @@ export class Timeline {
   #join(user: User): void {
     if (this.#members.has(user.id)) return;
     this.#members.set(user.id, user);
-    this.#mark(user.id, 0);
+    this.#gone.delete(user.id);
+    if (this.memberCount > TOLD_MEMBERS) this.stand({});
+    else this.#mark(user.id, 0);
+  }
+
+  #goOut(user: number): void {
+    if (!this.#members.has(user)) this.#others = Math.max(0, this.#others - 1);
+    this.#gone.add(user);
+    this.#leave(user);
   }
 
   #leave(user: number): void {
@@ -181,9 +222,10 @@ export class Timeline {
     this.#online?.delete(user);
   }
 
-  /** What is told of somebody may come after they have left. */
+  /** What is told of somebody may come after they have left. In a large chat, the own user may not be loaded. */
   #mark(user: number, id: number): void {
-    if (this.#members.has(user)) this.#read.set(user, Math.max(id, this.#read.get(user) ?? 0));
+    if (this.#members.has(user) || (user === this.#me && this.#others > 0))
+      this.#read.set(user, Math.max(id, this.#read.get(user) ?? 0));
   }
 }
 

@@ -4,6 +4,7 @@
 export interface User {
   readonly id: number;
   readonly username: string;
+  /** May be empty for other users, depending on the server. */
   readonly email: string;
   readonly first_name: string;
   readonly last_name: string;
@@ -87,11 +88,11 @@ export type Notice =
   | { readonly type: "read"; readonly uri: string; readonly user: User; readonly read_id: number }
   | { readonly type: "typing" | "online" | "offline"; readonly uri: string; readonly user: User };
 
-/** How things stand that are not in the log. Only in chats of at most 100 members. */
+/** State that is not in the log. In chats of more than 100 members it is null or absent: unknown. */
 export interface Standing {
   /** How far each member has read, by the user's id. */
-  readonly read?: Readonly<Record<string, number>>;
-  /** The ids of those who listen, or null where they are too many to look. */
+  readonly read?: Readonly<Record<string, number>> | null;
+  /** The ids of those who listen. */
   readonly online?: readonly number[] | null;
 }
 

@@ -101,14 +101,49 @@ test("the token of a log-in is used from then on, until logging out", async () =
 test("another page is asked for where the first one came from", async () => {
   const { api: it, asked } = api();
   await it.chats("http://inside:3000/api/chats/?cursor=1-a&limit=2");
+  await it.chats("/api/chats/?cursor=1-a&limit=2");
   await it.history("abc", "/api/chats/abc/messages/?before=3");
+  await it.search("abc", "/api/chats/abc/search/?q=a+b&before=3");
+  await it.members("abc", "/api/chats/abc/members/?cursor=100");
   await it.search("abc", "http://inside:3000/api/chats/abc/search/?q=a+b&before=3");
   assert.deepEqual(
     asked.map(({ request }) => request),
     [
       "GET https://chat.test/api/chats/?cursor=1-a&limit=2",
+      "GET https://chat.test/api/chats/?cursor=1-a&limit=2",
       "GET https://chat.test/api/chats/abc/messages/?before=3",
       "GET https://chat.test/api/chats/abc/search/?q=a+b&before=3",
+      "GET https://chat.test/api/chats/abc/members/?cursor=100",
+      "GET https://chat.test/api/chats/abc/search/?q=a+b&before=3",
+    ],
+  );
+});
+
+test("lone surrogates are replaced in all requests", async () => {
+  const { api: it, asked } = api(undefined, "secret");
+  const [half, repaired] = ["a\ud83d", "a\ufffd"];
+  await it.register({ username: half, password: half });
+  await it.changeMe({ first_name: half });
+  await it.setPassword(half, half);
+  await it.join(half, [half]);
+  await it.remove("abc", half);
+  await it.post("abc", half);
+  await it.edit("abc", 7, half);
+  await it.react("abc", 7, half);
+  await it.search("abc", { q: half });
+  const escaped = encodeURIComponent(repaired);
+  assert.deepEqual(
+    asked.map(({ request, body }) => [request.replace("https://chat.test", ""), body]),
+    [
+      ["POST /auth/users/create/", { username: repaired, password: repaired }],
+      ["PATCH /auth/me/", { first_name: repaired }],
+      ["POST /auth/password/", { current_password: repaired, new_password: repaired }],
+      [`PATCH /api/chats/${escaped}/`, { usernames: [repaired] }],
+      [`DELETE /api/chats/abc/members/${escaped}/`, undefined],
+      ["POST /api/chats/abc/messages/", { message: repaired }],
+      ["PATCH /api/chats/abc/messages/7/", { message: repaired }],
+      [`PUT /api/chats/abc/messages/7/reactions/${escaped}/`, undefined],
+      [`GET /api/chats/abc/search/?q=${escaped}`, undefined],
     ],
   );
 });

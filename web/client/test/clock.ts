@@ -6,26 +6,39 @@ interface Timer {
 }
 
 export class Clock {
-  now = Date.UTC(2026, 10, 23, 16);
+  /** The monotonic clock. */
+  elapsed = 12_345;
+  #began = Date.UTC(2026, 10, 23, 16) - this.elapsed;
   readonly #timers = new Set<Timer>();
 
+  /** The wall clock. Setting it does not affect timers. */
+  get now(): number {
+    return this.#began + this.elapsed;
+  }
+
+  set now(date: number) {
+    this.#began = date - this.elapsed;
+  }
+
+  /** Runs a callback after a delay. */
   after(milliseconds: number, run: () => void): () => void {
-    const timer = { date: this.now + milliseconds, run };
+    if (!(milliseconds >= 0)) throw new RangeError(`A timer of ${milliseconds} ms.`);
+    const timer = { date: this.elapsed + milliseconds, run };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
   }
 
   /** Lets so many milliseconds pass, and everything happen that is due until then. */
   async pass(milliseconds: number): Promise<void> {
-    const end = this.now + milliseconds;
+    const end = this.elapsed + milliseconds;
     await settled();
     for (let next = this.#next(end); next; next = this.#next(end)) {
       this.#timers.delete(next);
-      this.now = next.date;
+      this.elapsed = next.date;
       next.run();
       await settled();
     }
-    this.now = end;
+    this.elapsed = end;
   }
 
   /** The first timer that is due by then; of those at the same time, the one that was set first. */

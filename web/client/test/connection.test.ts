@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Backoff } from "../src/backoff.js";
+import { environment } from "../src/environment.js";
 import type { ConnectionState } from "../src/index.js";
 import { texts, URI, World } from "./world.js";
 
@@ -306,4 +307,75 @@ test("a listener that fails keeps nobody from being told", async (t) => {
   world.server.cut();
   await world.pass(1000);
   assert.equal(caught.length, 1);
+});
+
+test("setting the clock does not affect pings, waits and typing", async () => {
+  for (const days of [-30, -1, -0.02, 0.02, 1, 30]) {
+    const world = new World();
+    const client = world.bob.client();
+    const room = client.room(URI);
+    const [first, ann] = [room, world.ann.client().room(URI)];
+    await world.pass(1000);
+    room.typing();
+    await world.pass(1000);
+    let timers = 0;
+    const after = world.clock.after.bind(world.clock);
+    world.clock.after = (milliseconds, run) => {
+      timers++;
+      assert.ok(milliseconds < 2 ** 31, `${milliseconds}`);
+      return after(milliseconds, run);
+    };
+    world.clock.now += days * 24 * 60 * MINUTE;
+    assert.equal(ann.timeline.typing(world.clock.elapsed).length, 1);
+    await world.pass(10_000);
+    assert.equal(ann.timeline.typing(world.clock.elapsed).length, 0);
+    room.typing();
+    const [socket] = world.server.sockets;
+    assert.equal(socket?.saidOf("typing").length, 2, `${days} days`);
+    await world.pass(30 * MINUTE);
+    assert.equal(socket?.saidOf("ping").length, 5, `${days} days`);
+    assert.ok(timers < 200, `${timers} timers`);
+    assert.equal(first.state, "live");
+    assert.equal(world.server.sockets.length, 2);
+    socket.isDead = true;
+    await world.pass(6 * MINUTE);
+    assert.equal(world.server.sockets.length, 3, `${days} days`);
+  }
+});
+
+test("a delay above 2^31 ms does not fire early", async (t) => {
+  const { after, elapsed } = environment();
+  const set: { milliseconds: number; run: () => void }[] = [];
+  t.mock.method(globalThis, "setTimeout", (run: () => void, milliseconds: number) => set.push({ milliseconds, run }));
+  t.mock.method(globalThis, "clearTimeout", () => set.splice(0));
+  let isDue = false;
+  const cancel = after(2 ** 33, () => {
+    isDue = true;
+  });
+  let waited = 0;
+  for (let timer = set.shift(); timer; timer = set.shift()) {
+    assert.ok(timer.milliseconds < 2 ** 31 && !isDue);
+    waited += timer.milliseconds;
+    timer.run();
+  }
+  assert.deepEqual([waited, isDue], [2 ** 33, true]);
+  after(2 ** 33, () => assert.fail("it was cancelled"));
+  set.shift()?.run();
+  cancel();
+  assert.deepEqual(set, []);
+  const moment = elapsed();
+  assert.ok(elapsed() >= moment);
+});
+
+test("an error frame with an invalid retry_after is ignored", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  const { key } = client.send(URI, "one");
+  for (const retry_after of ["soon", -5, null, {}]) {
+    world.server.socket.receive({ type: "error", action: "send", status: 429, detail: "", uri: URI, key, retry_after });
+  }
+  await world.pass(100);
+  assert.equal(world.server.socket.saidOf("send").length, 1);
+  assert.deepEqual(client.outbox.of(URI), []);
 });

@@ -142,13 +142,13 @@ test("what is refused for good is reported, keeps nothing else waiting, and can 
   const world = new World();
   const client = world.bob.client();
   await world.pass(100);
-  client.send(URI, "");
+  client.send(URI, "\0");
   const { key } = client.send("000000000000002", "nowhere");
   client.send(URI, "two");
   await world.pass(100);
   assert.deepEqual(said(world), ["two"]);
   const [refused] = client.outbox.of(URI);
-  assert.deepEqual([refused?.state, refused?.problem], ["refused", "message: This field may not be blank."]);
+  assert.deepEqual([refused?.state, refused?.problem], ["refused", "message: Null characters are not allowed."]);
   await world.pass(60_000);
   world.server.cut();
   await world.pass(60_000);
@@ -182,7 +182,7 @@ test("a reload loses nothing and doubles nothing", async () => {
   const world = new World();
   const before = world.bob.client();
   await world.pass(100);
-  for (const text of ["one", "two", "", "three"]) before.send(URI, text);
+  for (const text of ["one", "two", "\0", "three"]) before.send(URI, text);
   // The first message arrives, its answer does not.
   await world.pass(10);
   before.close();
@@ -191,8 +191,8 @@ test("a reload loses nothing and doubles nothing", async () => {
   assert.equal(after.outbox.of(URI).length, 4);
   await world.pass(1000);
   assert.deepEqual(said(world), ["one", "two", "three"]);
-  assert.deepEqual(states(after), [": refused"]);
-  assert.deepEqual(states(world.bob.client()), [": refused"]);
+  assert.deepEqual(states(after), ["\0: refused"]);
+  assert.deepEqual(states(world.bob.client()), ["\0: refused"]);
 });
 
 test("two windows share an outbox, and each message is sent once", async () => {
@@ -236,15 +236,15 @@ test("a message that is taken in again keeps the state that is known here", asyn
   const world = new World();
   const client = world.bob.client();
   await world.pass(100);
-  const { key } = client.send(URI, "");
+  const { key } = client.send(URI, "\0");
   await world.pass(100);
-  assert.deepEqual(states(client), [": refused"]);
+  assert.deepEqual(states(client), ["\0: refused"]);
   const name = `confab.outbox.${world.bob.user.id}.${key}`;
   const stored = JSON.parse(world.bob.storage.getItem(name) ?? "");
   world.bob.storage.setItem(name, JSON.stringify({ ...stored, state: "sending" }));
   world.server.cut();
   await world.pass(60_000);
-  assert.deepEqual(states(client), [": refused"]);
+  assert.deepEqual(states(client), ["\0: refused"]);
 });
 
 test("what is not sent yet is known of all chats, and so is what was refused", async () => {
@@ -373,4 +373,221 @@ test("nothing is sent with a token that is refused, and nothing is lost", async 
   const again = world.bob.client();
   await world.pass(100);
   assert.deepEqual([said(world), states(again)], [["one"], []]);
+});
+
+const MINUTE = 60_000;
+
+test("a lone surrogate is replaced before sending, and in what is shown", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  assert.equal(client.send(URI, "cut off \ud83d").message, "cut off \ufffd");
+  client.send(URI, "two");
+  await world.pass(100);
+  assert.deepEqual([said(world), states(client)], [["cut off \ufffd", "two"], []]);
+});
+
+test("an empty or too long message is refused without being sent", async () => {
+  const world = new World();
+  world.server.weather.failures = 1;
+  const client = world.bob.client();
+  const problems = ["", "a".repeat(2001), "🦀".repeat(2001), "a".repeat(100_000)].map((text) => {
+    const { state, problem } = client.send(URI, text);
+    return [state, problem];
+  });
+  const tooLong = "A message has at most 2,000 characters; this one has";
+  assert.deepEqual(problems, [
+    ["refused", "A message has at least one character."],
+    ["refused", `${tooLong} 2,001.`],
+    ["refused", `${tooLong} 2,001.`],
+    ["refused", `${tooLong} 100,000.`],
+  ]);
+  client.send(URI, "🦀".repeat(2000));
+  world.server.weather.failures = 0;
+  await world.pass(MINUTE);
+  assert.deepEqual(said(world), ["🦀".repeat(2000)]);
+  for (const { key } of client.outbox.of(URI)) client.outbox.retry(key);
+  await world.pass(MINUTE);
+  assert.equal(world.server.socket.saidOf("send").length, 1);
+  assert.equal(world.server.sockets.filter(({ state }) => state === "open").length, 1);
+  for (const { key } of client.outbox.of(URI)) client.outbox.discard(key);
+  assert.deepEqual([states(client), world.bob.storage.length], [[], 0]);
+});
+
+test("an action that exceeds the frame size is not sent", async () => {
+  const world = new World();
+  const client = world.bob.client();
+  await world.pass(100);
+  const uri = "f".repeat(40_000);
+  client.send(uri, "Hello");
+  const room = client.room(uri);
+  await world.pass(MINUTE);
+  const [message] = client.outbox.of(uri);
+  assert.deepEqual([message?.state, message?.problem], ["refused", "This is too long to be sent."]);
+  assert.equal(room.state, "left");
+  assert.deepEqual([world.server.sockets.length, client.connection.state], [1, "open"]);
+});
+
+test("unsendable messages that an earlier version stored do not block others", async () => {
+  const world = new World();
+  const { storage } = world.bob;
+  const stored = [
+    { key: "half", message: "cut off \ud83d", date: 1, state: "sending", tried: world.clock.now },
+    { key: "long", message: "a".repeat(50_000), date: 2, state: "sending", tried: world.clock.now },
+    { key: "empty", message: "", date: 3, state: "queued" },
+    {
+      key: "reply",
+      message: "No!",
+      date: 4,
+      state: "refused",
+      replyTo: 7,
+      problem: "reply_to: There is no such message in this chat.",
+    },
+    { key: "good", message: "two", date: 5, state: "queued" },
+  ];
+  for (const message of stored) {
+    storage.setItem(`confab.outbox.${world.bob.user.id}.${message.key}`, JSON.stringify({ uri: URI, ...message }));
+  }
+  const client = world.bob.client();
+  await world.pass(1000);
+  assert.deepEqual(said(world), ["cut off \ufffd", "two"]);
+  assert.deepEqual(
+    client.outbox.of(URI).map(({ key, state, isReplyLost = false }) => [key, state, isReplyLost]),
+    [
+      ["long", "refused", false],
+      ["empty", "refused", false],
+      ["reply", "refused", true],
+    ],
+  );
+  assert.equal(world.server.sockets.length, 1);
+});
+
+/** Makes the server answer every `send`, except "two", with the same frame. */
+function answering(world: World, answer: (key: string) => object | undefined): void {
+  const { server } = world;
+  server.hear = (socket, action) => {
+    if (action.action !== "send" || action.message === "two")
+      return Object.getPrototypeOf(server).hear.call(server, socket, action);
+    const object = answer(action.key);
+    if (object) server.later(() => socket.receive(object));
+  };
+}
+
+test("a message that always fails is refused, and others are sent", async () => {
+  const error = { type: "error", action: "send", status: 500, detail: "Something went wrong." };
+  const answers: Record<string, (key: string) => object | undefined> = {
+    "an error with its key": (key) => ({ ...error, uri: URI, key }),
+    "an error without its key": () => error,
+    "an error that names nothing": () => ({ ...error, action: null }),
+    "what is no answer": () => ({ message: "Internal server error", connectionId: "c=", requestId: "r=" }),
+    silence: () => undefined,
+  };
+  for (const [name, answer] of Object.entries(answers)) {
+    const world = new World();
+    answering(world, answer);
+    const before = world.bob.client();
+    await world.pass(100);
+    const { key } = before.send(URI, "one");
+    before.send(URI, "two");
+    // A reload does not reset the count.
+    await world.pass(MINUTE);
+    before.close();
+    const client = world.bob.client();
+    await world.pass(5 * MINUTE);
+    const [given] = client.outbox.of(URI);
+    assert.deepEqual([given?.key, given?.state], [key, "refused"], name);
+    assert.match(given?.problem ?? "", /^Sending this failed 16 times/);
+    assert.deepEqual(said(world), ["two"], name);
+    const tries = () =>
+      world.server.sockets.flatMap((socket) => socket.saidOf("send")).filter(({ message }) => message === "one");
+    // Every second unanswered send may only cause a ping.
+    const { length } = tries();
+    assert.ok(length >= 16 && length <= 2 * 17, `${name}: ${length}`);
+    await world.pass(60 * MINUTE);
+    assert.equal(tries().length, length, name);
+    // A retry uses the same key.
+    answering(world, () => undefined);
+    client.outbox.retry(key);
+    await world.pass(100);
+    assert.deepEqual([tries().length, new Set(tries().map((one) => one.key)).size], [length + 1, 1], name);
+    assert.equal(client.outbox.of(URI)[0]?.state, "sending", name);
+    client.close();
+  }
+});
+
+test("a message that always closes the socket is refused", async () => {
+  const world = new World();
+  answering(world, () => {
+    world.server.cut();
+    return undefined;
+  });
+  const client = world.bob.client();
+  await world.pass(100);
+  client.send(URI, "one");
+  client.send(URI, "two");
+  await world.pass(10 * MINUTE);
+  assert.deepEqual([said(world), states(client)], [["two"], ["one: refused"]]);
+  const tries = world.server.sockets
+    .flatMap((socket) => socket.saidOf("send"))
+    .filter(({ message }) => message === "one");
+  assert.equal(tries.length, 16);
+});
+
+test("an error without key and uri is attributed to a single pending message only", async () => {
+  const world = new World();
+  world.server.start("000000000000002", world.bob.user);
+  const client = world.bob.client();
+  await world.pass(100);
+  const unreadable = { type: "error", action: null, status: 400, detail: "A frame must be a JSON object." };
+  client.send(URI, "one");
+  client.send("000000000000002", "elsewhere");
+  world.server.socket.receive(unreadable);
+  assert.deepEqual(states(client), ["one: sending"]);
+  await world.pass(100);
+  client.send(URI, "two");
+  world.server.socket.receive({ ...unreadable, uri: "000000000000002" });
+  world.server.socket.receive({ ...unreadable, action: "read" });
+  assert.deepEqual(states(client), ["two: sending"]);
+  world.server.socket.receive(unreadable);
+  assert.deepEqual(states(client), ["two: refused"]);
+  // A later answer corrects a wrong attribution.
+  await world.pass(100);
+  assert.deepEqual([said(world), states(client)], [["one", "two"], []]);
+});
+
+test("a reply to a deleted message can be sent without the reply", async () => {
+  const world = new World();
+  world.post(1);
+  world.server.delete(URI, world.ann.user, 2);
+  const client = world.bob.client();
+  await world.pass(100);
+  const { key } = client.send(URI, "An answer", 2);
+  client.send(URI, "and more");
+  await world.pass(100);
+  const [lost] = client.outbox.of(URI);
+  assert.deepEqual(
+    [lost?.state, lost?.isReplyLost, lost?.problem],
+    ["refused", true, "The message that this replies to was deleted."],
+  );
+  assert.deepEqual(said(world), ["and more"]);
+  client.outbox.retry(key, { withoutReply: true });
+  await world.pass(100);
+  assert.deepEqual([said(world), states(client)], [["and more", "An answer"], []]);
+  assert.equal(world.bob.storage.length, 0);
+});
+
+test("a message that was tried is not resent automatically after the clock was set by a day", async () => {
+  for (const days of [-30, -1, 1, 30]) {
+    const world = new World();
+    const before = world.bob.client();
+    await world.pass(100);
+    world.server.weather.loss = 1;
+    before.send(URI, "perhaps");
+    await world.pass(0);
+    before.close();
+    world.server.weather.loss = 0;
+    world.clock.now += days * 24 * HOUR;
+    const client = world.bob.client();
+    await world.pass(100);
+    assert.deepEqual([said(world), states(client)], [[], ["perhaps: refused"]], `${days}`);
+  }
 });

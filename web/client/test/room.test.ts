@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Client, Room } from "../src/index.js";
+import type { Client, Members, Room, User } from "../src/index.js";
 import { type Person, texts, URI, World } from "./world.js";
 
 /** A room of Bob's that is live and knows all entries. */
@@ -433,18 +433,18 @@ test("typing is told now and then, and passes", async () => {
     await world.pass(400);
   }
   assert.equal(world.server.sockets[0]?.saidOf("typing").length, 2);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), [world.bob.user]);
-  assert.deepEqual(room.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), [world.bob.user]);
+  assert.deepEqual(room.timeline.typing(world.clock.elapsed), []);
   ann.on("change", () => changes++);
   await world.pass(7000);
   assert.ok(changes > 0);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), []);
   room.typing();
   await world.pass(100);
-  assert.equal(ann.timeline.typing(world.clock.now).length, 1);
+  assert.equal(ann.timeline.typing(world.clock.elapsed).length, 1);
   world.server.post(URI, world.bob.user, "said it");
   await world.pass(100);
-  assert.deepEqual(ann.timeline.typing(world.clock.now), []);
+  assert.deepEqual(ann.timeline.typing(world.clock.elapsed), []);
 });
 
 test("who listens is known", async () => {
@@ -548,4 +548,67 @@ test("what is published under a name of the protocol, and is something else, har
   } finally {
     process.off("uncaughtException", note);
   }
+});
+
+test("members are loaded by page, with joins and leaves meanwhile", async () => {
+  const world = new World();
+  const { server } = world;
+  Object.assign(server, { membersShown: 10, membersTold: 10 });
+  const users = Array.from({ length: 30 }, (_, n) => server.register(`user${n}`).user);
+  for (const user of users) server.join(URI, user);
+  const room = world.bob.client().room(URI);
+  await world.pass(100);
+  const { timeline } = room;
+  const count = () => [timeline.members.length, timeline.memberCount];
+  assert.equal(room.state, "live");
+  assert.deepEqual([count(), timeline.online, [...timeline.read.values()]], [[10, 32], null, []]);
+  // One on a loaded page, one on another page, one on the requested page.
+  server.leave(URI, users[0] as User);
+  server.leave(URI, users[29] as User);
+  await world.pass(100);
+  assert.deepEqual(count(), [9, 30]);
+  server.weather.delay = 1000;
+  const more = room.moreMembers();
+  assert.equal(room.moreMembers(), more);
+  await world.pass(1);
+  server.weather.delay = 0;
+  server.leave(URI, users[10] as User);
+  server.join(URI, users[0] as User);
+  await world.pass(3000);
+  assert.equal(await more, true);
+  assert.deepEqual(count()[1], 30);
+  while (await room.moreMembers());
+  const ids = (members: readonly User[]) => members.map(({ id }) => id).sort((a, b) => a - b);
+  assert.deepEqual([ids(timeline.members), timeline.memberCount], [ids(server.members(URI)), 30]);
+  assert.equal(await room.moreMembers(), false);
+});
+
+test("a page of members that was requested before a full reload is ignored", async () => {
+  const world = new World();
+  const { server } = world;
+  Object.assign(server, { membersShown: 10 });
+  const users = Array.from({ length: 20 }, (_, n) => server.register(`user${n}`).user);
+  for (const user of users) server.join(URI, user);
+  const client = world.bob.client();
+  const room = client.room(URI);
+  await world.pass(100);
+  const gone = users[12] as User;
+  let answer = (_: Members) => {};
+  client.api.members = () =>
+    new Promise((resolve) => {
+      answer = resolve;
+    });
+  const more = room.moreMembers();
+  // Meanwhile the chat is read anew.
+  server.weather.recoverable = 0;
+  server.cut();
+  server.leave(URI, gone);
+  world.post(2);
+  await world.pass(1000);
+  server.weather.recoverable = 1000;
+  await world.pass(5000);
+  assert.equal(room.state, "live");
+  answer({ members: [gone], next: null });
+  assert.equal(await more, true);
+  assert.deepEqual([room.timeline.members.length, room.timeline.memberCount], [10, 21]);
 });

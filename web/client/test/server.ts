@@ -23,6 +23,12 @@ export interface Weather {
 
 export const FAIR: Weather = { latency: 10, delay: 0, loss: 0, repeats: 0, failures: 0, busy: 0, recoverable: 1000 };
 
+/** Larger frames than this close the socket. */
+const FRAME_BYTES = 32 * 1024;
+/** A lone surrogate in JSON, which the server cannot parse. */
+const HALF_A_PAIR = /\\ud[89a-f]/;
+const UNREADABLE = { type: "error", action: null, status: 400, detail: "A frame must be a JSON object." };
+
 interface Stored {
   readonly id: number;
   readonly type: Entry["type"];
@@ -72,7 +78,11 @@ export class FakeSocket implements Socket {
     if (this.state !== "open") throw new Error("This socket is not open.");
     const action = JSON.parse(text) as Action;
     this.said.push(action);
-    if (!this.isDead && !this.server.strikes("loss")) this.server.later(() => this.server.hear(this, action));
+    if (this.isDead || this.server.strikes("loss")) return;
+    if (new TextEncoder().encode(text).length > FRAME_BYTES)
+      this.server.later(() => this.server.cut((one) => one === this));
+    else if (HALF_A_PAIR.test(text)) this.server.later(() => this.receive(UNREADABLE));
+    else this.server.later(() => this.server.hear(this, action));
   }
 
   close(): void {
@@ -100,6 +110,9 @@ export class Server {
   /** All requests over HTTP, as `GET /path?query`. */
   readonly requests: string[] = [];
   readonly tokens = new Map<string, User>();
+  /** The size of a page of members, and the largest chat with presence and read receipts. */
+  membersShown = 100;
+  membersTold = 100;
   readonly #open = new Set<FakeSocket>();
   readonly #chats = new Map<string, Chat>();
   readonly #clock: Clock;
@@ -116,6 +129,7 @@ export class Server {
     let keys = 0;
     return {
       now: () => this.#clock.now,
+      elapsed: () => this.#clock.elapsed,
       after: (milliseconds, run) => this.#clock.after(milliseconds, run),
       random,
       randomUUID: () => `${this.tokens.size}-${this.requests.length}-${this.sockets.length}-${keys++}-${random()}`,
@@ -391,7 +405,14 @@ export class Server {
         return undefined;
       }
       case "send": {
-        if (said.message === "") return refusal(400, "message: This field may not be blank.");
+        if (said.message.includes("\0")) return refusal(400, "message: Null characters are not allowed.");
+        if (
+          said.reply_to !== undefined &&
+          !this.#message(uri, said.reply_to) &&
+          !chat.keys.has(`${user.id} ${said.key}`)
+        ) {
+          return refusal(400, "reply_to: There is no such message in this chat.");
+        }
         const known = chat.keys.get(`${user.id} ${said.key}`);
         const { message, reply_to = null } = said;
         const entry = known ?? this.#append(chat, "message", user, { message, reply_to });
@@ -406,8 +427,7 @@ export class Server {
     const last_id = chat.log.length;
     const recovered = after <= last_id && last_id - after <= this.weather.recoverable;
     const entries = recovered ? this.entries(uri, after) : [];
-    const read = Object.fromEntries(chat.read);
-    return { type: "subscribed", uri, last_id, recovered, entries, read, online: [...this.online(uri)] };
+    return { type: "subscribed", uri, last_id, recovered, entries, ...this.#standing(chat) };
   }
 
   // HTTP.
@@ -425,7 +445,7 @@ export class Server {
     const user = this.tokens.get(token);
     if (!user) return Response.json({ detail: "Invalid token." }, { status: 401 });
     if (url.pathname === "/auth/me/") return Response.json(user);
-    const [, uri = "", messages] = /^\/api\/chats\/([^/]+)\/(messages\/)?$/.exec(url.pathname) ?? [];
+    const [, uri = "", messages] = /^\/api\/chats\/([^/]+)\/(messages\/|members\/)?$/.exec(url.pathname) ?? [];
     const chat = this.#chats.get(uri);
     if (!chat) return Response.json({ detail: "Not found." }, { status: 404 });
     if (!chat.members.has(user.id)) {
@@ -434,9 +454,10 @@ export class Server {
     // What is answered is not of one moment: the log may grow between the one reading and the other.
     const last_id = chat.log.length;
     await this.#pause();
-    const answer = messages ? this.#history(chat, url.searchParams, user) : this.#shown(chat);
+    const answer = messages === "messages/" ? this.#history(chat, url.searchParams, user) : this.#shown(chat);
     await this.#pause();
     init.signal?.throwIfAborted();
+    if (messages === "members/") return Response.json(this.#membersPage(chat, Number(url.searchParams.get("cursor"))));
     return Response.json({ id: 1, uri, last_id, ...answer });
   }
 
@@ -444,8 +465,26 @@ export class Server {
     if (this.weather.delay > 0) await new Promise<void>((resolve) => this.later(resolve));
   }
 
-  #shown({ uri, owner, members, read }: Chat): object {
-    return { owner, members: [...members.values()], read: Object.fromEntries(read), online: [...this.online(uri)] };
+  #shown(chat: Chat): object {
+    const { members, next } = this.#membersPage(chat, 0);
+    const counted = next === null ? {} : { member_count: chat.members.size, members_next: next };
+    return { owner: chat.owner, members, ...counted, ...this.#standing(chat) };
+  }
+
+  #standing({ uri, members, read }: Chat): object {
+    if (members.size > this.membersTold) return { read: null, online: null };
+    return { read: Object.fromEntries(read), online: [...this.online(uri)] };
+  }
+
+  /** The members who joined after this entry; 0 includes the first owner. */
+  #membersPage({ uri, members, log }: Chat, after: number): { members: User[]; next: string | null } {
+    const joining = (user: User) =>
+      log.filter(({ type, user: { id } }) => type === "joined" && id === user.id).at(-1)?.id ?? 0;
+    const all = [...members.values()].filter((user) => after === 0 || joining(user) > after);
+    const page = all.slice(0, this.membersShown);
+    const [last] = page.slice(-1);
+    const next = last && page.length < all.length ? `/api/chats/${uri}/members/?cursor=${joining(last)}` : null;
+    return { members: page, next };
   }
 
   #history({ uri }: Chat, query: URLSearchParams, reader: User): object {
@@ -454,9 +493,9 @@ export class Server {
     const all = this.messages(uri, reader).filter(({ id }) => id > (after ?? 0) && id < (before ?? 1e9));
     const more = all.length > limit;
     const messages = after === undefined ? all.slice(-limit) : all.slice(0, limit);
-    // As it is called where the server stands.
-    const address = (name: string, id: number) =>
-      `http://inside:3000/api/chats/${uri}/messages/?${name}=${id}&limit=${limit}`;
+    // Sometimes a relative reference, sometimes absolute with an internal host.
+    const origin = this.requests.length % 2 === 0 ? "" : "http://inside:3000";
+    const address = (name: string, id: number) => `${origin}/api/chats/${uri}/messages/?${name}=${id}&limit=${limit}`;
     const [first, last] = [messages[0]?.id, messages.at(-1)?.id];
     if (after !== undefined) {
       const previous = after > 0 ? address("before", first ?? after + 1) : null;

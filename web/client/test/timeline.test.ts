@@ -174,6 +174,8 @@ test("a page without messages leads on to what is before what was looked through
   const page = { id: 1, uri: URI, last_id: 6000, messages: [], next: null };
   timeline.load({ ...page, previous: `http://127.0.0.1:8000/api/chats/${URI}/messages/?before=990&limit=100` });
   assert.equal(timeline.first, 990);
+  timeline.load({ ...page, previous: `/api/chats/${URI}/messages/?before=980&limit=100` });
+  assert.equal(timeline.first, 980);
   timeline.load({ ...page, previous: null });
   assert.equal(timeline.first, 1);
 });
@@ -197,4 +199,39 @@ test("who owns the chat can change, and who left is nowhere any more", () => {
   timeline.note({ type: "online", uri: URI, user: bob.user }, 0);
   timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 3 }, 0);
   assert.deepEqual([timeline.online, [...timeline.read.keys()]], [new Set([1]), [1]]);
+});
+
+test("null or absent presence and read markers are unknown", () => {
+  const { ann, bob } = new World();
+  const users = Array.from({ length: 100 }, (_, n) => ({ ...bob.user, id: n + 10, username: `user${n}` }));
+  const chat = {
+    id: 1,
+    uri: URI,
+    owner: ann.user,
+    members: [ann.user, bob.user],
+    last_id: 1,
+    create_date: "",
+    update_date: "",
+  };
+  for (const unknown of [{ read: null, online: null }, { read: null }, { online: null }, {}]) {
+    const timeline = new Timeline(bob.user.id, 1);
+    timeline.show({ ...chat, read: { 1: 1, 2: 1 }, online: [1, 2] });
+    assert.deepEqual([timeline.online, timeline.read.get(1)], [new Set([1, 2]), 1]);
+    timeline.stand(unknown);
+    timeline.note({ type: "online", uri: URI, user: ann.user }, 0);
+    assert.deepEqual([timeline.online, [...timeline.read]], [null, [[2, 1]]]);
+    // The own marker works although the own user is not loaded.
+    const pages = { members: users, member_count: 102, members_next: "/next" };
+    timeline.show({ ...chat, ...pages, last_id: 2, ...unknown });
+    timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 7 }, 0);
+    assert.deepEqual([timeline.online, [...timeline.read]], [null, [[2, 7]]]);
+    timeline.show({ ...chat, last_id: 3, read: { 1: 4 }, online: [] });
+    assert.deepEqual([timeline.online, timeline.read.get(1)], [new Set(), 4]);
+  }
+  // Presence becomes unknown with the 101st member.
+  const timeline = new Timeline(bob.user.id, 1);
+  timeline.show({ ...chat, members: [ann.user, ...users.slice(1)], read: { 1: 1 }, online: [1] });
+  const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
+  timeline.apply({ ...happening, type: "joined", id: 2, user: bob.user });
+  assert.deepEqual([timeline.memberCount, timeline.online, timeline.read.get(1)], [101, null, undefined]);
 });

@@ -1,0 +1,155 @@
+//! Which e-mail addresses are valid: those that Django's `EmailValidator` accepts, so that a user who comes from Django can keep theirs
+//! (<https://docs.djangoproject.com/en/stable/ref/validators/#emailvalidator>).
+
+use std::net::IpAddr;
+
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+/// Domains that are valid without a dot.
+const DOMAINS: [&str; 1] = ["localhost"];
+
+/// A label of a domain name has so many characters at most.
+const LABEL_CHARACTERS: usize = 63;
+
+/// Whether an e-mail address is valid.
+pub(crate) fn is_valid(email: &str) -> bool {
+    email.rsplit_once('@').is_some_and(|(user, domain)| is_user(user) && is_domain(domain))
+}
+
+/// Atoms with dots between them, or anything in quotes.
+fn is_user(user: &str) -> bool {
+    let is_atom = |atom: &str| {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-!#$%&'*+/=?^_`{}|~".contains(c);
+        !atom.is_empty() && atom.chars().all(is_allowed)
+    };
+    let quoted = || user.strip_prefix('"')?.strip_suffix('"');
+    user.split('.').all(is_atom) || quoted().is_some_and(is_quotable)
+}
+
+/// Text as it may stand between quotes: no line breaks, and a backslash before each backslash and quote.
+fn is_quotable(text: &str) -> bool {
+    let is_allowed = |c: char| matches!(c, '\u{1}'..='\u{7F}') && !matches!(c, '\n' | '\r');
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        let fits = match c {
+            '\\' => characters.next().is_some_and(is_allowed),
+            // Django wants these two escaped.
+            '"' | '\t' | ' ' => false,
+            c => is_allowed(c),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+/// A name of two labels at least, in any script, or an IP address in brackets.
+fn is_domain(domain: &str) -> bool {
+    if DOMAINS.contains(&domain) {
+        return true;
+    }
+    if let Some(literal) = domain.strip_prefix('[') {
+        return literal.strip_suffix(']').is_some_and(|address| address.parse::<IpAddr>().is_ok());
+    }
+    // As IDNA 2003 prepares names, the ideographic full stop included.
+    let name: String = domain.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    let mut labels = name.split(['.', '\u{3002}']).rev();
+    let top = labels.next().unwrap_or_default();
+    let mut rest = labels.peekable();
+    is_label(top) && top.chars().count() >= 2 && rest.peek().is_some() && rest.all(is_label)
+}
+
+/// A label of a domain name, whose letters may be of any script.
+fn is_label(label: &str) -> bool {
+    let is_allowed = |c: char| c == '-' || c.is_alphanumeric() || !c.is_ascii() && is_combining_mark(c);
+    let length = match label.is_ascii() {
+        true => Some(label.len()),
+        false => idna::punycode::encode_str(label).map(|encoded| "xn--".len() + encoded.len()),
+    };
+    let fits = length.is_some_and(|length| (1..=LABEL_CHARACTERS).contains(&length));
+    fits && label.chars().all(is_allowed) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Most are of Django's own tests (`tests/validators/tests.py`).
+    #[test]
+    fn djangos_addresses() {
+        let label = "a".repeat(63);
+        for email in [
+            "email@here.com",
+            "weirder-email@here.and.there.com",
+            "email@[127.0.0.1]",
+            "email@[2001:dB8::1]",
+            "email@[2001:dB8:0:0:0:0:0:1]",
+            "email@[::fffF:127.0.0.1]",
+            "example@valid-----hyphens.com",
+            "example@valid-with-hyphens.com",
+            "test@domain.with.idn.tld.\u{909}\u{926}\u{93e}\u{939}\u{930}\u{923}.\u{92a}\u{930}\u{940}\u{915}\u{94d}\u{937}\u{93e}",
+            "email@localhost",
+            "\"test@test\"@example.com",
+            &format!("example@atm.{label}"),
+            &format!("example@{label}.atm"),
+            &format!("example@{label}.{}.atm", "b".repeat(10)),
+            "\"\\\x11\"@here.com",
+            "admin@localhost",
+            "user@b\u{fc}cher.example",
+            "o'brien+tag@example.co",
+            "a@xn--bcher-kva.example",
+            "a@\u{4f8b}\u{3048}\u{3002}\u{65e5}\u{672c}",
+        ] {
+            assert!(is_valid(email), "{email:?}");
+        }
+        for email in [
+            "",
+            "abc",
+            "abc@",
+            "abc@bar",
+            "a @x.cz",
+            "abc@.com",
+            "something@@somewhere.com",
+            "email@127.0.0.1",
+            "email@[127.0.0.256]",
+            "email@[2001:db8::12345]",
+            "email@[2001:db8:0:0:0:0:1]",
+            "email@[::ffff:127.0.0.256]",
+            "email@[2001:dg8::1]",
+            "email@[2001:dG8:0:0:0:0:0:1]",
+            "email@[::fTzF:127.0.0.1]",
+            "example@invalid-.com",
+            "example@-invalid.com",
+            "example@invalid.com-",
+            "example@inv-.alid-.com",
+            "example@inv-.-alid.com",
+            "test@example.com\n\n<script src=\"x.js\">",
+            "\"\\\n\"@here.com",
+            "trailingdot@shouldfail.com.",
+            "a@b.com\n",
+            "a\n@b.com",
+            "\"test@test\"\n@example.com",
+            "a@[127.0.0.1]\n",
+            ".a@example.com",
+            "a..b@example.com",
+            "\"a\"b\"@example.com",
+            "@example.com",
+            "a@exam_ple.com",
+            "admin@LOCALHOST",
+            &format!("example@{label}a.atm"),
+            &format!("example@atm.{label}a"),
+            &format!("a@{}.example", "\u{fc}".repeat(63)),
+        ] {
+            assert!(!is_valid(email), "{email:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_answer(text in "\\PC{0,10}@?[a-z.\\[\\]:-]{0,10}\\PC{0,10}") {
+            let _ = is_valid(&text);
+        }
+    }
+}
