@@ -5,7 +5,7 @@ import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vite";
 
 const server = process.env.CONFAB_URL ?? "http://127.0.0.1:8000";
-const proxy = { "/api": server, "/auth": server, "/ws": { target: server, ws: true } };
+const proxy = { "/api": server, "/auth": server, "/ws": { target: server, ws: true, changeOrigin: true } };
 /** As the server sends it, so that what it forbids shows here. */
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts},
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -15,30 +15,35 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     description::{ACCOUNT, Cors, HttpApi, HttpRoute},
-    lambda::Lambda,
+    lambda::{Lambda, REQUEST_BYTES},
+    listener::{BodyError, TimeLimits},
 };
 
-/// The largest body that Lambda takes, which is less than API Gateway would
-/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
-const BODY_BYTES: usize = 6 * 1024 * 1024;
+/// An event with a smaller body is in no danger of being too large for Lambda, however it is written.
+const SMALL_BODY_BYTES: usize = 512 * 1024;
 
 /// The gateway.
 pub(crate) struct Gateway {
     pub(crate) api: HttpApi,
     pub(crate) lambda: Arc<Lambda>,
     pub(crate) domain: String,
+    pub(crate) limits: TimeLimits,
 }
 
 impl Gateway {
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+    pub(crate) async fn answer(&self, parts: Parts, body: Body, peer: SocketAddr) -> Response<Body> {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
         let origin = parts.headers.get(header::ORIGIN).cloned();
+        let id = request_id();
         let (function, mut response) = match self.preflight(&parts) {
             Some(response) => (None, response),
-            None => self.route(&parts, body, peer).await,
+            None => self.route(&parts, body, peer, &id).await,
         };
+        // AWS puts the id that the event and the access log have on every answer.
+        if let Ok(id) = HeaderValue::try_from(&id) {
+            response.headers_mut().insert("apigw-requestid", id);
+        }
         if let (Some(cors), Some(origin)) = (&self.api.cors, origin) {
             cors.allow(&origin, response.headers_mut());
         }
@@ -53,14 +58,25 @@ impl Gateway {
         response
     }
 
-    async fn route(&self, parts: &Parts, body: Body, peer: SocketAddr) -> (Option<&str>, Response<Body>) {
-        let Ok(body) = to_bytes(body, BODY_BYTES).await else {
-            return (None, message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
+    async fn route(&self, parts: &Parts, body: Body, peer: SocketAddr, id: &str) -> (Option<&str>, Response<Body>) {
+        // `OPTIONS *` and `CONNECT` have none.
+        if !parts.uri.path().starts_with('/') {
+            return (None, bad_request("The request has no path", id));
+        }
+        let body = match self.limits.read(body, REQUEST_BYTES).await {
+            Ok(body) => body,
+            Err(error) => return (None, unreadable(error)),
         };
         let Some((route, parameters)) = self.find(parts.method.as_str(), parts.uri.path()) else {
             return (None, message(StatusCode::NOT_FOUND, "Not Found"));
         };
-        let event = self.event(parts, &body, peer, route, parameters);
+        let Some(parameters) = parameters else {
+            return (None, bad_request("The path is not UTF-8", id));
+        };
+        let event = self.event(parts, &body, peer, route, parameters, id);
+        if body.len() > SMALL_BODY_BYTES && event.to_string().len() > REQUEST_BYTES {
+            return (None, unreadable(BodyError::TooLarge));
+        }
         let response = match self.lambda.invoke(&route.function, &event).await {
             Ok(answer) => response(answer),
             Err(error) => {
@@ -73,20 +89,20 @@ impl Gateway {
 
     /// The route of a request: a full match before one with variables, that before a greedy one, and `$default` last
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>). A trailing slash is
-    /// ignored.
-    fn find(&self, method: &str, path: &str) -> Option<(&HttpRoute, Map<String, Value>)> {
+    /// ignored. There are no variables where one is not UTF-8.
+    fn find(&self, method: &str, path: &str) -> Option<(&HttpRoute, Option<Map<String, Value>>)> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let matching = self.api.routes.iter().filter_map(|route| {
             if route.path.is_empty() {
-                return Some(((4, 0), route, Map::new()));
+                return Some(((4, 0), route, Some(Map::new())));
             }
             let any = route.method == "ANY";
-            // What AWS makes of `post` is not documented; a method in small letters is taken for what it means.
-            if !any && !route.method.eq_ignore_ascii_case(method) {
+            // Methods are case-sensitive (https://www.rfc-editor.org/rfc/rfc9110#section-9.1): `post` is not `POST`.
+            if !any && route.method != method {
                 return None;
             }
-            let (rank, parameters) = match_path(&route.path, path)?;
-            Some(((rank, usize::from(any)), route, parameters))
+            let (rank, variables) = match_path(&route.path, path)?;
+            Some(((rank, usize::from(any)), route, decoded(variables)))
         });
         matching.min_by_key(|(rank, ..)| *rank).map(|(_, route, parameters)| (route, parameters))
     }
@@ -98,6 +114,7 @@ impl Gateway {
         peer: SocketAddr,
         route: &HttpRoute,
         parameters: Map<String, Value>,
+        id: &str,
     ) -> Value {
         let now = Utc::now();
         let path = parts.uri.path();
@@ -129,7 +146,7 @@ impl Gateway {
                     "sourceIp": peer.ip().to_string(),
                     "userAgent": headers.get("user-agent").cloned().unwrap_or_else(|| json!("")),
                 },
-                "requestId": request_id(),
+                "requestId": id,
                 "routeKey": route_key,
                 "stage": "$default",
                 "time": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
@@ -207,10 +224,11 @@ fn list(values: &[String]) -> Option<HeaderValue> {
     (!values.is_empty()).then(|| HeaderValue::from_str(&values.join(",")).ok())?
 }
 
-/// How well a route's path matches (0 in full, 1 with variables, 2 with a greedy one), and the variables' values.
-fn match_path(route: &str, path: &str) -> Option<(usize, Map<String, Value>)> {
+/// How well a route's path matches (0 in full, 1 with variables, 2 with a greedy one), and the variables' values as they are
+/// in the path.
+fn match_path<'a>(route: &'a str, path: &str) -> Option<(usize, Vec<(&'a str, String)>)> {
     let mut rank = 0;
-    let mut parameters = Map::new();
+    let mut variables = Vec::new();
     let mut segments = path.split('/');
     for expected in route.strip_suffix('/').unwrap_or(route).split('/') {
         match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
@@ -220,12 +238,12 @@ fn match_path(route: &str, path: &str) -> Option<(usize, Map<String, Value>)> {
                     if rest.is_empty() {
                         return None;
                     }
-                    parameters.insert(name.to_owned(), json!(decoded(&rest.join("/"))));
+                    variables.push((name, rest.join("/")));
                     rank = 2;
                 }
                 None => {
                     let segment = segments.next().filter(|segment| !segment.is_empty())?;
-                    parameters.insert(name.to_owned(), json!(decoded(segment)));
+                    variables.push((name, segment.to_owned()));
                     rank = rank.max(1);
                 }
             },
@@ -233,11 +251,13 @@ fn match_path(route: &str, path: &str) -> Option<(usize, Map<String, Value>)> {
             None => return None,
         }
     }
-    segments.next().is_none().then_some((rank, parameters))
+    segments.next().is_none().then_some((rank, variables))
 }
 
-fn decoded(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+/// Variables with their values decoded, if all of them are UTF-8.
+fn decoded(variables: Vec<(&str, String)>) -> Option<Map<String, Value>> {
+    let decode = |value: &str| Some(json!(percent_encoding::percent_decode_str(value).decode_utf8().ok()?));
+    variables.into_iter().map(|(name, value)| Some((name.to_owned(), decode(&value)?))).collect()
 }
 
 /// Headers as events show them: names in lower case, values joined by commas. What is not UTF-8 shows as U+FFFD.
@@ -281,6 +301,34 @@ pub(crate) fn message(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(json!({ "message": text }).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer for a request that is not made for any function.
+fn bad_request(text: &str, id: &str) -> Response<Body> {
+    let mut response = message(StatusCode::BAD_REQUEST, text);
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// An answer for a request whose `Host` is neither a name of this machine nor allowed.
+pub(crate) fn unknown_host() -> Response<Body> {
+    let mut response = message(StatusCode::FORBIDDEN, "Forbidden: allow this Host with --host");
+    if let Ok(id) = HeaderValue::try_from(request_id()) {
+        response.headers_mut().insert("apigw-requestid", id);
+    }
+    response
+}
+
+fn unreadable(error: BodyError) -> Response<Body> {
+    let mut response = match error {
+        BodyError::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        BodyError::TooSlow => message(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+    };
+    // What there is of the body will not be read.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -331,10 +379,11 @@ mod tests {
     #[test]
     fn paths_match_by_rank() {
         assert_eq!(match_path("/a/b", "/a/b").unwrap().0, 0);
-        let (rank, parameters) = match_path("/a/{x}/c", "/a/b%20b/c").unwrap();
-        assert_eq!((rank, &parameters["x"]), (1, &json!("b b")));
-        let (rank, parameters) = match_path("/a/{rest+}", "/a/b/c").unwrap();
-        assert_eq!((rank, &parameters["rest"]), (2, &json!("b/c")));
+        let (rank, variables) = match_path("/a/{x}/c", "/a/b%20b/c").unwrap();
+        assert_eq!((rank, &decoded(variables).unwrap()["x"]), (1, &json!("b b")));
+        let (rank, variables) = match_path("/a/{rest+}", "/a/b/c").unwrap();
+        assert_eq!((rank, &decoded(variables).unwrap()["rest"]), (2, &json!("b/c")));
+        assert!(decoded(match_path("/a/{x}", "/a/%E9").unwrap().1).is_none());
         for (route, path) in [("/a/b", "/a"), ("/a", "/a/b"), ("/a/{x}", "/a/"), ("/a/{x}", "/a"), ("/a/b", "/a/B")] {
             assert!(match_path(route, path).is_none(), "{route} {path}");
         }

@@ -10,7 +10,15 @@ use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
 
-use crate::description::{ACCOUNT, Function, REGION};
+use crate::{
+    description::{ACCOUNT, Function, REGION},
+    keys::Keys,
+};
+
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB each. The error that Lambda gives has the exact
+// number for responses.
+pub(crate) const REQUEST_BYTES: usize = 6 * 1024 * 1024;
+const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 
 /// A function that runs in this process, called with an event as Lambda would call it.
 pub type Handler =
@@ -33,6 +41,10 @@ pub enum Functions {
 pub(crate) enum InvokeError {
     #[error("task timed out after {} seconds", .0.as_secs())]
     TimedOut(Duration),
+    #[error(
+        "Function.ResponseSizeTooLarge: Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
+    )]
+    TooLarge,
     #[error("{0}")]
     Failed(String),
 }
@@ -59,6 +71,7 @@ impl Lambda {
         functions: &BTreeMap<String, Function>,
         place: &Functions,
         more: &BTreeMap<String, String>,
+        keys: &Keys,
     ) -> Result<Self, String> {
         let mut running = BTreeMap::new();
         for (logical_id, function) in functions {
@@ -70,6 +83,7 @@ impl Lambda {
                     environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.clone());
                     // On AWS each function has a role; here a key of its own tells whoever listens at a service who calls.
                     environment.insert("AWS_ACCESS_KEY_ID".to_owned(), name.clone());
+                    environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret(&name));
                     Place::Here(find(&name, &environment)?)
                 }
                 Functions::Endpoint(endpoint) => Place::There {
@@ -103,6 +117,7 @@ impl Lambda {
                 let answer = tokio::spawn(tokio::time::timeout(timeout, handler(event)));
                 match answer.await {
                     Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
+                    Ok(Ok(Ok(answer))) if answer.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
                     Ok(Ok(answer)) => answer.map_err(|error| failed(&error)),
                     Err(error) if error.is_panic() => Err(failed(&"it panicked")),
                     Err(_) => Err(failed(&"the laptop cloud has stopped")),
@@ -115,7 +130,9 @@ impl Lambda {
                 let is_error = answer.headers().contains_key("x-amz-function-error") || !answer.status().is_success();
                 let status = answer.status();
                 let text = answer.text().await.map_err(|error| failed(&error))?;
-                if is_error {
+                if text.len() > RESPONSE_BYTES {
+                    Err(InvokeError::TooLarge)
+                } else if is_error {
                     Err(failed(&format!("{status}: {text}")))
                 } else {
                     serde_json::from_str(&text).map_err(|error| failed(&error))

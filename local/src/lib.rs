@@ -5,10 +5,17 @@
 
 #![deny(clippy::unwrap_used)]
 
+mod data;
 mod description;
+mod dynamodb;
 mod filter;
+mod guard;
 mod http_api;
+mod keys;
 mod lambda;
+mod listener;
+mod malformed;
+mod parameters;
 mod queue_source;
 mod services;
 mod socket_api;
@@ -18,7 +25,6 @@ mod website;
 
 use std::{
     collections::BTreeMap,
-    future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -26,18 +32,21 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
-    extract::{ConnectInfo, State},
     http::{Request, Response},
 };
+use futures_util::future::BoxFuture;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::task::TaskTracker;
 
 use description::{ACCOUNT, Addresses, Description, Stack};
-use services::Listeners;
+use guard::{Guard, Hosts, Protocol};
+use keys::KnownKeys;
+use services::{Access, Listeners};
 
+pub use keys::Keys;
 pub use lambda::{Functions, Handler, Starter};
+pub use listener::TimeLimits;
 pub use template::{Template, TemplateError};
 
 /// How long the parts get to finish what they are at when the cloud stops.
@@ -62,6 +71,12 @@ pub struct Options {
     pub website: Option<PathBuf>,
     /// More environment variables for functions in this process; these win over all others.
     pub environment: BTreeMap<String, String>,
+    /// What the access keys are derived from.
+    pub keys: Keys,
+    /// Names by which the APIs and services are reached beside those of the loopback interface, with or without a port.
+    pub hosts: Vec<String>,
+    /// How slow a client may be.
+    pub limits: TimeLimits,
 }
 
 /// The ports to listen on; 0 stands for any that is free.
@@ -96,6 +111,9 @@ pub enum StartError {
     /// The file with the data cannot be opened.
     #[error("The data cannot be opened: {0}.")]
     Data(String),
+    /// The secret that access keys are derived from cannot be had.
+    #[error("The secret of the access keys cannot be kept in {0}: {1}.")]
+    Keys(PathBuf, std::io::Error),
     /// A resource cannot be created.
     #[error("{0} cannot be created: {1}.")]
     Resource(String, String),
@@ -115,6 +133,8 @@ pub struct Cloud {
     stages: [Stage; 3],
     /// The sockets, which outlive the requests that opened them.
     sockets: TaskTracker,
+    keys: Keys,
+    _data: data::Data,
 }
 
 /// Parts that stop together.
@@ -152,7 +172,7 @@ fn addresses(ports: Ports) -> Addresses {
 /// When the template is wrong.
 pub fn function_environment(options: &Options) -> Result<BTreeMap<String, String>, StartError> {
     let addresses = addresses(options.ports);
-    let mut environment: BTreeMap<_, _> = services::environment(&addresses).into();
+    let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
     for function in describe(options, &addresses)?.functions.into_values() {
         environment.extend(function.environment);
     }
@@ -182,14 +202,21 @@ impl Cloud {
         let description = describe(&options, &addresses)?;
         let [mut gateway_stage, mut source_stage, mut service_stage] = [Stage::new(), Stage::new(), Stage::new()];
         let data = options.data.as_deref();
-        let database = services::serve(listeners, data, &service_stage.stopped, &mut service_stage.tasks)?;
-        services::create(&description, &database, &addresses).await?;
+        let functions = description.functions.values().map(|function| function.name.clone());
+        let access = Access {
+            keys: KnownKeys::new(options.keys.clone(), functions),
+            hosts: &options.hosts,
+            limits: options.limits,
+        };
+        let (database, data) =
+            services::serve(listeners, data, &access, &service_stage.stopped, &mut service_stage.tasks)?;
+        services::create(&description, &database, &addresses, &options.keys).await?;
 
-        let mut environment: BTreeMap<_, _> = services::environment(&addresses).into();
+        let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
         environment.extend(options.environment);
-        let lambda = lambda::Lambda::start(&description.functions, &options.functions, &environment);
+        let lambda = lambda::Lambda::start(&description.functions, &options.functions, &environment, &options.keys);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
-        let sqs = aws_sdk_sqs::Client::new(&services::client(&addresses.sqs));
+        let sqs = aws_sdk_sqs::Client::new(&services::client(&addresses.sqs, &options.keys));
         let queue_url =
             |arn: &str| format!("{}/{ACCOUNT}/{}", addresses.sqs, arn.rsplit(':').next().unwrap_or_default());
         for source in description.stream_sources.clone() {
@@ -203,28 +230,30 @@ impl Cloud {
         }
         let sockets = TaskTracker::new();
         let website = |folder: &PathBuf| website::Website::new(folder, &description.website_headers);
-        let gateways = Gateways {
+        let port = port_of(&gateway)?;
+        let gateways = Arc::new(Gateways {
+            hosts: Hosts::new(port, &options.hosts),
             website: options.website.as_ref().map(website).transpose().map_err(StartError::Website)?,
-            http: Arc::new(http_api::Gateway {
+            http: http_api::Gateway {
                 api: description.http.clone(),
                 lambda: lambda.clone(),
                 domain: addresses.gateway.clone(),
-            }),
+                limits: options.limits,
+            },
             sockets: description.sockets.clone().map(|api| {
                 let (domain, stopped) = (addresses.gateway.clone(), gateway_stage.stopped.clone());
                 socket_api::Gateway::new(api, lambda, domain, stopped, sockets.clone())
             }),
-        };
-        let app = Router::new().fallback(answer).with_state(gateways);
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        let served =
-            axum::serve(gateway, app).with_graceful_shutdown(stop(gateway_stage.stopped.clone())).into_future();
-        gateway_stage.tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the gateway stopped");
-            }
+            connections: access.guard(Protocol::Connections, port, socket_api::MESSAGE_BYTES),
         });
-        Ok(Self { addresses, description, stages: [gateway_stage, source_stage, service_stage], sockets })
+        let answer = move |request: Request<Body>, peer: SocketAddr| -> BoxFuture<'static, Response<Body>> {
+            let gateways = gateways.clone();
+            Box::pin(async move { gateways.answer(request, peer).await })
+        };
+        let served = listener::serve(gateway, options.limits, gateway_stage.stopped.clone(), Arc::new(answer));
+        gateway_stage.tasks.spawn(served);
+        let stages = [gateway_stage, source_stage, service_stage];
+        Ok(Self { addresses, description, stages, sockets, keys: options.keys, _data: data })
     }
 
     /// The address of the HTTP API.
@@ -245,7 +274,12 @@ impl Cloud {
 
     /// The variables by which AWS's clients find the services.
     pub fn client_environment(&self) -> BTreeMap<String, String> {
-        services::environment(&self.addresses).into()
+        services::environment(&self.addresses, &self.keys).into()
+    }
+
+    /// The secret access key of an access key id, which is a function's name where a function uses it.
+    pub fn secret_access_key(&self, access_key_id: &str) -> String {
+        self.keys.secret(access_key_id)
     }
 
     /// Stops: requests under way are answered, sockets are closed and that is told to their function, batches under way are
@@ -266,31 +300,48 @@ impl Cloud {
     }
 }
 
-#[derive(Clone)]
+/// What listens on the gateway's port.
 struct Gateways {
+    hosts: Hosts,
     website: Option<website::Website>,
-    http: Arc<http_api::Gateway>,
+    http: http_api::Gateway,
     sockets: Option<Arc<socket_api::Gateway>>,
+    /// Before `@connections`.
+    connections: Guard,
 }
 
-async fn answer(
-    State(gateways): State<Gateways>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request<Body>,
-) -> Response<Body> {
-    if let Some(sockets) = gateways.sockets.filter(|sockets| sockets.owns(request.uri().path())) {
-        return sockets.answer(request, peer).await;
-    }
-    let file = match &gateways.website {
-        Some(website) => {
-            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-            website.answer(method.clone(), uri.clone(), headers.clone()).await
+impl Gateways {
+    async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+        if let Some(sockets) = self.sockets.as_ref().filter(|sockets| sockets.owns(request.uri().path())) {
+            return match sockets.connection_id(request.uri().path()) {
+                Some(id) => match self.connections.admit(request).await {
+                    Ok((parts, body)) => sockets.manage(&id, &parts.method, &body),
+                    Err(refusal) => refusal,
+                },
+                None => {
+                    let (parts, _) = request.into_parts();
+                    if !self.hosts.admit(&parts) {
+                        return http_api::unknown_host();
+                    }
+                    sockets.connect(parts, peer).await
+                }
+            };
         }
-        None => None,
-    };
-    match file {
-        Some(file) => file,
-        None => gateways.http.answer(request, peer).await,
+        let (parts, body) = request.into_parts();
+        if !self.hosts.admit(&parts) {
+            return http_api::unknown_host();
+        }
+        let file = match &self.website {
+            Some(website) => {
+                let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
+                website.answer(method, uri, headers).await
+            }
+            None => None,
+        };
+        match file {
+            Some(file) => file,
+            None => self.http.answer(parts, body, peer).await,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use clap::Parser;
 use client::{Client, State};
-use confab_local::{Cloud, Functions, Options, Ports, StartError, Template};
+use confab_local::{Cloud, Functions, Keys, Options, Ports, StartError, Template, TimeLimits};
 use tracing_subscriber::EnvFilter;
 
 /// The template's parameter that says whether there is a website.
@@ -45,6 +45,9 @@ struct Arguments {
     /// Serves no website, and builds none
     #[arg(long)]
     no_web: bool,
+    /// A name, or NAME:PORT, by which browsers and proxies may reach this, such as a tunnel's; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
     /// Prints, as lines for a shell, the environment that functions outside this process need, and exits
     #[arg(long)]
     env: bool,
@@ -99,6 +102,9 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         },
         website,
         environment: BTreeMap::new(),
+        keys: keys()?,
+        hosts: arguments.host,
+        limits: TimeLimits::default(),
     };
     if arguments.env {
         print_exports(&confab_local::function_environment(&options)?, "");
@@ -114,6 +120,23 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     println!("\nStopping.");
     cloud.stop().await;
     Ok(())
+}
+
+/// The access keys of this machine's user, which all of their processes have in common.
+fn keys() -> Result<Keys, StartError> {
+    let folder = state_folder();
+    Keys::kept_in(&folder).map_err(|error| StartError::Keys(folder, error))
+}
+
+/// Where state belongs that is not data (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+fn state_folder() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = variable("CONFAB_STATE") {
+        return folder;
+    }
+    let home = || std::env::home_dir().unwrap_or_default().join(".local/state");
+    let common = variable("XDG_STATE_HOME").or_else(|| variable("LOCALAPPDATA").filter(|_| cfg!(windows)));
+    common.unwrap_or_else(home).join("confab")
 }
 
 /// Says how to get at the browser client, and builds it first if need be. Never ends: the APIs are there regardless.

@@ -1,40 +1,46 @@
 //! The AWS services that the functions call: DynamoDB, SNS and SQS, embedded and served on ports of their own, so that any
 //! AWS client can talk to them.
 
-use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_types::{SdkConfig, region::Region};
+use axum::body::Body;
+use bytes::Bytes;
 use dynoxide::{Database, errors::DynoxideError};
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use rustack_sns_core::{
     config::SnsConfig,
     handler::RustackSnsHandler,
     provider::RustackSns,
     publisher::{DeliveryError, SqsPublisher},
 };
-use rustack_sns_http::service::{SnsHttpConfig, SnsHttpService};
 use rustack_sqs_core::{config::SqsConfig, handler::RustackSqsHandler, provider::RustackSqs};
-use rustack_sqs_http::service::{SqsHttpConfig, SqsHttpService};
 use rustack_sqs_model::input::SendMessageInput;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     StartError,
+    data::Data,
     description::{Addresses, Description, REGION, Table},
+    dynamodb,
+    guard::{Guard, Hosts, Protocol, closed_to_pages},
+    keys::{self, Keys, KnownKeys},
+    listener::{self, TimeLimits},
 };
 
 /// How often items past their time are swept away. On AWS it takes up to days; nothing may depend on either.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The largest request that DynamoDB takes; SNS and SQS take less by themselves.
+const BODY_BYTES: usize = 16 * 1024 * 1024;
+
 /// What an AWS client of the service at this endpoint is made of.
-pub(crate) fn client(endpoint: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "laptop cloud");
+pub(crate) fn client(endpoint: &str, keys: &Keys) -> SdkConfig {
+    let credentials = Credentials::new(keys::CLIENT, keys.secret(keys::CLIENT), None, None, "laptop cloud");
     SdkConfig::builder()
         // It is on this machine: no TLS, and no proxy that the environment may name.
         .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -52,51 +58,100 @@ pub(crate) struct Listeners {
     pub(crate) sqs: TcpListener,
 }
 
+/// Who may call the services, and how slowly.
+#[derive(Clone)]
+pub(crate) struct Access<'a> {
+    pub(crate) keys: KnownKeys,
+    pub(crate) hosts: &'a [String],
+    pub(crate) limits: TimeLimits,
+}
+
+impl Access<'_> {
+    /// The guard of a service on this port.
+    pub(crate) fn guard(&self, protocol: Protocol, port: u16, body_bytes: usize) -> Guard {
+        let (keys, limits) = (self.keys.clone(), self.limits);
+        Guard { protocol, hosts: Hosts::new(port, self.hosts), keys, limits, body_bytes }
+    }
+}
+
 /// Serves DynamoDB (from `data`, or from memory), SNS and SQS until `stopped`.
 pub(crate) fn serve(
     listeners: Listeners,
     data: Option<&Path>,
+    access: &Access<'_>,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> Result<Database, StartError> {
-    let database = open(data).map_err(StartError::Data)?;
-    let (served, stop) = (database.clone(), stopped.clone());
-    tasks.spawn(async move {
-        if let Err(error) = dynoxide::server::serve_with_shutdown(listeners.dynamodb, served, crate::stop(stop)).await {
-            tracing::error!(error, "DynamoDB stopped");
-        }
-    });
+) -> Result<(Database, Data), StartError> {
+    let (database, data) = crate::data::open(data)?;
     tasks.spawn(sweep(database.clone(), stopped.clone()));
-
-    let port = port(&listeners.sqs)?;
-    let config = SqsConfig { host: "127.0.0.1".to_owned(), port, ..SqsConfig::default() };
-    let queues = Arc::new(RustackSqs::new(config));
-    let service = SqsHttpService::new(Arc::new(RustackSqsHandler::new(queues.clone())), SqsHttpConfig::default());
-    tasks.spawn(serve_hyper(listeners.sqs, service, stopped.clone()));
-
-    let port = self::port(&listeners.sns)?;
-    let config = SnsConfig { host: "127.0.0.1".to_owned(), port, ..SnsConfig::default() };
-    let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues))));
-    let service = SnsHttpService::new(Arc::new(RustackSnsHandler::new(topics)), SnsHttpConfig::default());
-    tasks.spawn(serve_hyper(listeners.sns, service, stopped.clone()));
-    Ok(database)
+    let queues = RustackSqs::new(SqsConfig {
+        host: "127.0.0.1".to_owned(),
+        port: port(&listeners.sqs)?,
+        ..SqsConfig::default()
+    });
+    let queues = Arc::new(queues);
+    let config = SnsConfig { host: "127.0.0.1".to_owned(), port: port(&listeners.sns)?, ..SnsConfig::default() };
+    let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues.clone()))));
+    let topics = Service::Sns(Arc::new(RustackSnsHandler::new(topics)));
+    let queues = Service::Sqs(Arc::new(RustackSqsHandler::new(queues)));
+    let services = [
+        (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(database.clone())),
+        (listeners.sns, Protocol::Sns, topics),
+        (listeners.sqs, Protocol::Sqs, queues),
+    ];
+    for (listener, protocol, service) in services {
+        let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
+        let answer = move |request: Request<Body>, _: SocketAddr| {
+            let (guard, service) = (guard.clone(), service.clone());
+            Box::pin(async move {
+                match guard.admit(request).await {
+                    Ok((parts, body)) => closed_to_pages(service.answer(&parts, body).await),
+                    Err(refusal) => refusal,
+                }
+            }) as futures_util::future::BoxFuture<'static, Response<Body>>
+        };
+        tasks.spawn(listener::serve(listener, access.limits, stopped.clone(), Arc::new(answer)));
+    }
+    Ok((database, data))
 }
 
-/// Opens the database, and gives its streams what they lack: an index, without which each write takes longer the more have gone
-/// before it, and an end, which on AWS comes after a day.
-fn open(data: Option<&Path>) -> Result<Database, String> {
-    let place = match data {
-        Some(path) => path.to_string_lossy().into_owned(),
-        // In memory, by a name under which it can be opened twice (https://www.sqlite.org/inmemorydb.html#sharedmemdb).
-        None => format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4().simple()),
-    };
-    let database = Database::new(&place).map_err(|error| error.to_string())?;
-    let connection = rusqlite::Connection::open(&place).map_err(|error| error.to_string())?;
-    let streams = "CREATE INDEX IF NOT EXISTS laptop_cloud_streams
-                       ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
-                   DELETE FROM _stream_records WHERE created_at < unixepoch() - 24 * 3600;";
-    connection.execute_batch(streams).map_err(|error| error.to_string())?;
-    Ok(database)
+/// An embedded service.
+#[derive(Clone)]
+enum Service {
+    DynamoDb(Database),
+    Sns(Arc<RustackSnsHandler>),
+    Sqs(Arc<RustackSqsHandler>),
+}
+
+impl Service {
+    async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Body> {
+        let id = uuid::Uuid::new_v4().to_string();
+        if parts.method != Method::POST {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            return response;
+        }
+        match self {
+            Self::DynamoDb(database) => dynamodb::answer(database, parts, &body),
+            Self::Sns(handler) => {
+                use rustack_sns_http::{dispatch, request, response, router};
+                let operation = router::resolve_operation(&request::parse_form_params(&body));
+                let answer = match operation {
+                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
+                    Err(error) => Err(error),
+                };
+                answer.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
+            }
+            Self::Sqs(handler) => {
+                use rustack_sqs_http::{dispatch, response, router};
+                let answer = match router::resolve_operation(&parts.headers) {
+                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
+                    Err(error) => Err(error),
+                };
+                answer.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
+            }
+        }
+    }
 }
 
 fn port(listener: &TcpListener) -> Result<u16, StartError> {
@@ -117,38 +172,6 @@ async fn sweep(database: Database, stopped: watch::Receiver<bool>) {
             Ok(Err(error)) => tracing::warn!(%error, "expired items could not be swept"),
             Err(error) => tracing::warn!(%error, "expired items could not be swept"),
         }
-    }
-}
-
-async fn serve_hyper<S, B>(listener: TcpListener, service: S, stopped: watch::Receiver<bool>)
-where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: std::error::Error + Send + Sync,
-{
-    let stop = crate::stop(stopped);
-    tokio::pin!(stop);
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely; trying again at once would do nothing but spin.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service.clone());
-        connections.spawn(async move {
-            // A client that goes away in the middle of a request is no news.
-            let _ = connection.await;
-        });
     }
 }
 
@@ -186,6 +209,7 @@ pub(crate) async fn create(
     description: &Description,
     database: &Database,
     addresses: &Addresses,
+    keys: &Keys,
 ) -> Result<(), StartError> {
     if !description.stream_sources.is_empty() {
         let prepared = crate::stream_source::prepare(database);
@@ -194,8 +218,8 @@ pub(crate) async fn create(
     for table in &description.tables {
         create_table(database, table).map_err(|problem| StartError::Resource(table.name.clone(), problem))?;
     }
-    let sns = aws_sdk_sns::Client::new(&client(&addresses.sns));
-    let sqs = aws_sdk_sqs::Client::new(&client(&addresses.sqs));
+    let sns = aws_sdk_sns::Client::new(&client(&addresses.sns, keys));
+    let sqs = aws_sdk_sqs::Client::new(&client(&addresses.sqs, keys));
     // A queue's dead-letter queue must be there before it.
     let mut queues: Vec<_> = description.queues.iter().collect();
     queues.sort_by_key(|queue| queue.attributes.contains_key("RedrivePolicy"));
@@ -257,10 +281,10 @@ fn create_table(database: &Database, table: &Table) -> Result<(), String> {
 }
 
 /// The variables by which AWS's clients find the services here.
-pub(crate) fn environment(addresses: &Addresses) -> [(String, String); 7] {
+pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, String); 7] {
     [
-        ("AWS_ACCESS_KEY_ID", "local"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_ACCESS_KEY_ID", keys::CLIENT),
+        ("AWS_SECRET_ACCESS_KEY", &keys.secret(keys::CLIENT)),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_ENDPOINT_URL_DYNAMODB", &addresses.dynamodb),

@@ -12,12 +12,12 @@ use std::{
 };
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{
         FromRequestParts,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
-    http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -37,7 +37,7 @@ use crate::{
 
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const FRAME_BYTES: usize = 32 * 1024;
-const MESSAGE_BYTES: usize = 128 * 1024;
+pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
 const IDLE: Duration = Duration::from_secs(10 * 60);
 const LIFETIME: Duration = Duration::from_secs(2 * 3600);
 
@@ -150,14 +150,15 @@ impl Gateway {
         rest.is_some_and(|rest| rest.is_empty() || rest == "/" || rest.starts_with("/@connections"))
     }
 
-    /// Answers a request: a socket that wants to open, or a call of `@connections`.
-    pub(crate) async fn answer(self: &Arc<Self>, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
-        let connections = format!("/{}/@connections/", self.api.stage);
-        if let Some(id) = request.uri().path().strip_prefix(&connections) {
-            let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
-            return self.manage(&id, request).await;
-        }
-        let (mut parts, _) = request.into_parts();
+    /// The id of the connection that a path of `@connections` names.
+    pub(crate) fn connection_id(&self, path: &str) -> Option<String> {
+        let id = path.strip_prefix('/')?.strip_prefix(self.api.stage.as_str())?.strip_prefix("/@connections")?;
+        let id = id.strip_prefix('/').unwrap_or(id);
+        Some(percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned())
+    }
+
+    /// Answers a request to open a socket.
+    pub(crate) async fn connect(self: &Arc<Self>, mut parts: Parts, peer: SocketAddr) -> Response<Body> {
         match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => {
                 // By itself, since a client that hangs up would otherwise cut it off between the function and the socket.
@@ -165,10 +166,7 @@ impl Gateway {
                 let opened = self.tasks.spawn(async move { gateway.open(upgrade, parts, peer).await });
                 opened.await.unwrap_or_else(|_| message(StatusCode::BAD_GATEWAY, "Internal server error"))
             }
-            // What AWS answers to a plain request is not documented; this says what is missing.
-            Err(_) => {
-                message(StatusCode::UPGRADE_REQUIRED, "This is a WebSocket API: connect to it with a WebSocket client")
-            }
+            Err(_) => upgrade_required(),
         }
     }
 
@@ -389,25 +387,20 @@ impl Gateway {
 
     /// `@connections`: sends to a socket, closes it, or tells of it
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>).
-    async fn manage(&self, id: &str, request: Request<Body>) -> Response<Body> {
+    pub(crate) fn manage(&self, id: &str, method: &Method, body: &[u8]) -> Response<Body> {
         let Some(connection) = self.lock().get(id).cloned() else { return gone() };
-        match *request.method() {
+        match *method {
             Method::GET => connection.tell(),
             Method::DELETE => {
                 connection.close.send_replace(true);
                 empty(StatusCode::NO_CONTENT)
             }
-            Method::POST => match to_bytes(request.into_body(), MESSAGE_BYTES).await {
-                Ok(bytes) => match connection.outgoing.try_send(String::from_utf8_lossy(&bytes).into_owned()) {
-                    Ok(()) => empty(StatusCode::OK),
-                    Err(mpsc::error::TrySendError::Closed(_)) => gone(),
-                    Err(mpsc::error::TrySendError::Full(_)) => exception(
-                        StatusCode::TOO_MANY_REQUESTS,
-                        "LimitExceededException",
-                        "The client reads too slowly",
-                    ),
-                },
-                Err(_) => message(StatusCode::PAYLOAD_TOO_LARGE, "Message too long"),
+            Method::POST => match connection.outgoing.try_send(String::from_utf8_lossy(body).into_owned()) {
+                Ok(()) => empty(StatusCode::OK),
+                Err(mpsc::error::TrySendError::Closed(_)) => gone(),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    exception(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "The client reads too slowly")
+                }
             },
             _ => message(StatusCode::FORBIDDEN, "Missing Authentication Token"),
         }
@@ -452,6 +445,19 @@ fn is_too_large(error: &axum::Error) -> bool {
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    response
+}
+
+/// What AWS answers to a plain request is not documented; this is what HTTP wants
+/// (<https://www.rfc-editor.org/rfc/rfc9110#name-426-upgrade-required>,
+/// <https://www.rfc-editor.org/rfc/rfc6455#section-4.4>).
+fn upgrade_required() -> Response<Body> {
+    let text = "This is a WebSocket API: connect to it with a WebSocket client";
+    let mut response = message(StatusCode::UPGRADE_REQUIRED, text);
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     response
 }
 

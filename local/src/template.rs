@@ -29,6 +29,9 @@ pub enum TemplateError {
         /// Why, and where.
         problem: String,
     },
+    /// A parameter has a value that it may not have, or none.
+    #[error("{0}.")]
+    Parameter(String),
     /// Something in it makes no sense.
     #[error("The template is wrong: {0}.")]
     Wrong(String),
@@ -90,15 +93,7 @@ impl Template {
         if resources.is_empty() {
             return Err(TemplateError::wrong("it has no Resources"));
         }
-        let mut values = Map::new();
-        for (name, parameter) in section("Parameters") {
-            let value = parameters.get(&name).map(|value| json!(value)).or_else(|| parameter.get("Default").cloned());
-            let value = value.ok_or_else(|| TemplateError::wrong(format!("the parameter {name} has no value")))?;
-            values.insert(name, value);
-        }
-        if let Some(unknown) = parameters.keys().find(|name| !values.contains_key(*name)) {
-            return Err(TemplateError::wrong(format!("it has no parameter {unknown}")));
-        }
+        let values = crate::parameters::values(&section("Parameters"), parameters)?;
         let resolver = Resolver { parameters: values, conditions: section("Conditions"), resources: &resources, names };
         let globals = section("Globals").remove("Function");
         let mut resolved = Resolved::default();
@@ -351,7 +346,8 @@ fn is_sams(resource: &Value) -> bool {
     resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::Serverless::"))
 }
 
-fn text(value: &Value) -> Result<String, TemplateError> {
+/// A scalar as text.
+pub(crate) fn text(value: &Value) -> Result<String, TemplateError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
@@ -426,7 +422,7 @@ Resources:
     fn mistakes_are_named() {
         let wrong = |text: &str, parameters| resolve(text, parameters).unwrap_err();
         assert_eq!(wrong(TEMPLATE, &[]), "The template is wrong: Function: it refers to X, which does not exist.");
-        assert_eq!(wrong(TEMPLATE, &[("Y", "1")]), "The template is wrong: it has no parameter Y.");
+        assert_eq!(wrong(TEMPLATE, &[("Y", "1")]), "Parameters: [Y] do not exist in the template.");
         assert_eq!(wrong("a: 1", &[]), "The template is wrong: it has no Resources.");
         assert!(wrong("a: [", &[]).contains("line"));
         assert!(wrong("a: 1\na: 2", &[]).contains("a"));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header},
 };
 use serde_json::Value;
 use tower::ServiceExt;
@@ -33,22 +33,43 @@ impl Website {
     }
 
     /// Answers a request, of which the body does not matter, with a file, if there is one for it.
-    pub(crate) async fn answer(&self, method: Method, uri: Uri, headers: HeaderMap) -> Option<Response<Body>> {
+    pub(crate) async fn answer(&self, method: Method, uri: Uri, mut headers: HeaderMap) -> Option<Response<Body>> {
         if ![Method::GET, Method::HEAD].contains(&method) {
             return None;
+        }
+        if !is_one_range(&headers) {
+            headers.remove(header::RANGE);
         }
         let mut request = Request::new(Body::empty());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
         // Its errors are answers, too.
         let Ok(response) = self.files.clone().oneshot(request).await;
-        let is_file = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
-        if !is_file {
+        // Conditions and ranges that a file does not meet are answers about it.
+        let of_a_file = [StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED, StatusCode::RANGE_NOT_SATISFIABLE];
+        if !response.status().is_success() && !of_a_file.contains(&response.status()) {
             return None;
         }
         let mut response = response.map(Body::new);
         response.headers_mut().extend(self.headers.iter().cloned());
         Some(response)
     }
+}
+
+/// Whether a request is for one range of bytes. A server may ignore any other `Range`, and answer with the whole file, as S3 does
+/// (<https://www.rfc-editor.org/rfc/rfc9110#section-14.2>).
+fn is_one_range(headers: &HeaderMap) -> bool {
+    let mut ranges = headers.get_all(header::RANGE).iter();
+    let (Some(range), None) = (ranges.next(), ranges.next()) else { return false };
+    let ends = range.to_str().ok().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    ends.is_some_and(|(first, last)| {
+        let number = |end: &str| end.parse::<u64>().is_ok() && !end.starts_with('+');
+        match (first, last) {
+            ("", last) => number(last),
+            (first, "") => number(first),
+            // One that ends before it begins is no range.
+            (first, last) => number(first) && number(last) && first.parse::<u64>().ok() <= last.parse::<u64>().ok(),
+        }
+    })
 }
 
 /// The headers of a response headers policy
@@ -76,4 +97,19 @@ pub(crate) fn policy_headers(properties: &Value) -> BTreeMap<String, String> {
         }
     }
     headers
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_told_from_others() {
+        let is_one = |text: &str| is_one_range(&HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]));
+        assert!(["bytes=0-1", "bytes=5-", "bytes=-5"].iter().all(|range| is_one(range)));
+        for range in ["bytes=0-1,3-4", "bytes=-", "bytes=a-b", "bytes=5-1", "lines=0-1", "bytes", "bytes=+1-2", ""] {
+            assert!(!is_one(range), "{range}");
+        }
+    }
 }

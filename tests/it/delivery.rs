@@ -294,6 +294,8 @@ async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
     let queue = world.cloud.as_ref().unwrap().outputs()["DeliveryQueueUrl"].clone();
     environment.insert("DELIVERY_QUEUE_URL".to_owned(), queue);
     environment.insert("AWS_ACCESS_KEY_ID".to_owned(), "by-hand".to_owned());
+    let secret = world.cloud.as_ref().unwrap().secret_access_key("by-hand");
+    environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
     let fanout = confab_functions::handler("fanout", &environment).unwrap();
     let event = serde_json::value::to_raw_value(&json!({ "Records": records })).unwrap();
     let answer = fanout(lambda_runtime::LambdaEvent::new(event, lambda_runtime::Context::default())).await.unwrap();

@@ -6,10 +6,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use confab_local::{Cloud, Template};
-use reqwest::{Method, StatusCode};
+use confab_local::{Cloud, Functions, Template};
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, sync::Notify};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 
 use crate::world::{DEADLINE, PASSWORD, World, answer, eventually, options};
 
@@ -21,16 +24,16 @@ async fn connections_are_told_of_written_to_and_closed() {
     let id = connection_ids(&world, user.id).await.remove(0);
     assert!(id.ends_with('='), "{id}");
 
-    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
-    let (status, about) = answer(world.request(Method::GET, &path)).await;
-    assert_eq!((status, &about["identity"]["sourceIp"]), (StatusCode::OK, &json!("127.0.0.1")));
-    assert!(world.request(Method::POST, &path).body(r#"{"hello": 1}"#).send().await.unwrap().status().is_success());
+    let about = world.connections(Method::GET, &id, "").await;
+    assert_eq!(about.status(), 200);
+    assert_eq!(about.json::<Value>().await.unwrap()["identity"]["sourceIp"], "127.0.0.1");
+    assert!(world.connections(Method::POST, &id, r#"{"hello": 1}"#).await.status().is_success());
     assert_eq!(socket.next().await, json!({"hello": 1}));
     let large = "x".repeat(128 * 1024 + 1);
-    assert_eq!(world.request(Method::POST, &path).body(large).send().await.unwrap().status(), 413);
-    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    assert_eq!(world.connections(Method::POST, &id, large).await.status(), 413);
+    assert_eq!(world.connections(Method::DELETE, &id, "").await.status(), 204);
     assert_eq!(socket.closed().await, 1000);
-    let gone = world.request(Method::POST, &path).body("{}").send().await.unwrap();
+    let gone = world.connections(Method::POST, &id, "{}").await;
     assert_eq!((gone.status().as_u16(), gone.headers()["x-amzn-errortype"].to_str().unwrap()), (410, "GoneException"));
 }
 
@@ -76,8 +79,20 @@ async fn paths_match_with_and_without_their_slash() {
     assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "GET, PATCH, PUT"));
     assert_eq!(answer(world.request(Method::DELETE, "/auth/me/")).await.0, 401, "who asks comes before what they ask");
     assert!(refused.headers().contains_key("x-request-id"));
+    // A method is one only as it is written.
+    for (method, path, allow) in [("get", "/auth/me/", "GET, PATCH, PUT"), ("Post", "/api/chats/", "GET, POST")] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let refused = user.request(method, path).send().await.unwrap();
+        assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, allow));
+    }
+    let nothing = user.request(Method::from_bytes(b"get").unwrap(), "/nothing/").send().await.unwrap();
+    assert_eq!(nothing.status(), 404);
     let plain = world.request(Method::GET, "/ws").send().await.unwrap();
     assert_eq!(plain.status(), 426);
+    let header = |name: &str| plain.headers()[name].to_str().unwrap().to_lowercase();
+    assert_eq!((header("connection").as_str(), header("upgrade").as_str()), ("upgrade", "websocket"));
+    assert_eq!((header("sec-websocket-version").as_str(), header("content-type").as_str()), ("13", "application/json"));
+    assert!(plain.json::<Value>().await.unwrap()["message"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +106,48 @@ async fn links_are_relative_references() {
     let (_, body) = user.get(&format!("{path}?limit=1")).await;
     assert_eq!(body["previous"], json!(format!("{path}?before=2&limit=1")));
     assert_eq!(user.get("/api/chats/%23/").await.0, 404);
+    // What is not UTF-8 cannot be told to a function without changing it.
+    let refused = user.request(Method::GET, "/api/chats/%E9/").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (400, &"application/json".parse().unwrap())
+    );
+    assert_eq!(refused.headers()["x-request-id"], refused.headers()["apigw-requestid"]);
+    assert_eq!(refused.json::<Value>().await.unwrap()["message"], "The path is not UTF-8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_told_so_in_json() {
+    let world = World::own(options()).await;
+    let address = world.http_url.strip_prefix("http://").unwrap();
+    let header = "x: y\r\n".repeat(200);
+    for (request, status) in [
+        (r#"GET /auth/me/?q=" HTTP/1.1"#.to_owned(), 400),
+        ("GET /auth/me/?q=<b> HTTP/1.1".to_owned(), 400),
+        ("GET /<script> HTTP/1.1".to_owned(), 400),
+        ("GET /a b HTTP/1.1".to_owned(), 400),
+        ("G\u{1}T / HTTP/1.1".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nno header".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nx: a\u{1}b".to_owned(), 400),
+        ("POST / HTTP/1.1\r\ncontent-length: many".to_owned(), 400),
+        ("OPTIONS * HTTP/1.1".to_owned(), 400),
+        (format!("CONNECT {address} HTTP/1.1"), 400),
+        (format!("GET /{} HTTP/1.1", "x".repeat(70_000)), 414),
+        (format!("GET / HTTP/1.1\r\n{}", header.trim_end()), 431),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(format!("{request}\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("it is not answered");
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {answer}"));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(head.contains("\r\nx-request-id: ") && head.contains("\r\ncontent-type: application/json"), "{answer}");
+        assert!(serde_json::from_str::<Value>(body).unwrap()["message"].is_string(), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,6 +196,19 @@ async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
     let problem = Cloud::start(port.clone()).await.err().unwrap().to_string();
     assert!(problem.starts_with(&format!("Port {} cannot be listened on", port.ports.gateway)), "{problem}");
 
+    for (name, value, problem) in [
+        ("TokenDays", "0", "Parameter 'TokenDays' must be a number not less than 1."),
+        ("FanoutConcurrency", "1001", "Parameter 'FanoutConcurrency' must be a number not greater than 1000."),
+        ("PostsPerMinute", "many", "Parameter 'PostsPerMinute' must be a number."),
+        ("StageName", "a/b", "Parameter 'StageName' must match pattern [A-Za-z0-9_]+."),
+        ("Website", "maybe", "Parameter 'Website' must be one of AllowedValues: yes, no."),
+        ("Tokendays", "1", "Parameters: [Tokendays] do not exist in the template."),
+    ] {
+        let mut options = options();
+        options.parameters.insert(name.to_owned(), value.to_owned());
+        assert_eq!(Cloud::start(options).await.err().unwrap().to_string(), problem);
+    }
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("template.yaml");
     let start = async |text: &str| {
@@ -185,7 +255,7 @@ Resources:
     fs::write(&path, template).unwrap();
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = confab_local::Functions::InProcess(Arc::new(|name, environment| {
+    options.functions = Functions::InProcess(Arc::new(|name, environment| {
         assert_eq!(name, "Echo");
         let greeting = environment["GREETING"].clone();
         Ok(Arc::new(move |event| {
@@ -209,6 +279,50 @@ Resources:
     assert_eq!(event["requestContext"]["http"]["method"], "DELETE");
 }
 
+/// Lambda's limits of 6 MB, wherever the functions run.
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_above_lambdas_limits_fail() {
+    const LIMIT: usize = 6_291_556;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let template = "Resources:\n  Large:\n    Type: AWS::Serverless::Function\n    Properties:\n      Timeout: 60\n      Events: { Any: { Type: HttpApi } }\n";
+    fs::write(&path, template).unwrap();
+    // The path says how large the payload is to be.
+    let answer = |event: &str| {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let size: usize = event["rawPath"].as_str().unwrap()[1..].parse().unwrap();
+        let rest = json!({"statusCode": 200, "body": ""}).to_string().len();
+        json!({"statusCode": 200, "body": "x".repeat(size - rest)})
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let invoke = move |event: String| std::future::ready(answer(&event).to_string());
+    let lambda = axum::Router::new().fallback(invoke).layer(axum::extract::DefaultBodyLimit::disable());
+    tokio::spawn(async move { axum::serve(listener, lambda).await.unwrap() });
+    let here = Functions::InProcess(Arc::new(move |_, _| {
+        Ok(Arc::new(move |event| Box::pin(async move { Ok(answer(event.payload.get())) })))
+    }));
+    for functions in [here, Functions::Endpoint(endpoint)] {
+        let mut options = options();
+        (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
+        options.functions = functions;
+        let cloud = Cloud::start(options).await.unwrap();
+        let post = async |size: usize, body: Vec<u8>, content_type: &str| {
+            let request = reqwest::Client::new().post(format!("{}/{size}", cloud.http_url()));
+            let response = request.header("content-type", content_type).body(body).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        assert_eq!(post(LIMIT, vec![], "text/plain").await.0, 200);
+        let (status, text) = post(LIMIT + 1, vec![], "text/plain").await;
+        assert_eq!((status, text.as_str()), (500, r#"{"message":"Internal Server Error"}"#));
+        // What is sent is limited as Lambda gets it: in an event, and bytes in base64.
+        let megabytes = |count: usize| vec![b'x'; count * 1024 * 1024];
+        assert_eq!(post(100, megabytes(5), "text/plain").await.0, 200);
+        assert_eq!(post(100, megabytes(5), "image/png").await.0, 413);
+        assert_eq!(post(100, megabytes(6), "text/plain").await.0, 413);
+    }
+}
+
 /// Lambda runs a function to its end whether its caller waits or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_cuts_no_function_off() {
@@ -220,7 +334,7 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
     let parts = (started.clone(), go.clone(), done.clone());
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _| {
         let parts = parts.clone();
         Ok(Arc::new(move |_| {
             let (started, go, done) = parts.clone();
@@ -233,8 +347,10 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
         }))
     }));
     let cloud = Cloud::start(options).await.unwrap();
-    let mut stream = tokio::net::TcpStream::connect(cloud.http_url().strip_prefix("http://").unwrap()).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+    let url = cloud.http_url();
+    let host = url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await.unwrap();
     tokio::time::timeout(DEADLINE, started.notified()).await.unwrap();
     drop(stream);
     // The gateway notices at its next look at the connection, and a look is what another request gives it.
@@ -257,20 +373,15 @@ async fn a_client_that_does_not_read_is_written_to_in_vain_and_can_be_closed() {
     // Nothing reads from this one; it stays open.
     let _socket = user.socket().await;
     let id = connection_ids(&world, user.id).await.remove(0);
-    let path = format!("/ws/@connections/{}", id.replace('=', "%3D"));
     let body = "x".repeat(128 * 1024);
     let mut statuses = Vec::new();
     while statuses.last() != Some(&429) {
-        let sent = world.request(Method::POST, &path).body(body.clone()).send().await.unwrap();
-        statuses.push(sent.status().as_u16());
+        statuses.push(world.connections(Method::POST, &id, body.clone()).await.status().as_u16());
         assert!(statuses.len() < 2000, "it takes more and more");
     }
     assert!(statuses[..statuses.len() - 1].iter().all(|status| *status == 200));
-    assert_eq!(world.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
-    eventually("the connection is gone", async || {
-        world.request(Method::GET, &path).send().await.unwrap().status() == 410
-    })
-    .await;
+    assert_eq!(world.connections(Method::DELETE, &id, "").await.status(), 204);
+    eventually("the connection is gone", async || world.connections(Method::GET, &id, "").await.status() == 410).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,7 +461,7 @@ Outputs:
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
     options.data = Some(folder.path().join("data.db"));
-    options.functions = confab_local::Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _| {
         let seen = seen.clone();
         Ok(Arc::new(move |event| {
             let event: Value = serde_json::from_str(event.payload.get()).unwrap();
@@ -435,6 +546,17 @@ async fn a_website_is_served_beside_the_apis() {
     assert_eq!(known.status(), 304);
     let head = client.head(format!("{url}/assets/a.js")).send().await.unwrap();
     assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"1".parse().unwrap()));
+    let range = async |range: &str| {
+        let part = client.get(&url).header("range", range).send().await.unwrap();
+        (part.status().as_u16(), part.text().await.unwrap())
+    };
+    assert_eq!(range("bytes=1-3").await, (206, "p>h".to_owned()));
+    assert_eq!(range("bytes=100-200").await.0, 416);
+    for ignored in ["bytes=0-1,3-4", "bytes=3-1", "lines=1-2", "bytes"] {
+        assert_eq!(range(ignored).await, (200, "<p>hello".to_owned()), "{ignored}");
+    }
+    let changed = client.get(&url).header("if-unmodified-since", "Thu, 01 Jan 1970 00:00:01 GMT").send().await.unwrap();
+    assert_eq!(changed.status(), 412);
     for path in ["/nothing.js", "/assets", "/..%2Fsecret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt"] {
         let (status, text) = (get(path).await.status(), get(path).await.text().await.unwrap());
         assert_eq!((status.as_u16(), text.contains("secret")), (404, false), "{path}: {text}");

@@ -29,6 +29,7 @@ const DIFFERENCES: &[(u64, u16, &str)] = &[
     (227, 405, "the original crashes without a uri"),
     (228, 200, "Confab lists chats"),
     (232, 405, "OPTIONS metadata is not copied"),
+    (235, 405, "methods are case-sensitive, as HTTP says"),
     (236, 200, "Confab shows a chat"),
     (240, 405, "OPTIONS metadata is not copied"),
     (241, 404, "Confab shows chats, and knows no such one"),

@@ -12,6 +12,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use confab_local::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -176,7 +177,8 @@ async fn programs_do_not_hear_old_messages_as_news() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_an_import_is_killed_the_next_one_completes_it() {
-    let (world, proxy) = (World::own(options()).await, Proxy::start().await);
+    let proxy = Proxy::start().await;
+    let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
     import(&world, &dump()).await.unwrap();
     let whole = table(&world).await;
@@ -212,7 +214,8 @@ async fn wherever_an_import_is_killed_the_next_one_completes_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_waits_while_dynamodb_is_short_of_capacity() {
-    let (world, proxy) = (World::own(options()).await, Proxy::start().await);
+    let proxy = Proxy::start().await;
+    let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
     let seen = AtomicUsize::new(0);
     proxy.inject(move |call| {

@@ -329,6 +329,8 @@ async fn large_rooms_and_laggards(world: &World, sockets: &Proxy) {
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), format!("{}/ws", sockets.url()));
     environment.insert("AWS_ACCESS_KEY_ID".to_owned(), "deliver".to_owned());
+    let secret = world.cloud.as_ref().unwrap().secret_access_key("deliver");
+    environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
     let deliver = confab_functions::handler("deliver", &environment).unwrap();
     let parcel = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
     let event = json!({"Records": [{

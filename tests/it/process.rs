@@ -30,6 +30,7 @@ impl Process {
             command.args(["--parameter", &format!("{name}={value}")]);
         }
         command.stdout(Stdio::piped()).stderr(Stdio::inherit()).env("RUST_LOG", log).kill_on_drop(true);
+        command.env("CONFAB_STATE", data.parent().unwrap());
         let mut child = command.spawn().unwrap();
         let (mut stdout, printed) = (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
         let prints = printed.clone();

@@ -110,6 +110,7 @@ impl Proxy {
         let mut options = options();
         options.environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.0.url.clone());
         options.environment.insert("AWS_ENDPOINT_URL_SNS".to_owned(), sns.0.url.clone());
+        options.hosts = vec![dynamodb.host(), sns.host()];
         let world = World::own(options).await;
         dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
         sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
@@ -126,6 +127,7 @@ impl Proxy {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        options.hosts = [dynamodb, sns, sqs, sockets].map(Self::host).into();
         let world = World::own(options).await;
         dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
         sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));
@@ -157,6 +159,11 @@ impl Proxy {
 
     pub fn url(&self) -> &str {
         &self.0.url
+    }
+
+    /// What requests through it are signed for, and so what the service must allow.
+    pub fn host(&self) -> String {
+        self.0.url.replace("http://", "")
     }
 
     /// From now on, answers such calls with an internal error of the service.
@@ -220,10 +227,8 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
         Fault::None | Fault::LoseAnswer => {}
     }
     let url = format!("{}{}", proxy.0.target.get().unwrap(), parts.uri);
-    let mut headers = parts.headers;
-    headers.remove("host");
     // By itself: what has been asked for is done, whether the caller waits for it or not.
-    let request = proxy.0.client.request(parts.method, url).headers(headers).body(body);
+    let request = proxy.0.client.request(parts.method, url).headers(parts.headers).body(body);
     let Ok(Ok(answer)) = tokio::spawn(request.send()).await else { return broken() };
     if fault == Fault::LoseAnswer {
         return broken();

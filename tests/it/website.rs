@@ -33,6 +33,7 @@ fn folder() -> tempfile::TempDir {
 fn start(folder: &Path, port: u16) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_confab-under-test"));
     command.args(["--port", &port.to_string()]).current_dir(folder).env("PATH", folder.join("bin"));
+    command.env("CONFAB_STATE", folder);
     command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
