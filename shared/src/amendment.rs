@@ -60,7 +60,8 @@ impl Confab {
         let is_owner = session.owner_id == user_id;
         let happening = Happening { of: Some(id), ..Happening::new(EntryType::Deleted, user_id) };
         let changes = |_: &Session, entries: &[Entry]| {
-            let deletion = "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
+            let deletion =
+                "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
             let own = if is_owner { "" } else { "AND user_id = :user" };
             let mut delete = if_message(Write::update(entry_key(uri, id), deletion), own)?
                 .serialized(":none", &Reactions::new())?

@@ -8,14 +8,7 @@ use serde_dynamo::Item;
 use serde_json::json;
 
 use crate::{
-    Confab, Error, Result,
-    import::Mark,
-    json,
-    log::Entry,
-    members::Member,
-    session::Uri,
-    table::Key,
-    user::UserId,
+    Confab, Error, Result, import::Mark, json, log::Entry, members::Member, session::Uri, table::Key, user::UserId,
 };
 
 /// So many concerns are settled at the same time.

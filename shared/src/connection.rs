@@ -157,7 +157,8 @@ impl Confab {
         let writes = vec![
             // Logging out deletes the token, a new password starts a new epoch, and both then look for connections: with these
             // checks none slips through.
-            Write::check(connection.identity.key(), "attribute_exists(pk)").otherwise(|_| Error::BadCredentials(INVALID)),
+            Write::check(connection.identity.key(), "attribute_exists(pk)")
+                .otherwise(|_| Error::BadCredentials(INVALID)),
             Write::check(Profile::key(*user_id), "epoch = :epoch")
                 .number(":epoch", caller.epoch)
                 .otherwise(|_| Error::BadCredentials(INVALID)),

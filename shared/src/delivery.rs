@@ -194,12 +194,7 @@ impl Confab {
     ///
     /// # Errors
     /// When the table fails over a socket that is gone.
-    async fn send_to(
-        &self,
-        subscriber: &Subscriber,
-        frames: Frames<'_>,
-        deadline: Instant,
-    ) -> Result<Option<usize>> {
+    async fn send_to(&self, subscriber: &Subscriber, frames: Frames<'_>, deadline: Instant) -> Result<Option<usize>> {
         for (index, frame) in frames.frames.iter().enumerate() {
             if Instant::now() > deadline {
                 return Ok(Some(index));

@@ -197,7 +197,8 @@ impl Confab {
         let session = visit.as_member()?;
         let uri = &session.uri;
         let is_small = session.member_count <= MEMBERS_SHOWN;
-        let (members, cursor) = if is_small { (self.members(uri).await?, None) } else { self.member_page(uri, None).await? };
+        let (members, cursor) =
+            if is_small { (self.members(uri).await?, None) } else { self.member_page(uri, None).await? };
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
         let seen = ids.iter().copied().chain([session.owner_id]).map(|id| (uri.clone(), id));
         let users = self.people(seen).await?;

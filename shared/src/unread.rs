@@ -76,7 +76,13 @@ impl Confab {
         }
     }
 
-    async fn unread_in_log(&self, session: &Session, member: &Member, least: u64, budget: &ReadBudget) -> Result<Unread> {
+    async fn unread_in_log(
+        &self,
+        session: &Session,
+        member: &Member,
+        least: u64,
+        budget: &ReadBudget,
+    ) -> Result<Unread> {
         let (mut unread, mut seen): (u64, EntryId) = (0, member.read_id);
         let mut pages = self.log_pages(&session.uri, member.read_id + 1, LAST_ID).limit(ENTRIES_PER_READ);
         for _ in 0..ENTRIES / ENTRIES_PER_READ {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Confab, Error, Result,
-    message::{IdempotencyKey, Posted},
     members::Member,
+    message::{IdempotencyKey, Posted},
     session::{Session, Uri},
     table::{BatchItems, Write},
     tally,

@@ -18,8 +18,8 @@ use crate::{
     http::BODY_BYTES,
     json,
     log::{Entry, EntryId},
-    message::{IdempotencyKey, Message, Wording},
     members::MEMBERS_SHOWN,
+    message::{IdempotencyKey, Message, Wording},
     session::{Session, Uri},
     token::Token,
     user::UserId,
@@ -94,7 +94,8 @@ impl Said {
     /// What can be read of the frame's members, as text: those before the first error where it is not valid JSON. Values are not looked
     /// at, so that one which cannot be read hides none of the others.
     fn members(&self) -> BTreeMap<String, Box<RawValue>> {
-        let Members(members) = Members::deserialize(&mut serde_json::Deserializer::from_str(&self.text)).unwrap_or_default();
+        let Members(members) =
+            Members::deserialize(&mut serde_json::Deserializer::from_str(&self.text)).unwrap_or_default();
         members
     }
 
@@ -421,9 +422,13 @@ mod tests {
             let repeated = (&frame["action"], &frame["uri"], &frame["key"], &frame["id"]);
             assert_eq!(repeated, (&json!("send"), &json!("u"), &json!("k"), &json!(7)), "{rest}");
         }
-        let said = Said { connection_id: "c=".into(), text: r#"{"action":5,"key":"\ud83d","id":"x","uri":"u"}"#.into() };
+        let said =
+            Said { connection_id: "c=".into(), text: r#"{"action":5,"key":"\ud83d","id":"x","uri":"u"}"#.into() };
         let frame: Value = serde_json::from_str(&error_frame(&Error::NotFound, &said)).unwrap();
-        assert_eq!((&frame["action"], &frame["uri"], frame.get("key"), frame.get("id")), (&Value::Null, &json!("u"), None, None));
+        assert_eq!(
+            (&frame["action"], &frame["uri"], frame.get("key"), frame.get("id")),
+            (&Value::Null, &json!("u"), None, None)
+        );
     }
 
     #[test]

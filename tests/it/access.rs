@@ -279,7 +279,11 @@ async fn a_right_that_ends_meanwhile_is_not_used() {
         }
         let (theirs, own) = (other.post(&uri, "hello").await, caller.post(&uri, "hello").await);
         let fill = |text: &str| {
-            let names = [("SELF", caller.username.clone()), ("OTHER", other.username.clone()), ("GUEST", guest.username.clone())];
+            let names = [
+                ("SELF", caller.username.clone()),
+                ("OTHER", other.username.clone()),
+                ("GUEST", guest.username.clone()),
+            ];
             let ids = [("URI", uri.clone()), ("THEIRS", theirs.to_string()), ("OWN", own.to_string())];
             ids.iter().chain(&names).fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
         };

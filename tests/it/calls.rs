@@ -90,7 +90,8 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
 
     // Where a message was deleted the counts do not tell, and logs are read: of some chats, and of the others it is told that there may
     // be more.
-    let delete = async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
+    let delete =
+        async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
     let deleted: Vec<_> = stream::iter(chats.iter().map(delete)).buffer_unordered(8).collect().await;
     assert!(deleted.iter().all(|(status, _)| *status == 204));
     let (unread, calls) = list().await;

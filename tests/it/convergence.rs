@@ -228,8 +228,7 @@ async fn run(world: &World, steps: Vec<Step>) {
     }
     let members = chat["members"].as_array().unwrap().iter().map(|member| member["id"].as_u64().unwrap()).collect();
     let read = chat["read"].as_object().unwrap().iter();
-    let read: BTreeMap<u64, u64> =
-        read.map(|(user_id, id)| (user_id.parse().unwrap(), id.as_u64().unwrap())).collect();
+    let read: BTreeMap<u64, u64> = read.map(|(user_id, id)| (user_id.parse().unwrap(), id.as_u64().unwrap())).collect();
     // Markers are not in the log, and may come behind its end.
     while client.read != read {
         client.take().await;

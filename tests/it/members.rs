@@ -94,7 +94,13 @@ fn emails(value: &Value) -> BTreeSet<String> {
 async fn shown(user: &User<'_>, uri: &str) -> Vec<Value> {
     let path = format!("/api/chats/{uri}/");
     let mut all = Vec::new();
-    for path in [&path, "/api/chats/", &format!("{path}messages/"), &format!("{path}search/?q=hello"), &format!("{path}members/")] {
+    for path in [
+        &path,
+        "/api/chats/",
+        &format!("{path}messages/"),
+        &format!("{path}search/?q=hello"),
+        &format!("{path}members/"),
+    ] {
         let (status, body) = user.get(path).await;
         assert_eq!(status, 200, "{body}");
         all.push(body);
@@ -122,7 +128,8 @@ async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
     assert_eq!(cleo.call(Method::PUT, &format!("{path}messages/3/reactions/👍/"), Value::Null).await.0, 200);
     assert_eq!(anna.call(Method::PATCH, &path, json!({"owner": ben.username})).await.0, 200);
     assert_eq!(ben.call(Method::PATCH, &path, json!({"owner": anna.username})).await.0, 200);
-    let expected = [everybody.clone(), [annas.clone(), cleos.clone()].into(), everybody.clone(), everybody.clone(), everybody];
+    let expected =
+        [everybody.clone(), [annas.clone(), cleos.clone()].into(), everybody.clone(), everybody.clone(), everybody];
     for (body, expected) in shown(&anna, &uri).await.iter().zip(expected) {
         assert_eq!(emails(body), expected, "{body}");
     }

@@ -207,7 +207,12 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     };
     let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap()).unwrap_or_default();
     let caller = authorization.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
-    let call = Call { caller: caller.unwrap_or_default().to_owned(), operation, path: parts.uri.path().to_owned(), body: text };
+    let call = Call {
+        caller: caller.unwrap_or_default().to_owned(),
+        operation,
+        path: parts.uri.path().to_owned(),
+        body: text,
+    };
     let fault = proxy.0.rule.lock().unwrap()(&call);
     proxy.0.calls.lock().unwrap().push(call);
     match fault {
