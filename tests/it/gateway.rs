@@ -81,7 +81,7 @@ async fn paths_match_with_and_without_their_slash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn links_are_whole_addresses() {
+async fn links_are_relative_to_the_origin() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -89,7 +89,7 @@ async fn links_are_whole_addresses() {
     user.post(&uri, "two").await;
     let path = format!("/api/chats/{uri}/messages/");
     let (_, body) = user.get(&format!("{path}?limit=1")).await;
-    assert_eq!(body["previous"], json!(format!("{}{path}?before=2&limit=1", world.http_url)));
+    assert_eq!(body["previous"], json!(format!("{path}?before=2&limit=1")));
     assert_eq!(user.get("/api/chats/%23/").await.0, 404);
 }
 
