@@ -40,7 +40,7 @@ pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     if methods.contains(&request.method.as_str()) {
         let query = Some(request.target.query()).filter(|query| !query.is_empty());
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        // Relative to the path, since a custom domain may have put a prefix before it that is not seen here.
+        // Relative to the path, whatever a proxy or a custom domain has put before it.
         let last = bare.rsplit('/').next().unwrap_or_default();
         return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("../{last}{query}")) };
     }

@@ -113,7 +113,9 @@ pub struct Write {
 
 /// The error that a failed condition means, given the item that failed it.
 #[derive(Clone)]
-struct Otherwise(Arc<dyn Fn(Option<&Item>) -> Error + Send + Sync>);
+struct Otherwise(Arc<Meaning>);
+
+type Meaning = dyn Fn(Option<&Item>) -> Error + Send + Sync;
 
 impl fmt::Debug for Otherwise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

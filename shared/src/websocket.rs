@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserializer, Serialize, de};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
@@ -94,8 +94,9 @@ impl Said {
     /// What can be read of the frame's members, as text: those before the first error where it is not valid JSON. Values are not looked
     /// at, so that one which cannot be read hides none of the others.
     fn members(&self) -> BTreeMap<String, Box<RawValue>> {
-        let Members(members) =
-            Members::deserialize(&mut serde_json::Deserializer::from_str(&self.text)).unwrap_or_default();
+        let mut members = BTreeMap::new();
+        // What comes behind an error is not read, and the error has been told of already.
+        let _ = serde_json::Deserializer::from_str(&self.text).deserialize_map(Members(&mut members));
         members
     }
 
@@ -133,29 +134,21 @@ pub fn error_frame(error: &Error, said: &Said) -> String {
     json::escape(frame.to_string())
 }
 
-/// The members of a JSON object up to the first error.
-#[derive(Default)]
-struct Members(BTreeMap<String, Box<RawValue>>);
+/// Takes in the members of a JSON object until the first error.
+struct Members<'a>(&'a mut BTreeMap<String, Box<RawValue>>);
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Members;
+impl<'de> de::Visitor<'de> for Members<'_> {
+    type Value = ();
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
 
-            fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Ok(Some((name, value))) = object.next_entry() {
-                    members.insert(name, value);
-                }
-                Ok(Members(members))
-            }
+    fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = object.next_entry()? {
+            self.0.insert(name, value);
         }
-        deserializer.deserialize_map(Visitor)
+        Ok(())
     }
 }
 

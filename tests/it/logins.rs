@@ -1,6 +1,6 @@
 //! Who may log in how often, from where, and how many tokens that leaves. Needs clouds of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -181,13 +181,18 @@ async fn logging_out_everywhere_revokes_all_tokens_and_closes_all_sockets() {
 async fn unknown_names_are_limited_alike() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
-    let mut statuses = Vec::new();
+    let mut seen = Vec::new();
     for username in [user.username.as_str(), &unique("nobody")] {
-        for _ in 0..7 {
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
             statuses.push(log_in_from(&world, "192.0.2.1", username, "wrong").await);
         }
+        // The sixth starts a wait.
+        let counters = world.items(&format!("ATTEMPTS#login#pair#192.0.2.1#{username}")).await;
+        let is_blocked = |item: &HashMap<String, AttributeValue>| item.contains_key("blocked_until");
+        seen.push((statuses, counters.len(), counters.iter().any(is_blocked)));
     }
-    assert_eq!(statuses[..7], statuses[7..]);
+    assert_eq!(seen, vec![(vec![400; 6], 1, true); 2]);
     let form = json!({"username": user.username, "password": PASSWORD});
     assert_eq!(answer(world.request(Method::POST, "/auth/token/login/").json(&form)).await.0, 200);
 }
