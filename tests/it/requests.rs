@@ -98,13 +98,14 @@ async fn text_is_never_replaced_in_silence() {
     let uri = user.start_chat().await;
     let messages = format!("/api/chats/{uri}/messages/");
     let id = user.post(&uri, "\u{FFFD}").await;
+    // A gateway may refuse such a path by itself.
     for (method, path, expected) in [
-        (Method::GET, format!("/api/chats/{uri}/search/?q=%FF"), 400),
-        (Method::DELETE, format!("/api/chats/{uri}/members/%FF/"), 404),
-        (Method::PUT, format!("{messages}{id}/reactions/%FF/"), 400),
+        (Method::GET, format!("/api/chats/{uri}/search/?q=%FF"), &[400][..]),
+        (Method::DELETE, format!("/api/chats/{uri}/members/%FF/"), &[400, 404]),
+        (Method::PUT, format!("{messages}{id}/reactions/%FF/"), &[400]),
     ] {
         let (status, body) = user.call(method, &path, json!({})).await;
-        assert_eq!(status.as_u16(), expected, "{path} {body}");
+        assert!(expected.contains(&status.as_u16()), "{path} {status} {body}");
     }
     let key = reqwest::header::HeaderValue::from_bytes(b"caf\xe9").unwrap();
     let post = user.request(Method::POST, &messages).header("idempotency-key", key);
