@@ -165,7 +165,7 @@ impl Confab {
             Write::put(Connection::key(connection_id), &connection)?,
             Write::put(Owned::key(*user_id, connection_id), &owned)?,
         ];
-        self.table().commit(writes).await?;
+        self.table().transact(writes).await?;
         self.close_surplus_sockets(*user_id, connection_id).await;
         match uri {
             Some(uri) => self.register_subscription(connection_id, &connection, &uri).await,
@@ -226,7 +226,7 @@ impl Confab {
             Member::still(uri, connection.identity.user_id),
             Write::put(Subscriber::key(uri, connection_id), &connection.subscriber(connection_id))?,
         ];
-        self.table().commit(writes).await
+        self.table().transact(writes).await
     }
 
     /// Ends a subscription, and says whether there was one.
@@ -240,7 +240,7 @@ impl Confab {
                 .otherwise(|_| Error::NotFound),
             subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
         ];
-        match self.table().commit(writes).await {
+        match self.table().transact(writes).await {
             Ok(()) => Ok(true),
             // The connection is forgotten already.
             Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),

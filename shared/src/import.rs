@@ -502,22 +502,14 @@ impl Confab {
         let claims: Vec<Write> = counters
             .filter_map(|((counter, id), last_id)| id.filter(|id| *id > last_id).map(|id| counter.skip_to(id, last_id)))
             .collect();
-        if !claims.is_empty() && self.table().transact(claims).await?.is_some() {
-            return Err(Error::Refused(
-                "Others registered or started chats while the dump was compared with the table. Nothing was written; try again.",
-            ));
-        }
-        Ok(())
+        if claims.is_empty() { Ok(()) } else { self.table().transact(claims).await }
     }
 
     async fn import_user(&self, profile: &Profile) -> Result<()> {
-        match self.table().transact(profile.register()?).await? {
-            None => Ok(()),
-            Some(_) => {
-                let User { id, username, .. } = &profile.user;
-                Err(Error::NotImported(vec![format!("auth.user {id}: somebody has just registered as {username:?}")]))
-            }
-        }
+        let User { id, username, .. } = &profile.user;
+        let problem = format!("auth.user {id}: somebody has just registered as {username:?}");
+        let taken = move || Error::NotImported(vec![problem.clone()]);
+        self.table().transact(profile.register(taken)?).await
     }
 
     /// Writes a chat. If an import has begun with it, of another dump maybe, this takes its place.

@@ -225,19 +225,23 @@ impl Confab {
         let log = writes.len();
         writes.extend(changes(session, &entries)?);
         writes.extend(self.charge(Rate::Entries, actor, entries.len()));
-        let Transacted::Refused(reasons) = self.table().transact_once(writes.clone()).await? else {
+        let Transacted::Refused(reasons) = self.table().transact_once(writes).await? else {
             return Ok(Attempt::Written(entries));
         };
-        for (write, reason) in writes.iter().zip(&reasons).skip(log) {
-            if let Reason::Condition(item) = reason {
-                return Err(write.failed(item.as_ref()));
+        let mut behind = None;
+        for (place, reason) in reasons.into_iter().enumerate() {
+            match reason {
+                // A change's own condition counts for more than that others have been there first.
+                Reason::Condition(failed) if place >= log => return Err(failed.error()),
+                Reason::Condition(failed) if place == 0 => behind = Some(failed.item),
+                _ => {}
             }
         }
         tally::count(Metric::TransactionRetries, 1);
-        match reasons.first() {
-            Some(Reason::Condition(None)) => Err(Error::NotFound),
-            Some(Reason::Condition(Some(found))) => Ok(Attempt::Behind(Some(read(found)?))),
-            _ => Ok(Attempt::Behind(None)),
+        match behind {
+            Some(None) => Err(Error::NotFound),
+            Some(Some(found)) => Ok(Attempt::Behind(Some(read(&found)?))),
+            None => Ok(Attempt::Behind(None)),
         }
     }
 

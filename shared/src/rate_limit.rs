@@ -6,7 +6,7 @@
 use crate::{
     Confab, Error, Result,
     date::Date,
-    table::{Key, Write},
+    table::{Applied, Key, Write},
     user::UserId,
 };
 
@@ -68,9 +68,10 @@ impl Confab {
     /// # Errors
     /// [`Error::Throttled`] once the limit is reached.
     pub(crate) async fn throttle(&self, rate: Rate, user_id: UserId, number: usize) -> Result<()> {
-        match self.charge(rate, user_id, number) {
-            Some(write) => self.table().commit_one(write).await.map(drop),
-            None => Ok(()),
+        let Some(write) = self.charge(rate, user_id, number) else { return Ok(()) };
+        match self.table().apply(write).await? {
+            Applied::Done(_) => Ok(()),
+            Applied::Refused(_) => Err(Error::limited(rate.window_seconds())),
         }
     }
 }

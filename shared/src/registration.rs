@@ -11,7 +11,7 @@ use crate::{
     error::Invalid,
     fields::{Fields, Text},
     password::{self, Verdict},
-    table::{Applied, Key, Write},
+    table::{Applied, Item, Key, Write},
     token::StoredToken,
     user::{NAME_CHARACTERS, Profile, User, UserId, normalized},
     username,
@@ -49,6 +49,11 @@ impl Counter {
             .when("attribute_not_exists(last_id) OR last_id = :last")
             .number(":id", id)
             .number(":last", last_id)
+            .otherwise(|_| {
+                Error::Refused(
+                    "Others registered or started chats while the dump was compared with the table. Nothing was written; try again.",
+                )
+            })
     }
 }
 
@@ -105,10 +110,9 @@ impl Confab {
         let user = User { id, ..user };
         let profile =
             Profile { user: user.clone(), password_hash, epoch: 0, is_active: true, create_date: Date::now() };
-        match self.table().transact(profile.register()?).await? {
-            None => Ok(user),
-            Some(_) => Err(Error::Refused("Unable to create account.")),
-        }
+        let taken = || Error::Refused("Unable to create account.");
+        self.table().transact(profile.register(taken)?).await?;
+        Ok(user)
     }
 
     /// Changes the caller's password; every other token of theirs dies, with its sockets.
@@ -134,19 +138,22 @@ impl Confab {
         // With the new epoch every other token is dead at once, and so is one that a log-in is just issuing; deleting them
         // only tidies up.
         let own = StoredToken::key(caller.user.id, &caller.token);
+        // Somebody else changed it, or logged this token out, since it was verified.
+        let outdated = |_: Option<&Item>| Invalid::field("current_password", "Invalid password.").into();
         let change = vec![
             Write::update(Profile::key(caller.user.id), "SET password_hash = :new, epoch = :next")
                 .when("password_hash = :old AND epoch = :epoch")
                 .text(":new", &hash)
                 .text(":old", &stored)
                 .number(":epoch", caller.epoch)
-                .number(":next", caller.epoch + 1),
-            Write::update(own.clone(), "SET epoch = :next").if_present().number(":next", caller.epoch + 1),
+                .number(":next", caller.epoch + 1)
+                .otherwise(outdated),
+            Write::update(own.clone(), "SET epoch = :next")
+                .if_present()
+                .number(":next", caller.epoch + 1)
+                .otherwise(outdated),
         ];
-        if self.table().transact(change).await?.is_some() {
-            // Somebody else changed it, or logged this token out, since it was verified.
-            return Err(Invalid::field("current_password", "Invalid password.").into());
-        }
+        self.table().transact(change).await?;
         let closed = self.close_unauthorized_sockets(caller.user.id).await;
         self.delete_tokens(caller.user.id, Some(&own)).await?;
         closed

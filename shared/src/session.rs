@@ -185,7 +185,7 @@ impl Confab {
         let mut writes = vec![put];
         writes.extend(self.come_in(&session, owner_id, Role::Owner, 0, now)?);
         writes.extend(self.charge(Rate::Entries, owner_id, 1));
-        self.table().commit(writes).await?;
+        self.table().transact(writes).await?;
         Ok(uri)
     }
 

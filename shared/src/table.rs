@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::{
         update_item::UpdateItemError,
     },
     types::{
-        AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, PutRequest, ReturnValue,
+        AttributeValue, CancellationReason, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put, PutRequest, ReturnValue,
         ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
     },
 };
@@ -178,17 +178,9 @@ impl Write {
         self.when("attribute_exists(pk)")
     }
 
-    /// What it means if the condition does not hold: [`Table::commit`] returns this error, made of the item that failed it.
+    /// What it means if the condition does not hold: [`Table::transact`] returns this error, made of the item that failed it.
     pub fn otherwise(self, error: impl Fn(Option<&Item>) -> Error + Send + Sync + 'static) -> Self {
         Self { otherwise: Some(Otherwise(Arc::new(error))), ..self }
-    }
-
-    /// The error that this write's failed condition means.
-    pub(crate) fn failed(&self, item: Option<&Item>) -> Error {
-        match &self.otherwise {
-            Some(Otherwise(error)) => error(item),
-            None => Error::internal(format!("a condition on {} {} did not hold", self.key.pk, self.key.sk)),
-        }
     }
 
     /// Lets a name stand for an attribute whose own is a word of DynamoDB's.
@@ -246,7 +238,7 @@ pub enum Applied {
 
 /// How a transaction ended.
 #[derive(Debug)]
-pub enum Transacted {
+pub(crate) enum Transacted {
     /// All of it was done.
     Done,
     /// None of it was done, for these reasons, one for each write.
@@ -254,23 +246,32 @@ pub enum Transacted {
 }
 
 /// Why a write kept its transaction from being done.
-#[derive(Clone, Debug)]
-pub enum Reason {
+#[derive(Debug)]
+pub(crate) enum Reason {
     /// It did not.
     None,
-    /// Its condition did not hold, of this item.
-    Condition(Option<Item>),
+    /// Its condition did not hold.
+    Condition(ConditionFailed),
     /// Another transaction was at work on the item, or DynamoDB was short of capacity: worth another try.
     Conflict,
 }
 
-/// The first write of a transaction whose condition did not hold, which is why none of them was done.
+/// A condition that did not hold.
 #[derive(Debug)]
-pub struct Refusal {
-    /// Which of the writes.
-    pub index: usize,
-    /// The item that it found.
-    pub item: Option<Item>,
+pub(crate) struct ConditionFailed {
+    /// The item that it did not hold of.
+    pub(crate) item: Option<Item>,
+    otherwise: Option<Otherwise>,
+}
+
+impl ConditionFailed {
+    /// The error that it means.
+    pub(crate) fn error(&self) -> Error {
+        match &self.otherwise {
+            Some(Otherwise(error)) => error(self.item.as_ref()),
+            None => Error::internal("a condition did not hold that carries no error"),
+        }
+    }
 }
 
 /// The table, through its client.
@@ -487,42 +488,17 @@ impl Table {
         }
     }
 
-    /// Applies several writes, all or none, as [`Table::transact`] does. A condition that does not hold is the error that its write
-    /// carries.
+    /// Applies several writes, all or none, and waits for other transactions that are at work on the same items.
     ///
     /// # Errors
-    /// Those of [`Write::otherwise`]; else as [`Table::transact`].
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<()> {
-        match self.transact(writes.clone()).await? {
-            None => Ok(()),
-            Some(Refusal { index, item }) => Err(writes[index].failed(item.as_ref())),
-        }
-    }
-
-    /// Applies one write, as [`Table::apply`] does, and gives the item as it is now. A condition that does not hold is the error that
-    /// the write carries.
-    ///
-    /// # Errors
-    /// That of [`Write::otherwise`]; else as [`Table::apply`].
-    pub async fn commit_one(&self, write: Write) -> Result<Option<Item>> {
-        match self.apply(write.clone()).await? {
-            Applied::Done(item) => Ok(item),
-            Applied::Refused(item) => Err(write.failed(item.as_ref())),
-        }
-    }
-
-    /// Applies several writes, all or none, and waits for other transactions that are at work on the same items. Nothing
-    /// is said of a transaction that was done.
-    ///
-    /// # Errors
-    /// When DynamoDB fails for another reason than the writes' conditions, or the items stay in use.
-    pub async fn transact(&self, writes: Vec<Write>) -> Result<Option<Refusal>> {
+    /// The error of the first write whose condition does not hold ([`Write::otherwise`]); when DynamoDB fails, or the items stay in use.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<()> {
         let mut pauses = conflict_pauses();
         loop {
-            let Transacted::Refused(reasons) = self.transact_once(writes.clone()).await? else { return Ok(None) };
-            for (index, reason) in reasons.into_iter().enumerate() {
-                if let Reason::Condition(item) = reason {
-                    return Ok(Some(Refusal { index, item }));
+            let Transacted::Refused(reasons) = self.transact_once(writes.clone()).await? else { return Ok(()) };
+            for reason in reasons {
+                if let Reason::Condition(failed) = reason {
+                    return Err(failed.error());
                 }
             }
             tally::count(Metric::TransactionRetries, 1);
@@ -530,11 +506,12 @@ impl Table {
         }
     }
 
-    /// The same without waiting. The SDK gives each call a token of its own, so its retries are idempotent.
+    /// The same without waiting. The SDK gives each call a token, so its retries are idempotent.
     ///
     /// # Errors
     /// When DynamoDB fails for another reason than the writes' conditions.
     pub(crate) async fn transact_once(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let meanings: Vec<Option<Otherwise>> = writes.iter().map(|write| write.otherwise.clone()).collect();
         let items = writes.into_iter().map(|write| self.transaction_item(write)).collect::<Result<Vec<_>>>()?;
         tally::called_dynamodb();
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
@@ -545,7 +522,7 @@ impl Table {
                 let TransactWriteItemsError::TransactionCanceledException(cancelled) = error.into_err() else {
                     return Err(Error::internal("a cancelled transaction without reasons"));
                 };
-                reasons(cancelled.cancellation_reasons.unwrap_or_default())
+                reasons(cancelled.cancellation_reasons.unwrap_or_default(), meanings)
             }
             Err(error) => Err(error.into()),
         }
@@ -643,10 +620,10 @@ where
     }
 }
 
-fn reasons(cancelled: Vec<aws_sdk_dynamodb::types::CancellationReason>) -> Result<Transacted> {
-    let reasons = cancelled.into_iter().map(|reason| match reason.code.as_deref() {
+fn reasons(cancelled: Vec<CancellationReason>, meanings: Vec<Option<Otherwise>>) -> Result<Transacted> {
+    let reasons = cancelled.into_iter().zip(meanings).map(|(reason, otherwise)| match reason.code.as_deref() {
         None | Some("None") => Ok(Reason::None),
-        Some("ConditionalCheckFailed") => Ok(Reason::Condition(reason.item)),
+        Some("ConditionalCheckFailed") => Ok(Reason::Condition(ConditionFailed { item: reason.item, otherwise })),
         Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => Ok(Reason::Conflict),
         Some(code) => Err(Error::internal(format!("{code}: {}", reason.message.as_deref().unwrap_or_default()))),
     });

@@ -95,13 +95,13 @@ impl Profile {
         Key::new(format!("USER#{id}"), "PROFILE")
     }
 
-    /// The writes by which a user comes to be, if neither the id nor the username is taken.
-    pub(crate) fn register(&self) -> Result<Vec<Write>> {
+    /// The writes by which a user comes to be. They fail with the error `taken` if the id or the username is.
+    pub(crate) fn register(&self, taken: impl Fn() -> Error + Clone + Send + Sync + 'static) -> Result<Vec<Write>> {
         let username = Username { user_id: self.user.id };
-        Ok(vec![
-            Write::put(Username::key(&self.user.username), &username)?.if_absent(),
-            Write::put(Self::key(self.user.id), self)?.if_absent(),
-        ])
+        let username = Write::put(Username::key(&self.user.username), &username)?.if_absent();
+        let profile = Write::put(Self::key(self.user.id), self)?.if_absent();
+        let also_taken = taken.clone();
+        Ok(vec![username.otherwise(move |_| taken()), profile.otherwise(move |_| also_taken())])
     }
 }
 

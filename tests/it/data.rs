@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use confab_local::Cloud;
+use reqwest::Method;
 use rusqlite::Connection;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
     process::{Process, free_ports},
-    world::{World, options},
+    world::{User, World, options},
 };
 
 /// Why a cloud does not start on this file.
@@ -131,4 +133,55 @@ async fn a_file_of_an_earlier_version_is_adopted() {
     fs::copy(folder.path().join("young.db-wal"), folder.path().join("killed.db-wal")).unwrap();
     cloud.stop().await;
     starts(&killed).await;
+}
+
+/// A file that the first version wrote through its own API (tests/fixtures/make.py) opens, and everything is there and goes on: users,
+/// passwords, tokens, chats, messages, reactions, read markers and unread counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_version_before_opens_with_everything_in_it() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let before: Value =
+        serde_json::from_str(&fs::read_to_string(fixtures.join("version-0.1.0.json")).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    let path = folder.path().join("confab.db");
+    fs::copy(fixtures.join("version-0.1.0.sqlite"), &path).unwrap();
+    options.data = Some(path);
+    let world = World::own(options).await;
+    let user = |name: &str| User {
+        world: &world,
+        username: name.to_owned(),
+        id: before["users"][name]["id"].as_u64().unwrap(),
+        token: before["users"][name]["token"].as_str().unwrap().to_owned(),
+    };
+    let users = [user("anna"), user("ben"), user("cleo")];
+    for user in &users {
+        // Their tokens have expired by now.
+        world.expire_tokens(user, 3600).await;
+        let chats = user.get("/api/chats/").await.1["chats"].clone();
+        assert_eq!(chats, before["chats"][&user.username], "{}", user.username);
+        world.log_in(&user.username).await;
+    }
+    let [anna, ben, cleo] = users;
+    let uri = before["uri"].as_str().unwrap();
+    assert_eq!(json!(anna.history(uri).await), before["history"]);
+    let chat = anna.get(&format!("/api/chats/{uri}/")).await.1;
+    for (name, value) in before["chat"].as_object().unwrap() {
+        assert_eq!(&chat[name], value, "{name}");
+    }
+    // It goes on where it was, and what was not counted before is counted right.
+    let last_id = before["chat"]["last_id"].as_u64().unwrap();
+    let mut bens = ben.socket().await;
+    assert_eq!(bens.subscribe(uri, 0).await["entries"].as_array().unwrap().len() as u64, last_id);
+    assert_eq!(anna.post(uri, "after the upgrade").await, last_id + 1);
+    assert_eq!(bens.until("after the upgrade").await.last().unwrap()["id"], last_id + 1);
+    let read = json!({"id": last_id + 1});
+    assert_eq!(ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), read).await.0, 200);
+    anna.post(uri, "and more").await;
+    let unread = async |user: &User<'_>| user.get("/api/chats/").await.1["chats"][0]["unread"].as_u64().unwrap();
+    let cleos = before["chats"]["cleo"][0]["unread"].as_u64().unwrap();
+    assert_eq!((unread(&ben).await, unread(&cleo).await), (1, cleos + 2));
+    let leave = format!("/api/chats/{uri}/members/{}/", anna.username);
+    assert_eq!(anna.call(Method::DELETE, &leave, Value::Null).await.0, 204);
+    assert_eq!(ben.get(&format!("/api/chats/{uri}/")).await.1["owner"]["id"], ben.id);
 }

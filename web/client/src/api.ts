@@ -215,7 +215,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("GET", `${chat(uri)}members/`, { query: page, signal });
   }
 
-  /** Joins a chat by one's own username, or invites others (at most 30, all of them or none). */
+  /** Joins a chat by one's own username, or invites others (at most 24, all of them or none). */
   join(uri: string, usernames: string | readonly string[], signal?: AbortSignal): Promise<Joined> {
     const body = typeof usernames === "string" ? { username: usernames } : { usernames };
     return this.#request("PATCH", chat(uri), { body, signal });
