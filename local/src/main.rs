@@ -102,7 +102,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         },
         website,
         environment: BTreeMap::new(),
-        keys: keys()?,
+        keys: keys(arguments.env || arguments.lambda.is_some())?,
         hosts: arguments.host,
         limits: TimeLimits::default(),
     };
@@ -122,10 +122,17 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The access keys of this machine's user, which all of their processes have in common.
-fn keys() -> Result<Keys, StartError> {
+/// The access keys of this machine's user, which all of their processes have in common. Where they cannot be kept, as in a container that
+/// is read-only, this process has keys that no other knows, unless another one needs them.
+fn keys(are_shared: bool) -> Result<Keys, StartError> {
     let folder = state_folder();
-    Keys::kept_in(&folder).map_err(|error| StartError::Keys(folder, error))
+    match Keys::kept_in(&folder) {
+        Err(error) if !are_shared => {
+            tracing::warn!(%error, "access keys cannot be kept in {}; use those that are printed here", folder.display());
+            Keys::random().map_err(|error| StartError::Keys(folder, error))
+        }
+        kept => kept.map_err(|error| StartError::Keys(folder, error)),
+    }
 }
 
 /// Where state belongs that is not data (<https://specifications.freedesktop.org/basedir-spec/latest/>).

@@ -57,6 +57,7 @@ const NO_CODE: u16 = 1005;
 /// Stands for an end without a close.
 const NO_CLOSE: u16 = 1006;
 const TOO_LARGE: u16 = 1009;
+const UNSUPPORTED: u16 = 1003;
 
 /// The gateway.
 pub(crate) struct Gateway {
@@ -262,7 +263,8 @@ impl Gateway {
                 received = stream.next(), if actions.len() < ACTIONS => {
                     let text = match received {
                         Some(Ok(Message::Text(text))) => text.to_string(),
-                        Some(Ok(Message::Binary(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+                        // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html
+                        Some(Ok(Message::Binary(_))) => break (UNSUPPORTED, "binary frames are not supported"),
                         // Control frames are answered by the library, and do not count as traffic.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                         Some(Ok(Message::Close(frame))) => break (frame.map_or(NO_CODE, |frame| frame.code), ""),

@@ -208,7 +208,7 @@ impl Confab {
                         self.drop_subscriber(frames.uri, &subscriber.connection_id).await?;
                         return Ok(None);
                     }
-                    Ok(Sent::Gone) if tries < 4 => {
+                    Ok(Sent::Gone) if tries < 4 && Instant::now() < deadline => {
                         tries += 1;
                         tokio::time::sleep(Duration::from_millis(50 << tries)).await;
                     }
@@ -233,8 +233,9 @@ impl Confab {
         if tries < TRIES {
             return Err(Error::Busy(Some(format!("{connection_id} cannot be written to").into())));
         }
-        self.drop_subscriber(frames.uri, connection_id).await?;
-        self.sockets()?.close(connection_id).await
+        // While the record is there, a failure here is tried again.
+        self.sockets()?.close(connection_id).await?;
+        self.drop_subscriber(frames.uri, connection_id).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, error::Error as StdError};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
-use crate::date::Date;
+use crate::{date::Date, user::UserId};
 
 /// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,12 @@ pub enum Error {
     /// The request as a whole cannot be done: 400, a bare list of reasons.
     #[error("{0}")]
     Refused(&'static str),
+    /// This user is in as many chats as one user can be in: 403.
+    #[error("This user is in as many chats as one user can be in.")]
+    TooManyChats(UserId),
+    /// It has not been counted yet how many chats this user is in. The domain counts and tries again; no request is answered with it.
+    #[error("The chats of user {0} have not been counted.")]
+    Uncounted(UserId),
     /// The same was done before, so that nothing is left to do. No request is answered with it.
     #[error("This was done before.")]
     AlreadyDone,
@@ -162,14 +168,14 @@ impl Error {
         match self {
             Self::Malformed(_) | Self::Invalid(_) | Self::Refused(_) | Self::NotImported(_) => 400,
             Self::NotAuthenticated | Self::BadCredentials(_) => 401,
-            Self::Forbidden(_) => 403,
+            Self::Forbidden(_) | Self::TooManyChats(_) => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::TooLarge(_) => 413,
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
-            Self::Internal(_) | Self::AlreadyDone => 500,
+            Self::Internal(_) | Self::AlreadyDone | Self::Uncounted(_) => 500,
             Self::Busy(_) => 503,
         }
     }

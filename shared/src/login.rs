@@ -97,15 +97,22 @@ impl Confab {
             .number(":next", caller.epoch + 1);
         self.table().apply(epoch).await?;
         let closed = self.close_unauthorized_sockets(caller.user.id).await;
-        self.delete_tokens(caller.user.id, None).await?;
+        self.delete_tokens_before(caller.user.id, caller.epoch + 1).await?;
         closed
     }
 
-    /// Deletes a user's tokens, all but one, which tidies up after a new epoch.
-    pub(crate) async fn delete_tokens(&self, user_id: UserId, except: Option<&Key>) -> Result<()> {
-        let mut tokens = self.table().pages(StoredToken::partition(user_id)).all::<Key>().await?;
-        tokens.retain(|key| Some(key) != except);
-        self.table().write_many(tokens.into_iter().map(Write::delete).collect()).await
+    /// Deletes a user's tokens of earlier epochs, which are revoked already.
+    pub(crate) async fn delete_tokens_before(&self, user_id: UserId, epoch: u64) -> Result<()> {
+        let mut pages = self.table().pages(StoredToken::partition(user_id));
+        let mut outdated = Vec::new();
+        while let Some(page) = pages.next().await? {
+            for item in &page {
+                if read::<StoredToken>(item)?.epoch < epoch {
+                    outdated.push(Write::delete(read::<Key>(item)?));
+                }
+            }
+        }
+        self.table().write_many(outdated).await
     }
 }
 

@@ -75,6 +75,12 @@ pub(crate) struct Membership {
     joined: Date,
 }
 
+/// How many chats a user is in.
+#[derive(Debug, Serialize)]
+struct MembershipCount {
+    chats: usize,
+}
+
 /// A page of a chat's members.
 #[derive(Debug, Serialize)]
 pub struct MemberPage {
@@ -159,14 +165,23 @@ impl Member {
         ])
     }
 
-    /// Deletes both sides of the membership, if the user is in. What it means if not is for the caller to say.
+    /// Deletes both sides of the membership, if the user is in. What it means if not is for the caller to say. It fails with
+    /// [`Error::Uncounted`] as [`Confab::come_in`] does.
     pub(crate) fn remove(uri: &Uri, user_id: UserId) -> [Write; 3] {
         [
             Write::delete(Self::key(uri, user_id)).if_present(),
             Write::delete(Self::membership_key(uri, user_id)),
-            Write::update(membership_count(user_id), "ADD chats :less").number(":less", -1),
+            Write::update(membership_count(user_id), "ADD chats :less")
+                .if_present()
+                .number(":less", -1)
+                .otherwise(move |_| Error::Uncounted(user_id)),
         ]
     }
+}
+
+/// What a new user begins with, who is in no chat.
+pub(crate) fn no_memberships(user_id: UserId) -> Result<Write> {
+    Write::put(membership_count(user_id), &MembershipCount { chats: 0 })
 }
 
 /// Where it is counted how many chats a user is in.
@@ -176,7 +191,8 @@ fn membership_count(user_id: UserId) -> Key {
 
 impl Confab {
     /// The writes by which a user comes into a chat, as it is right before that. They fail with [`Error::AlreadyDone`] if the user is in,
-    /// and with [`Error::Forbidden`] if they are in too many chats.
+    /// with [`Error::TooManyChats`], of which others can bring a user into four fifths, and with [`Error::Uncounted`] for a user of a
+    /// version before, or who was imported: see [`Confab::unless_uncounted`].
     pub(crate) fn come_in(
         &self,
         session: &Session,
@@ -184,15 +200,18 @@ impl Confab {
         role: Role,
         joined_id: EntryId,
         joined: Date,
+        is_invited: bool,
     ) -> Result<[Write; 3]> {
         let [member, membership] = Member::new(user_id, role, joined_id, joined, session).put(&session.uri)?;
-        let mut count = Write::update(membership_count(user_id), "ADD chats :one").number(":one", 1);
-        if let Some(most) = self.limits().chats_per_user {
-            count = count
-                .when("attribute_not_exists(chats) OR chats < :most")
-                .number(":most", most)
-                .otherwise(|_| Error::Forbidden("This user is in as many chats as one user can be in."));
-        }
+        let most = self.limits().chats_per_user.unwrap_or(u32::MAX.into());
+        let count = Write::update(membership_count(user_id), "ADD chats :one")
+            .when("chats < :most")
+            .number(":one", 1)
+            .number(":most", if is_invited { (most * 4).div_ceil(5) } else { most })
+            .otherwise(move |count| match count {
+                Some(_) => Error::TooManyChats(user_id),
+                None => Error::Uncounted(user_id),
+            });
         Ok([member.if_absent().otherwise(|_| Error::AlreadyDone), membership, count])
     }
 
@@ -212,6 +231,28 @@ impl Confab {
             Ok((id, if members.contains(&id) { user } else { user.without_email() }))
         };
         seen.into_iter().map(user).collect()
+    }
+
+    /// What came of an attempt that counts memberships, or nothing if a user's had not been counted yet. They are now, and the attempt can
+    /// be repeated.
+    ///
+    /// **Invariant.** While a user's memberships are not counted, none can be added or ended, so counting finds them all.
+    pub(crate) async fn unless_uncounted<T>(&self, attempt: Result<T>) -> Result<Option<T>> {
+        match attempt {
+            Err(Error::Uncounted(user_id)) => self.count_memberships(user_id).await.map(|()| None),
+            ended => ended.map(Some),
+        }
+    }
+
+    async fn count_memberships(&self, user_id: UserId) -> Result<()> {
+        let mut pages = self.table().pages_under(format!("USER#{user_id}"), "CHAT#");
+        let mut chats = 0;
+        while let Some(page) = pages.next().await? {
+            chats += page.len();
+        }
+        // Another request may have counted meanwhile.
+        let count = Write::put(membership_count(user_id), &MembershipCount { chats })?.if_absent();
+        self.table().apply(count).await.map(drop)
     }
 
     /// Who is in, in the order of joining; the owner first.

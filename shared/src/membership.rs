@@ -1,5 +1,7 @@
 //! Leaving a chat, being removed from one, and handing one over.
 
+use std::time::Duration;
+
 use crate::{
     Confab, Error, Result,
     error::Invalid,
@@ -13,6 +15,8 @@ use crate::{
 
 /// So often somebody who leaves looks again at whom they leave behind.
 const ATTEMPTS: usize = 5;
+/// After so long.
+const PAUSE: Duration = Duration::from_millis(50);
 
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
 
@@ -64,7 +68,14 @@ impl Confab {
             let member = member.otherwise(|_| Error::NotFound);
             Ok(vec![still_owner.otherwise(|_| Error::Forbidden(MAY_NOT_REMOVE)), member, membership, count])
         };
-        self.append(session, owner_id, &[Happening::new(EntryType::Left, user_id)], changes).await
+        let left = [Happening::new(EntryType::Left, user_id)];
+        for _ in 0..2 {
+            let removed = self.append(session, owner_id, &left, changes).await;
+            if let Some(entries) = self.unless_uncounted(removed).await? {
+                return Ok(entries);
+            }
+        }
+        Err(Error::Busy(None))
     }
 
     async fn leave_oneself(&self, session: &Session, user_id: UserId) -> Result<Vec<Entry>> {
@@ -86,18 +97,21 @@ impl Confab {
                 }
                 Ok(writes)
             };
-            match self.append(&session, user_id, &happenings, changes).await {
+            match self.unless_uncounted(self.append(&session, user_id, &happenings, changes).await).await {
                 // Somebody has come in, has left or has become the owner since the heir was chosen.
-                Err(Error::Busy(None)) => session = self.session(&session.uri).await?,
-                ended => return ended,
+                Ok(None) | Err(Error::Busy(None)) => {}
+                Ok(Some(entries)) => return Ok(entries),
+                Err(error) => return Err(error),
             }
+            tokio::time::sleep(PAUSE).await;
+            session = self.session(&session.uri).await?;
         }
         Err(Error::Busy(None))
     }
 
-    /// The member who has been in a chat longest, besides its owner.
+    /// The member who has been in a chat longest, besides its owner; in a large chat, of the members on the first page.
     async fn heir(&self, uri: &Uri, owner_id: UserId) -> Result<Option<UserId>> {
-        let members = self.members(uri).await?;
+        let (members, _) = self.member_page(uri, None).await?;
         let others = members.into_iter().filter(|member| member.user_id != owner_id);
         Ok(others.min_by_key(|member| member.joined_id).map(|member| member.user_id))
     }

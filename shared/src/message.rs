@@ -168,9 +168,11 @@ impl Confab {
     async fn posted_before(&self, uri: &Uri, posted: &Posted, message: &Message) -> Result<Entry> {
         let entry: Option<Entry> = self.table().get(&entry_key(uri, posted.id)).await?;
         let entry = entry.ok_or_else(|| Error::internal("an idempotency record without its entry"))?;
-        match &entry.happening.salt {
-            Some(salt) if posted.fingerprint != message.fingerprint(salt) => Err(Error::KeyReused),
-            _ => Ok(entry),
+        // Entries of the first version have no salt.
+        let salt = entry.happening.salt.as_deref().unwrap_or_default();
+        match entry.is_message() && posted.fingerprint != message.fingerprint(salt) {
+            true => Err(Error::KeyReused),
+            false => Ok(entry),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     email,
     error::Invalid,
     fields::{Fields, Text},
+    members::no_memberships,
     password::{self, Verdict},
     table::{Applied, Item, Key, Write},
     token::StoredToken,
@@ -111,7 +112,9 @@ impl Confab {
         let profile =
             Profile { user: user.clone(), password_hash, epoch: 0, is_active: true, create_date: Date::now() };
         let taken = || Error::Refused("Unable to create account.");
-        self.table().transact(profile.register(taken)?).await?;
+        let mut writes = profile.register(taken)?;
+        writes.push(no_memberships(id)?);
+        self.table().transact(writes).await?;
         Ok(user)
     }
 
@@ -155,7 +158,7 @@ impl Confab {
         ];
         self.table().transact(change).await?;
         let closed = self.close_unauthorized_sockets(caller.user.id).await;
-        self.delete_tokens(caller.user.id, Some(&own)).await?;
+        self.delete_tokens_before(caller.user.id, caller.epoch + 1).await?;
         closed
     }
 }

@@ -110,9 +110,12 @@ impl Confab {
         {
             for item in &items {
                 let entry: Entry = read(item)?;
-                // What is newer than a hole is not shown yet: see `log`.
+                // What is newer than a hole is not shown yet: see `log`. So the page is full only once its last entry's predecessor is there.
                 if seen != search.before && entry.id + 1 != seen {
                     found.clear();
+                }
+                if found.len() == search.limit {
+                    break 'pages;
                 }
                 seen = entry.id;
                 let (is_match, bytes) = entry.happening.message.as_ref().map_or((false, 0), |text| search.finds(text));
@@ -120,7 +123,7 @@ impl Confab {
                 if is_match {
                     found.push(entry);
                 }
-                if found.len() == search.limit || compared >= COMPARED_BYTES || started.elapsed() >= SEARCHING {
+                if compared >= COMPARED_BYTES || started.elapsed() >= SEARCHING {
                     break 'pages;
                 }
             }

@@ -164,8 +164,10 @@ impl Confab {
     /// Starts a chat session.
     ///
     /// # Errors
-    /// [`Error::Throttled`] as for posting; [`Error::Forbidden`] where the caller is in too many chats.
+    /// [`Error::Throttled`] as for posting; [`Error::TooManyChats`].
     pub async fn start_chat(&self, caller: &Caller) -> Result<Uri> {
+        // Before an id is taken, since all chats take theirs from one item.
+        self.throttle(Rate::Entries, caller.user.id, 1).await?;
         let id = self.next_id(Counter::Chat).await?;
         let (uri, now, owner_id) = (Uri::random(), Date::now(), caller.user.id);
         let session = Session {
@@ -183,10 +185,13 @@ impl Confab {
         // Should the uri be taken, another try makes another one.
         let put = Write::put(Session::key(&uri), &session)?.if_absent().otherwise(|_| Error::Busy(None));
         let mut writes = vec![put];
-        writes.extend(self.come_in(&session, owner_id, Role::Owner, 0, now)?);
-        writes.extend(self.charge(Rate::Entries, owner_id, 1));
-        self.table().transact(writes).await?;
-        Ok(uri)
+        writes.extend(self.come_in(&session, owner_id, Role::Owner, 0, now, false)?);
+        for _ in 0..2 {
+            if self.unless_uncounted(self.table().transact(writes.clone()).await).await?.is_some() {
+                return Ok(uri);
+            }
+        }
+        Err(Error::Busy(None))
     }
 
     /// Shows a chat session to one of its members; `target` is what was asked for.
@@ -234,7 +239,14 @@ impl Confab {
             self.throttle(Rate::Lookups, caller.id, others).await?;
         }
         let guests = self.guests(&invitation, caller).await?;
-        let entries = self.let_in(session, &guests, caller.id, others > 0).await?;
+        let entries = match self.let_in(session, &guests, caller.id, others > 0).await {
+            Err(Error::TooManyChats(user_id)) if user_id != caller.id => {
+                let full = guests.iter().find(|guest| guest.id == user_id).map_or("", |guest| &guest.username);
+                let problem = format!("\"{full}\" is in as many chats as others can bring a user into.");
+                return Err(Invalid::field(invitation.field, problem).into());
+            }
+            entries => entries?,
+        };
         let names: Vec<&str> = guests.iter().map(|user| user.username.as_str()).collect();
         let message = format!("{} joined the chat", names.join(", "));
         let ids: Vec<UserId> = guests.iter().map(|user| user.id).collect();
@@ -270,8 +282,9 @@ impl Confab {
     /// at the moment of writing.
     async fn let_in(&self, session: &Session, guests: &[User], host: UserId, invites: bool) -> Result<Vec<Entry>> {
         let uri = &session.uri;
-        // A request that loses a race against another invitation of the same guest finds them in at the next look.
-        for _ in 0..8 {
+        // A request that loses a race against another invitation of the same guest finds them in at the next look, and one guest after the
+        // other may not have been counted yet.
+        for _ in 0..8 + guests.len() {
             let found = self.table().get_many(guests.iter().map(|guest| Member::key(uri, guest.id))).await?;
             let newcomers: Vec<Happening> = guests
                 .iter()
@@ -281,19 +294,23 @@ impl Confab {
             if newcomers.is_empty() {
                 return Ok(Vec::new());
             }
+            if invites && newcomers.iter().any(|newcomer| newcomer.user_id == host) {
+                return Err(Error::not_a_member());
+            }
             let changes = |session: &Session, entries: &[Entry]| {
                 let mut writes = Vec::new();
                 for Entry { id, happening: Happening { user_id, .. }, create_date, .. } in entries {
                     // An owner who had left comes back as one.
                     let role = if *user_id == session.owner_id { Role::Owner } else { Role::Member };
-                    writes.extend(self.come_in(session, *user_id, role, *id, *create_date)?);
+                    writes.extend(self.come_in(session, *user_id, role, *id, *create_date, *user_id != host)?);
                 }
                 writes.extend(invites.then(|| Member::still(uri, host)));
                 Ok(writes)
             };
-            match self.append(session, host, &newcomers, changes).await {
-                Err(Error::AlreadyDone) => {}
-                ended => return ended,
+            match self.unless_uncounted(self.append(session, host, &newcomers, changes).await).await {
+                Ok(None) | Err(Error::AlreadyDone) => {}
+                Ok(Some(entries)) => return Ok(entries),
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Busy(None))

@@ -20,7 +20,10 @@ const NOTIFYING: Duration = Duration::from_secs(3);
 /// The connections of a WebSocket API.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
+    /// Sends frames.
     client: Client,
+    /// Closes sockets. This is worth the SDK's retries, since the connection's record goes with it.
+    closing: Client,
 }
 
 /// Whether a frame went out.
@@ -38,8 +41,9 @@ impl Sockets {
         // queue. A frame that was given up and had gone out all the same goes out twice.
         let timeouts = TimeoutConfig::builder().connect_timeout(FRAME).operation_timeout(FRAME).build();
         let config = Builder::from(&environment.client_at(Some(endpoint)));
+        let closing = Client::from_conf(config.clone().build());
         let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
-        Some(Self { client: Client::from_conf(config.build()) })
+        Some(Self { client: Client::from_conf(config.build()), closing })
     }
 
     /// Sends one frame.
@@ -69,7 +73,7 @@ impl Sockets {
 
     /// Closes a connection; one that is closed already is fine.
     pub(crate) async fn close(&self, connection_id: &str) -> Result<()> {
-        match self.client.delete_connection().connection_id(connection_id).send().await {
+        match self.closing.delete_connection().connection_id(connection_id).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(DeleteConnectionError::is_gone_exception) => Ok(()),
             Err(error) => Err(error.into()),

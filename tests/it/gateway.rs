@@ -68,6 +68,19 @@ async fn browsers_of_other_origins_are_answered_as_the_template_says() {
     assert_eq!(answered.status(), 401);
 }
 
+/// As API Gateway does, which takes no binary frames. What is not UTF-8 would be changed on its way to a function, which gets text.
+#[tokio::test(flavor = "multi_thread")]
+async fn binary_frames_close_the_socket() {
+    let world = World::own(options()).await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    let frame = format!(r#"{{"action": "send", "uri": "{uri}", "message": "café"}}"#);
+    socket.send_binary(&frame.chars().map(|c| c as u8).collect::<Vec<u8>>()).await;
+    assert_eq!(socket.closed().await, 1003);
+    assert_eq!(user.history(&uri).await.len(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_match_with_and_without_their_slash() {
     let world = World::own(options()).await;

@@ -228,12 +228,14 @@ async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
     let full = json!({"detail": "This user is in as many chats as one user can be in."});
     let third = host.start_chat().await;
     let path = format!("/api/chats/{third}/");
-    for (caller, method, path) in
-        [(&user, Method::POST, "/api/chats/"), (&user, Method::PATCH, &path), (&host, Method::PATCH, &path)]
-    {
-        let (status, body) = caller.call(method.clone(), path, json!({"username": user.username})).await;
+    for (method, path) in [(Method::POST, "/api/chats/"), (Method::PATCH, &path)] {
+        let (status, body) = user.call(method.clone(), path, json!({"username": user.username})).await;
         assert_eq!((status.as_u16(), &body), (403, &full), "{method} {path}");
     }
+    let names = json!({"usernames": [host.username, user.username]});
+    let problem = format!("\"{}\" is in as many chats as others can bring a user into.", user.username);
+    let refused = host.call(Method::PATCH, &path, names).await;
+    assert_eq!((refused.0.as_u16(), refused.1), (400, json!({"usernames": [problem]})), "it says who");
     assert_eq!(host.get(&path).await.1["member_count"], 1);
     // To be in already is no obstacle, and leaving makes room.
     user.join(&second).await;
@@ -241,6 +243,22 @@ async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
     assert_eq!(user.call(Method::DELETE, &leave, Value::Null).await.0, 204);
     let answers = join_all((0..4).map(|_| user.call(Method::PATCH, &path, json!({"username": user.username})))).await;
     assert!(answers.iter().all(|(status, _)| *status == 200), "one place is taken once: {answers:?}");
+    assert_eq!(user.call(Method::POST, "/api/chats/", Value::Null).await.0, 403);
+}
+
+/// Others cannot fill up a user's chats, so that a user can always start and join some.
+#[tokio::test(flavor = "multi_thread")]
+async fn others_bring_a_user_into_four_fifths_of_the_chats_at_most() {
+    let world = limited(&[("ChatsPerUser", "5"), ("AttemptsPerAddress", "0")]).await;
+    let (user, hosts) = (world.user("anna").await, [world.user("one").await, world.user("two").await]);
+    let mut invited = Vec::new();
+    for n in 0..6 {
+        let host = &hosts[n % 2];
+        let path = format!("/api/chats/{}/", host.start_chat().await);
+        invited.push(host.call(Method::PATCH, &path, json!({"username": user.username})).await.0.as_u16());
+    }
+    assert_eq!(invited, [200, 200, 200, 200, 400, 400]);
+    user.start_chat().await;
     assert_eq!(user.call(Method::POST, "/api/chats/", Value::Null).await.0, 403);
 }
 

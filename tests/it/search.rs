@@ -162,6 +162,8 @@ async fn nothing_behind_a_hole_is_found_or_listed() {
     let last = async || anna.get("/api/chats/").await.1["chats"][0]["last_message"]["message"].clone();
     assert_eq!(last().await, "word four");
     world.delete(&format!("LOG#{uri}"), &format!("{:016}", 3)).await;
-    assert_eq!(all(&anna, &uri, "?q=word").await, ["word two", "word one"]);
+    for query in ["?q=word", "?q=word&limit=1", "?q=word&limit=2"] {
+        assert_eq!(all(&anna, &uri, query).await, ["word two", "word one"], "{query}");
+    }
     assert_eq!(last().await, Value::Null);
 }

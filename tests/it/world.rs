@@ -445,6 +445,10 @@ impl Socket {
         self.send_text(&frame.to_string()).await;
     }
 
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
+    }
+
     pub async fn send_text(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.unwrap();
     }
