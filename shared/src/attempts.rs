@@ -39,7 +39,7 @@ const FREE: u64 = 5;
 const FREE_PER_NAME: u64 = 100;
 /// Logins an hour that may succeed for one name from one address.
 const LOGINS: u64 = 60;
-/// For each attempt that is free for an address, so many logins may succeed.
+/// Successful logins per address for each attempt that is free.
 const LOGINS_PER_ATTEMPT: u64 = 20;
 /// The first wait has one second, each further one twice as many as the one before, up to this.
 const LONGEST_WAIT_SECONDS: i64 = 300;
@@ -106,7 +106,7 @@ fn source(address: IpAddr) -> String {
     }
 }
 
-/// How long to wait after so many attempts too many.
+/// The wait in seconds after this many attempts beyond the free ones.
 fn wait(excess: u64) -> i64 {
     (1 << excess.saturating_sub(1).min(30)).min(LONGEST_WAIT_SECONDS)
 }

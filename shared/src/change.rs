@@ -115,7 +115,7 @@ impl Confab {
     }
 
     /// Tells all sockets of a user that they were brought into a chat, which need not be their own doing, even if they have been removed
-    /// since: whoever brought them in has seen who they are.
+    /// since: the host has seen who they are.
     async fn tell_newcomer(&self, uri: &Uri, user_id: UserId) -> Result<()> {
         let is_in = self.table().get::<Member>(&Member::key(uri, user_id)).await?.is_some();
         let mut frame = json::to_line(&json!({ "type": "added", "uri": uri }))?;

@@ -24,7 +24,7 @@ use crate::{
 
 /// A page has so many chats where no limit is given, and so many at most.
 const CHATS: (usize, usize) = (20, 100);
-/// So many times a request reads logs for what the counts do not tell of unread messages.
+/// Reads of logs per request, for unread messages that the counts do not tell.
 const UNREAD_READS: usize = 20;
 
 /// A page of a user's chats.

@@ -32,7 +32,7 @@ pub const SUBSCRIPTIONS: usize = 100;
 /// Why a token is not let in.
 const INVALID: &str = "Invalid token.";
 
-/// Of a user who has too many sockets, so many are closed at a time at most.
+/// The most sockets of one user that a new connection closes.
 const SURPLUS: usize = 64;
 
 /// A connection as stored.

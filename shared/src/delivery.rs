@@ -30,7 +30,7 @@ use crate::{
 const POSTS_AT_A_TIME: usize = 32;
 /// What has not been written to a chat's sockets within this time goes through the queue.
 const DIRECTLY: Duration = Duration::from_secs(3);
-/// So many sockets' frames are put into the queue at a time.
+/// Sockets whose frames are put into the queue concurrently.
 const QUEUED_AT_A_TIME: usize = 10;
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect`
 /// has returned.

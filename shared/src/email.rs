@@ -8,7 +8,7 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 /// Domains that are valid without a dot.
 const DOMAINS: [&str; 1] = ["localhost"];
 
-/// A label of a domain name has so many characters at most.
+/// The most characters in a label of a domain name.
 const LABEL_CHARACTERS: usize = 63;
 
 /// Whether an e-mail address is valid.

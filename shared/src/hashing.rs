@@ -1,4 +1,4 @@
-//! Where passwords are hashed: on threads of their own, few at a time, in memory that is used again.
+//! Where passwords are hashed: on blocking threads, few at a time, in memory that is reused.
 //!
 //! A hash takes 19 MiB. Without a bound a rush of logins takes that many times as much, and an allocator need not give it back.
 
@@ -44,7 +44,7 @@ impl Hashing {
             memory.truncate(Params::DEFAULT.block_count());
             memory.shrink_to_fit();
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-            // Not before: whoever waited may have stopped waiting, and the work went on.
+            // Not before: the caller may have given up while the work went on.
             drop(permit);
             done
         };

@@ -14,9 +14,9 @@ use crate::{
     visit::Caller,
 };
 
-/// A user has at most so many tokens; a login beyond that revokes the oldest.
+/// The most tokens of a user; a login beyond that revokes the oldest.
 const TOKENS: usize = 50;
-/// So many of a user's tokens are looked at with a login, which is all of them unless many are from before there was a limit.
+/// Tokens of a user that a login reads: all of them, unless many are from before there was a limit.
 const TOKENS_READ: usize = 200;
 
 impl Confab {
@@ -45,7 +45,7 @@ impl Confab {
         let surplus = self.surplus_tokens(&profile).await?;
         let stored = StoredToken::new(profile.epoch, self.limits().token_seconds);
         self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
-        // Their sockets are closed by whoever hears of it from the table's stream.
+        // `settle` closes their sockets when the table's stream reports it.
         self.table().write_many(surplus.into_iter().map(Write::delete).collect()).await?;
         self.forgive(admitted).await?;
         Ok(token)

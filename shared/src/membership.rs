@@ -13,9 +13,8 @@ use crate::{
     visit::Visit,
 };
 
-/// So often somebody who leaves looks again at whom they leave behind.
+/// Attempts of a member who leaves, if others come, leave or become the owner meanwhile; with this pause between them.
 const ATTEMPTS: usize = 5;
-/// After so long.
 const PAUSE: Duration = Duration::from_millis(50);
 
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";

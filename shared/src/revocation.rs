@@ -18,7 +18,7 @@ use crate::{
     visit::Identity,
 };
 
-/// So many sockets are closed, or subscriptions ended, at a time.
+/// Sockets that are closed, or subscriptions that are ended, concurrently.
 const CLOSED_AT_A_TIME: usize = 10;
 
 impl Confab {

@@ -23,9 +23,9 @@ use crate::{
 const MESSAGES: (usize, usize) = (20, 100);
 /// So many entries are looked through for a page at most.
 const LOOKED_THROUGH: usize = 5000;
-/// So many bytes of text, in the form in which it is compared: a character may become eighteen there (U+FDFA).
+/// The most bytes of text that a page compares, in normalised form: one character may become eighteen (U+FDFA).
 const COMPARED_BYTES: usize = 8 * 1024 * 1024;
-/// And for so long.
+/// The most time that a page takes.
 const SEARCHING: Duration = Duration::from_secs(3);
 /// What is searched for has so many characters at most.
 const CHARACTERS: usize = 200;

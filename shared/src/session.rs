@@ -23,8 +23,8 @@ use crate::{
     visit::{Caller, Visit},
 };
 
-/// At most so many users come into a chat with one request: each takes four of the hundred writes that a DynamoDB transaction may have,
-/// and the request three more.
+/// The most users that one request brings into a chat. Each takes four of the hundred writes of a DynamoDB transaction, and the
+/// request three more.
 pub const INVITATIONS: usize = 24;
 
 const URI_DIGITS: usize = 15;

@@ -13,7 +13,7 @@ use crate::{Result, environment::Environment};
 
 /// A frame that a socket does not take within this time counts as not written.
 const FRAME: Duration = Duration::from_secs(1);
-/// So many sockets are notified at a time, and all of them within this time or not at all.
+/// Sockets that are notified concurrently, and the time for all of them.
 const NOTIFIED_AT_A_TIME: usize = 32;
 const NOTIFYING: Duration = Duration::from_secs(3);
 

@@ -16,15 +16,15 @@ use crate::{
 
 /// Unread messages are counted up to here.
 pub(crate) const UNREAD: u64 = 99;
-/// So many entries behind the marker of one chat are read at most.
+/// The most entries behind the marker of one chat that are read.
 const ENTRIES: usize = 1000;
-/// So many are read at a time.
+/// Entries per read.
 const ENTRIES_PER_READ: usize = UNREAD as usize + 1;
 
 /// The messages of others behind a member's read marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unread {
-    /// At least so many; 99 at most.
+    /// A lower bound where `more` is set; 99 at most.
     pub(crate) count: u64,
     /// Whether there may be more.
     pub(crate) more: bool,

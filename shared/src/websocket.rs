@@ -34,7 +34,7 @@ const TOKEN_PROTOCOL: &str = "token.";
 const RECOVERABLE_ENTRIES: u64 = 1000;
 /// That somebody is typing is told once in so many seconds: the exchange drops what has the same id.
 const TYPING_SECONDS: i64 = 3;
-/// What an error frame repeats of a request has so many bytes at most; an idempotency key has fewer.
+/// The longest text of a request that an error frame repeats, in bytes; an idempotency key is shorter.
 const REPEATED_BYTES: usize = 1024;
 /// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
 const SUBSCRIBED_BYTES: usize = 256 + 60 * MEMBERS_SHOWN as usize;
@@ -333,8 +333,7 @@ impl Confab {
         done(&visit, id, fields)
     }
 
-    /// Answers what has no function of its own: `ping`, and what is no action. A socket whose connection or token has expired is not
-    /// answered as if it were of use.
+    /// Answers `ping` and unknown actions. A socket whose connection or token has expired gets an error for `ping`, too.
     ///
     /// # Errors
     /// [`Error::NotAuthenticated`], [`Error::BadCredentials`], [`Error::Malformed`], [`Error::Invalid`] without an action,

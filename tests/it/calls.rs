@@ -88,8 +88,7 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
     // Who asks; the memberships; the chats; their last messages and markers, two of which go into a hundred keys; who spoke.
     assert_eq!(calls, ["BatchGetItem", "Query", "BatchGetItem", "BatchGetItem", "BatchGetItem", "BatchGetItem"]);
 
-    // Where a message was deleted the counts do not tell, and logs are read: of some chats, and of the others it is told that there may
-    // be more.
+    // The counts do not tell which message was deleted, so logs are read, of some chats; the others say that there may be more.
     let delete =
         async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
     let deleted: Vec<_> = stream::iter(chats.iter().map(delete)).buffer_unordered(8).collect().await;
