@@ -1,14 +1,14 @@
 //! Least privilege, proven: what the functions call is recorded, and the template must grant each of them exactly that, no more
 //! and no less. Needs a cloud of its own, behind proxies that listen.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    proxy::{Call, Proxy},
+    proxy::{Call, Fault, Proxy},
     world::{PASSWORD, User, World, eventually, options, template, unique},
 };
 
@@ -100,6 +100,11 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
     let [dynamodb, sns, sqs, sockets] = services;
+    // Transactions take a while, so that those of a crowd overlap and most of them lose their race.
+    dynamodb.inject(|call| {
+        let is_transaction = call.operation == "TransactWriteItems";
+        if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
+    });
 
     let granted = granted();
     let mut used = BTreeSet::new();
@@ -231,6 +236,10 @@ async fn amendments(anna: &User<'_>, ben: &User<'_>, uri: &str) {
         anna.call(method, reaction, Value::Null)
     }))
     .await;
+    // Each with another emoji, so that none is refused for having been done already.
+    let reactions = ["🎉", "😀", "🚀", "🌍", "🍕", "🐙"].map(|emoji| format!("{path}reactions/{emoji}/"));
+    let react = reactions.iter().flat_map(|path| [anna, ben].map(|user| user.call(Method::PUT, path, Value::Null)));
+    join_all(react).await;
     anna.get(&format!("/api/chats/{uri}/search/?q=first")).await;
     anna.get(&format!("/api/chats/{uri}/search/?q=reply")).await;
     anna.get(&format!("/api/chats/{uri}/export/")).await;
