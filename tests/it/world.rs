@@ -516,15 +516,17 @@ impl Socket {
         Ok(self.lines.remove(0))
     }
 
-    /// The next frame as it stands. Presence is passed over, as by `next`.
+    /// The next line as it stands; what follows it in its frame is lost. Presence is passed over, as by `next`.
     pub async fn next_text(&mut self) -> String {
         loop {
             let message = tokio::time::timeout(DEADLINE, self.stream.next()).await.expect("nothing came");
-            if let Message::Text(text) = message.unwrap().unwrap() {
-                let object: Value = serde_json::from_str(&text).unwrap();
-                if !["online", "offline", "added"].iter().any(|kind| object["type"] == *kind) {
-                    return text.to_string();
-                }
+            let Message::Text(text) = message.unwrap().unwrap() else { continue };
+            let is_news = |line: &&str| {
+                let object: Value = serde_json::from_str(line).unwrap();
+                !["online", "offline", "added"].iter().any(|kind| object["type"] == *kind)
+            };
+            if let Some(line) = text.split('\n').find(is_news) {
+                return line.to_owned();
             }
         }
     }
