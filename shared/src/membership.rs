@@ -24,8 +24,9 @@ fn not_the_owner() -> Error {
 }
 
 impl Confab {
-    /// Takes a user out of a chat: the caller, or the one whom the caller, being its owner, names (see [`Confab::user_named`]). Once this returns, no further event
-    /// of the chat is delivered to them. An owner who leaves hands the chat over to the member who has been in it longest.
+    /// Takes a user out of a chat: the caller, or the one whom the caller, being its owner, names (see [`Confab::user_named`]). Once this
+    /// returns, no further event of the chat is delivered to them. An owner who leaves hands the chat over to the member who has been in
+    /// it longest; of a large chat, to the one of the first page of members.
     ///
     /// # Errors
     /// As [`Visit::as_member`]; [`Error::Forbidden`] for removing others without being the owner; [`Error::NotFound`] where there is

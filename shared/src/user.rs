@@ -140,15 +140,9 @@ impl Confab {
     /// # Errors
     /// When the table cannot be read.
     pub async fn users(&self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>> {
-        let users = self.profiles(ids).await?;
-        Ok(users.into_iter().map(|(id, user)| (id, user.without_email())).collect())
-    }
-
-    /// The same with their e-mail addresses.
-    pub(crate) async fn profiles(&self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>> {
         let ids: Vec<UserId> = ids.into_iter().collect();
         let found = self.table().get_many(ids.iter().map(|&id| Profile::key(id))).await?;
-        ids.into_iter().map(|id| Ok((id, found_user(&found, id)?))).collect()
+        ids.into_iter().map(|id| Ok((id, found_user(&found, id)?.without_email()))).collect()
     }
 
     /// The profile behind a username, exactly as it is stored.

@@ -244,7 +244,7 @@ async fn names_that_look_like_others_or_like_nothing_are_refused() {
     assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.1["username"], tamil);
 }
 
-/// Whoever has such a name from before, or from Django, keeps it, and can be named by their id where the name is no path segment.
+/// A user who has such a name from before, or from Django, keeps it, and can be named by their id where the name is no path segment.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_name_that_is_refused_now_keeps_it() {
     let world = World::any().await;
