@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use confab_shared::{
     Error, Result,
-    http::{Answer, Request, Target},
+    api::http::{Answer, Request, Target},
 };
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ mod tests {
             body in proptest::option::of("\\PC{0,20}"),
             is_base64_encoded: bool,
         ) {
-            for function in ["me", "fallback", "login", "list-messages", "post-message", "react", "search-messages", "leave-session"] {
+            for function in ["me", "fallback", "login", "list-messages", "post-message", "react", "search-messages", "leave-chat"] {
                 let mut event = event(&method, &path, &query, json!(headers));
                 event["body"] = json!(body);
                 event["isBase64Encoded"] = json!(is_base64_encoded);

@@ -14,14 +14,14 @@ use aws_lambda_events::{
 };
 use confab_shared::{
     Confab, Result,
-    batch::{Batch, Record},
-    change::Change,
+    api::http::{Answer, Request},
+    api::websocket::{ClientFrame, ConnectRequest, error_frame},
+    aws::table::Key,
     environment::Environment,
     error::Invalid,
-    http::{Answer, Request},
-    table::Key,
-    tally::Tally,
-    websocket::{Opening, Said, error_frame},
+    metrics::{self, Metrics},
+    realtime::batch::{Batch, Record},
+    realtime::stream::StreamRecord,
 };
 use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -39,15 +39,15 @@ pub enum Function {
     /// A request to the HTTP API.
     Http(for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>),
     /// A socket that wants to open; it may be given a subprotocol.
-    Open(for<'a> fn(&'a Confab, &'a Opening) -> BoxFuture<'a, Result<Option<&'static str>>>),
+    Open(for<'a> fn(&'a Confab, &'a ConnectRequest) -> BoxFuture<'a, Result<Option<&'static str>>>),
     /// A socket that has closed.
     Close(for<'a> fn(&'a Confab, &'a str) -> BoxFuture<'a, Result<()>>),
     /// A frame from an open socket, answered by another, or by none.
-    Act(for<'a> fn(&'a Confab, &'a Said) -> BoxFuture<'a, Result<Option<String>>>),
+    Act(for<'a> fn(&'a Confab, &'a ClientFrame) -> BoxFuture<'a, Result<Option<String>>>),
     /// A batch from a queue, of which some messages may have to be tried again.
     Queue(for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<String>>),
     /// Changes from a table's stream, of which the first that failed is tried again with all behind it.
-    Stream(for<'a> fn(&'a Confab, &'a [Change]) -> BoxFuture<'a, Option<String>>),
+    Stream(for<'a> fn(&'a Confab, &'a [StreamRecord]) -> BoxFuture<'a, Option<String>>),
 }
 
 /// Runs a function until Lambda ends its sandbox.
@@ -61,9 +61,9 @@ pub fn run(function: Function) -> Result<(), Error> {
     let namespace = environment.get("METRICS_NAMESPACE");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(async |event| {
-        let (answer, tally) = function.invoke_kept(&confab, event).await;
+        let (answer, metrics) = function.invoke_kept(&confab, event).await;
         // CloudWatch makes metrics of any such line in a function's log.
-        if let Some(metrics) = namespace.and_then(|namespace| tally.metrics(namespace)) {
+        if let Some(metrics) = namespace.and_then(|namespace| metrics.metrics(namespace)) {
             println!("{metrics}");
         }
         answer
@@ -105,25 +105,25 @@ impl Function {
         self.invoke_kept(confab, event).await.0
     }
 
-    /// The same, with the tally of what was done, which is logged.
-    async fn invoke_kept(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> (Result<Value, Error>, Tally) {
+    /// The same, with the metrics of what was done, which is logged.
+    async fn invoke_kept(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> (Result<Value, Error>, Metrics) {
         let started = Instant::now();
         let about = About::read(event.payload.get());
         let request_id = event.context.request_id.clone();
-        let (answer, tally) = Tally::keep(self.answer(confab, event)).await;
+        let (answer, metrics) = metrics::scope(self.answer(confab, event)).await;
         tracing::info!(
             request_id,
             route = about.request_context.route_key,
             gateway_request_id = about.request_context.request_id,
             connection_id = about.request_context.connection_id,
             status = answer.as_ref().ok().and_then(|answer| answer["statusCode"].as_u64()),
-            user_id = tally.user_id.map(|id| id.0),
-            uri = tally.uri.as_ref().map(ToString::to_string),
-            dynamodb_calls = tally.dynamodb_calls,
+            user_id = metrics.user_id.map(|id| id.0),
+            uri = metrics.uri.as_ref().map(ToString::to_string),
+            dynamodb_calls = metrics.dynamodb_calls,
             milliseconds = started.elapsed().as_millis() as u64,
             "handled"
         );
-        (answer, tally)
+        (answer, metrics)
     }
 
     async fn answer(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
@@ -138,7 +138,7 @@ impl Function {
             Self::Open(handle) => {
                 let handled = async {
                     let event: ApiGatewayWebsocketProxyRequest = socket_event(text)?;
-                    let opening = Opening {
+                    let opening = ConnectRequest {
                         uri: uri(&event)?,
                         connection_id: event.request_context.connection_id.unwrap_or_default(),
                         headers: event.headers,
@@ -168,16 +168,16 @@ impl Function {
                 Ok(json!({ "statusCode": status }))
             }
             Self::Act(handle) => {
-                let said = socket_event(text).map(|event: ApiGatewayWebsocketProxyRequest| Said {
+                let frame = socket_event(text).map(|event: ApiGatewayWebsocketProxyRequest| ClientFrame {
                     connection_id: event.request_context.connection_id.unwrap_or_default(),
                     text: event.body.unwrap_or_default(),
                 });
-                let frame = match said {
-                    Ok(said) => {
-                        let answer = in_time(deadline, handle(confab, &said)).await;
-                        answer.unwrap_or_else(|error| Some(error_frame(&error, &said)))
+                let frame = match frame {
+                    Ok(frame) => {
+                        let answer = in_time(deadline, handle(confab, &frame)).await;
+                        answer.unwrap_or_else(|error| Some(error_frame(&error, &frame)))
                     }
-                    Err(error) => Some(error_frame(&error, &Said::default())),
+                    Err(error) => Some(error_frame(&error, &ClientFrame::default())),
                 };
                 Ok(match frame {
                     Some(frame) => json!({ "statusCode": 200, "body": frame }),
@@ -220,8 +220,8 @@ impl Function {
 }
 
 /// A record of a table's stream.
-fn change(record: EventRecord) -> Result<Change> {
-    Ok(Change {
+fn change(record: EventRecord) -> Result<StreamRecord> {
+    Ok(StreamRecord {
         sequence_number: record.change.sequence_number.unwrap_or_default(),
         key: serde_dynamo::from_item::<_, Key>(record.change.keys)?,
         item: (record.event_name != "REMOVE").then_some(record.change.new_image),

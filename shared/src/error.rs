@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, error::Error as StdError};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
-use crate::{date::Date, user::UserId};
+use crate::{auth::user::UserId, date::Date};
 
 /// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum Error {
     Invalid(#[from] Invalid),
     /// The request as a whole cannot be done: 400, a bare list of reasons.
     #[error("{0}")]
-    Refused(&'static str),
+    Rejected(&'static str),
     /// This user is in as many chats as one user can be in: 403.
     #[error("This user is in as many chats as one user can be in.")]
     TooManyChats(UserId),
@@ -166,7 +166,7 @@ impl Error {
     /// The HTTP status, which WebSocket error frames carry too.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Malformed(_) | Self::Invalid(_) | Self::Refused(_) | Self::NotImported(_) => 400,
+            Self::Malformed(_) | Self::Invalid(_) | Self::Rejected(_) | Self::NotImported(_) => 400,
             Self::NotAuthenticated | Self::BadCredentials(_) => 401,
             Self::Forbidden(_) | Self::TooManyChats(_) => 403,
             Self::NotFound => 404,
@@ -184,7 +184,7 @@ impl Error {
     pub fn body(&self) -> Value {
         match self {
             Self::Invalid(fields) => fields.json(),
-            Self::Refused(reason) => json!([reason]),
+            Self::Rejected(reason) => json!([reason]),
             other => json!({ "detail": other.to_string() }),
         }
     }

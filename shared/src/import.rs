@@ -1,8 +1,8 @@
 //! Coming from Django: an export of the original application, as `manage.py dumpdata auth.user chat` writes it, and how it gets into
 //! the table.
 //!
-//! **Invariant.** A chat's session is written after everything else of the chat. So a chat whose session is there is whole and is left
-//! alone, and one whose session is not there has been seen by nobody: whatever an import that was cut off has left of it may be
+//! **Invariant.** A chat's chat is written after everything else of the chat. So a chat whose chat is there is whole and is left
+//! alone, and one whose chat is not there has been seen by nobody: whatever an import that was cut off has left of it may be
 //! written over.
 
 use std::{
@@ -20,15 +20,15 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     Confab, Error, Result,
+    accounts::password,
+    accounts::registration::IdSequence,
+    auth::user::{Profile, User, UserId, Username},
+    aws::table::{Key, WRITES_PER_BATCH, Write},
+    chats::chat::{Chat, ChatUri},
+    chats::log::{Entry, EntryBody, EntryId, EntryType, LAST_ID, entry_key},
+    chats::members::{Member, Role},
     date::Date,
-    fanout::Cursor,
-    log::{Entry, EntryId, EntryType, Happening, LAST_ID, entry_key},
-    members::{Member, Role},
-    password,
-    registration::Counter,
-    session::{Session, Uri},
-    table::{Key, WRITES_PER_BATCH, Write},
-    user::{Profile, User, UserId, Username},
+    realtime::fanout::DeliveryCursor,
 };
 
 /// So many users or chats are worked on at the same time.
@@ -47,14 +47,14 @@ const MESSAGE_BYTES: usize = 400_000;
 #[derive(Debug, Default)]
 pub struct Dump {
     users: Vec<Profile>,
-    chats: Vec<Chat>,
+    chats: Vec<ImportedChat>,
     skipped: BTreeMap<String, u64>,
 }
 
 /// A chat with all that is in it.
 #[derive(Debug)]
-struct Chat {
-    session: Session,
+struct ImportedChat {
+    chat: Chat,
     members: Vec<Member>,
     entries: Vec<Entry>,
 }
@@ -165,7 +165,7 @@ struct DjangoUser {
 
 #[derive(Deserialize)]
 struct ChatSession {
-    uri: Uri,
+    uri: ChatUri,
     owner: Reference,
     create_date: Date,
     update_date: Date,
@@ -271,9 +271,9 @@ impl Users {
 }
 
 /// A chat of a dump, and what happened in it, with its ids and who it was.
-struct Room {
+struct ChatObjects {
     owner_id: UserId,
-    session: ChatSession,
+    chat: ChatSession,
     happened: Vec<(u64, UserId, Happened)>,
 }
 
@@ -297,37 +297,37 @@ impl Dump {
         for (id, user) in &users {
             problems.take(known.add(UserId(*id), &user.username));
         }
-        let (mut rooms, mut uris) = (BTreeMap::new(), HashSet::new());
-        for (id, session) in chats {
-            let owner_id = known.find(&session.owner).map_err(|problem| format!("chat.chatsession {id}: {problem}"));
+        let (mut by_id, mut uris) = (BTreeMap::new(), HashSet::new());
+        for (id, chat) in chats {
+            let owner_id = known.find(&chat.owner).map_err(|problem| format!("chat.chatsession {id}: {problem}"));
             let Some(owner_id) = problems.take(owner_id) else { continue };
-            if !uris.insert(session.uri.clone()) {
-                problems.add(format!("chat.chatsession {id}: another one has the uri {} too", session.uri));
+            if !uris.insert(chat.uri.clone()) {
+                problems.add(format!("chat.chatsession {id}: another one has the uri {} too", chat.uri));
             }
-            if rooms.insert(id, Room { owner_id, session, happened: Vec::new() }).is_some() {
+            if by_id.insert(id, ChatObjects { owner_id, chat, happened: Vec::new() }).is_some() {
                 problems.add(format!("chat.chatsession {id} is in the dump twice"));
             }
         }
         for (id, happened) in happened {
             let model = if happened.message.is_some() { "chat.chatsessionmessage" } else { "chat.chatsessionmember" };
             let chat_id = happened.chat_session;
-            let room = rooms.get_mut(&chat_id).ok_or_else(|| format!("chat.chatsession {chat_id} is not in the dump"));
-            let found = known.find(&happened.user).and_then(|user_id| Ok((user_id, room?)));
-            if let Some((user_id, room)) = problems.take(found.map_err(|problem| format!("{model} {id}: {problem}"))) {
-                room.happened.push((id, user_id, happened));
+            let chat = by_id.get_mut(&chat_id).ok_or_else(|| format!("chat.chatsession {chat_id} is not in the dump"));
+            let found = known.find(&happened.user).and_then(|user_id| Ok((user_id, chat?)));
+            if let Some((user_id, chat)) = problems.take(found.map_err(|problem| format!("{model} {id}: {problem}"))) {
+                chat.happened.push((id, user_id, happened));
             }
         }
         problems.unless_any()?;
         Ok(Self {
             users: users.into_iter().map(|(id, user)| profile(UserId(id), user)).collect(),
-            chats: rooms.into_iter().map(|(id, room)| Chat::new(id, room)).collect(),
+            chats: by_id.into_iter().map(|(id, chat)| ImportedChat::new(id, chat)).collect(),
             skipped,
         })
     }
 
     /// In how many steps it is imported: one for each user, chat and log entry.
     pub fn steps(&self) -> u64 {
-        self.users.len() as u64 + self.chats.iter().map(Chat::steps).sum::<u64>()
+        self.users.len() as u64 + self.chats.iter().map(ImportedChat::steps).sum::<u64>()
     }
 }
 
@@ -337,12 +337,12 @@ fn profile(id: UserId, user: DjangoUser) -> Profile {
     Profile { user, password_hash: password, epoch: 0, is_active, create_date: date_joined }
 }
 
-impl Chat {
+impl ImportedChat {
     /// Orders what happened, and numbers it. Nobody comes in twice, and the owner, who was there from the start, not at all. Everybody
     /// is taken to have read everything.
-    fn new(id: u64, Room { owner_id, session, mut happened }: Room) -> Self {
+    fn new(id: u64, ChatObjects { owner_id, chat, mut happened }: ChatObjects) -> Self {
         happened.sort_by_key(|(id, _, happened)| (happened.create_date, happened.message.is_some(), *id));
-        let ChatSession { uri, create_date, update_date, .. } = session;
+        let ChatSession { uri, create_date, update_date, .. } = chat;
         let mut comers = vec![(owner_id, Role::Owner, 0, create_date)];
         let mut inside = HashSet::from([owner_id]);
         let mut entries: Vec<Entry> = Vec::new();
@@ -360,7 +360,7 @@ impl Chat {
             entries.push(entry(id, user_id, message, create_date));
         }
         let last_id = entries.len() as EntryId;
-        let session = Session {
+        let chat = Chat {
             uri,
             id,
             owner_id,
@@ -373,10 +373,10 @@ impl Chat {
             update_date: entries.last().map_or(update_date, |last| last.create_date.max(update_date)),
         };
         let member = |(user_id, role, joined_id, joined)| {
-            let member = Member::new(user_id, role, joined_id, joined, &session);
+            let member = Member::new(user_id, role, joined_id, joined, &chat);
             Member { read_id: last_id, ..member }
         };
-        Self { members: comers.into_iter().map(member).collect(), session, entries }
+        Self { members: comers.into_iter().map(member).collect(), chat, entries }
     }
 
     fn steps(&self) -> u64 {
@@ -386,7 +386,7 @@ impl Chat {
 
 fn entry(id: EntryId, user_id: UserId, message: Option<String>, create_date: Date) -> Entry {
     let kind = if message.is_some() { EntryType::Message } else { EntryType::Joined };
-    Entry::new(id, Happening { message, ..Happening::new(kind, user_id) }, create_date)
+    Entry::new(id, EntryBody { message, ..EntryBody::new(kind, user_id) }, create_date)
 }
 
 impl Confab {
@@ -395,10 +395,10 @@ impl Confab {
     ///
     /// # Errors
     /// [`Error::NotImported`] before anything is written, where an id, a username or a uri belongs to somebody or something else, and
-    /// [`Error::Refused`] where that changed in the meantime; [`Error::NotImported`] where somebody takes a username while it is about
+    /// [`Error::Rejected`] where that changed in the meantime; [`Error::NotImported`] where somebody takes a username while it is about
     /// to be written. When the table fails.
     pub async fn import(&self, dump: &Dump, progress: impl Fn(u64)) -> Result<Report> {
-        let last_ids = [self.last_given_id(Counter::User).await?, self.last_given_id(Counter::Chat).await?];
+        let last_ids = [self.last_given_id(IdSequence::User).await?, self.last_given_id(IdSequence::Chat).await?];
         let mut problems = Problems::default();
         let users = self.new_users(dump, &mut problems).await?;
         let chats = self.new_chats(dump, last_ids[1], &mut problems).await?;
@@ -413,7 +413,7 @@ impl Confab {
             .try_collect::<()>()
             .await?;
         stream::iter(&chats)
-            .map(|chat| self.import_chat(chat, chat.session.id <= last_ids[1], &progress))
+            .map(|chat| self.import_chat(chat, chat.chat.id <= last_ids[1], &progress))
             .buffer_unordered(AT_A_TIME)
             .try_collect::<()>()
             .await?;
@@ -462,16 +462,21 @@ impl Confab {
     }
 
     /// The chats of a dump that are not in the table. Up to `last_id` chats have been started or imported.
-    async fn new_chats<'a>(&self, dump: &'a Dump, last_id: u64, problems: &mut Problems) -> Result<Vec<&'a Chat>> {
+    async fn new_chats<'a>(
+        &self,
+        dump: &'a Dump,
+        last_id: u64,
+        problems: &mut Problems,
+    ) -> Result<Vec<&'a ImportedChat>> {
         let mut new = Vec::new();
-        let key = |chat: &Chat| Session::key(&chat.session.uri);
-        let read = async |chats: &'a [Chat]| (chats, self.table().get_many(chats.iter().map(key)).await);
+        let key = |chat: &ImportedChat| Chat::key(&chat.chat.uri);
+        let read = async |chats: &'a [ImportedChat]| (chats, self.table().get_many(chats.iter().map(key)).await);
         let mut found = stream::iter(dump.chats.chunks(CHATS_PER_READ)).map(read).buffered(AT_A_TIME);
         while let Some((chats, found)) = found.next().await {
             let found = found?;
             for chat in chats {
-                let Session { id, uri, .. } = &chat.session;
-                match found.read::<Session>(&key(chat))? {
+                let Chat { id, uri, .. } = &chat.chat;
+                match found.read::<Chat>(&key(chat))? {
                     None => new.push(chat),
                     Some(stored) if stored.id != *id => {
                         problems.add(format!("chat.chatsession {id}: in the table {uri} is chat {}", stored.id));
@@ -481,10 +486,10 @@ impl Confab {
             }
         }
         // Nothing leads from an id to its chat. Such ids are either from an import that was cut off or from somewhere else.
-        if let Some(chat) = new.iter().find(|chat| chat.session.id <= last_id) {
-            let stored: Vec<Session> = self.table().scan(&key(chat).sk).await?;
-            let uris: HashMap<u64, Uri> = stored.into_iter().map(|session| (session.id, session.uri)).collect();
-            for Session { id, uri, .. } in new.iter().map(|chat| &chat.session) {
+        if let Some(chat) = new.iter().find(|chat| chat.chat.id <= last_id) {
+            let stored: Vec<Chat> = self.table().scan(&key(chat).sk).await?;
+            let uris: HashMap<u64, ChatUri> = stored.into_iter().map(|chat| (chat.id, chat.uri)).collect();
+            for Chat { id, uri, .. } in new.iter().map(|chat| &chat.chat) {
                 if let Some(other) = uris.get(id) {
                     problems.add(format!("chat.chatsession {id}, {uri}: in the table this is {other}"));
                 }
@@ -497,8 +502,8 @@ impl Confab {
     /// the table.
     async fn claim_ids(&self, dump: &Dump, last_ids: [u64; 2]) -> Result<()> {
         let user_id = dump.users.iter().map(|profile| profile.user.id.0).max();
-        let chat_id = dump.chats.iter().map(|chat| chat.session.id).max();
-        let counters = [Counter::User, Counter::Chat].into_iter().zip([user_id, chat_id]).zip(last_ids);
+        let chat_id = dump.chats.iter().map(|chat| chat.chat.id).max();
+        let counters = [IdSequence::User, IdSequence::Chat].into_iter().zip([user_id, chat_id]).zip(last_ids);
         let claims: Vec<Write> = counters
             .filter_map(|((counter, id), last_id)| id.filter(|id| *id > last_id).map(|id| counter.skip_to(id, last_id)))
             .collect();
@@ -513,9 +518,9 @@ impl Confab {
     }
 
     /// Writes a chat. If an import has begun with it, of another dump maybe, this takes its place.
-    async fn import_chat(&self, chat: &Chat, has_begun: bool, progress: impl Fn(u64)) -> Result<()> {
-        let Chat { session, members, entries } = chat;
-        let (uri, last_id) = (&session.uri, session.last_id);
+    async fn import_chat(&self, chat: &ImportedChat, has_begun: bool, progress: impl Fn(u64)) -> Result<()> {
+        let ImportedChat { chat, members, entries } = chat;
+        let (uri, last_id) = (&chat.uri, chat.last_id);
         if has_begun {
             self.clear(uri, last_id, members).await?;
         }
@@ -526,18 +531,18 @@ impl Confab {
             progress(entries.len() as u64);
         }
         // Without it the fan-out would have the whole log to deliver with the first new message.
-        let mut writes = vec![Cursor::put(uri, last_id)?];
+        let mut writes = vec![DeliveryCursor::put(uri, last_id)?];
         for member in members {
             writes.extend(member.put(uri)?);
         }
         self.table().write_many(writes).await?;
-        self.table().apply(Write::put(Session::key(uri), session)?.if_absent()).await?;
+        self.table().apply(Write::put(Chat::key(uri), chat)?.if_absent()).await?;
         progress(1);
         Ok(())
     }
 
     /// Takes away what is beyond a log's end, and who is not among the members.
-    async fn clear(&self, uri: &Uri, last_id: EntryId, members: &[Member]) -> Result<()> {
+    async fn clear(&self, uri: &ChatUri, last_id: EntryId, members: &[Member]) -> Result<()> {
         let beyond: Vec<Key> = self.log_pages(uri, last_id + 1, LAST_ID).all().await?;
         let mut writes: Vec<Write> = beyond.into_iter().map(Write::delete).collect();
         let known: HashSet<UserId> = members.iter().map(|member| member.user_id).collect();
@@ -612,7 +617,7 @@ mod tests {
             {"model": "sessions.session", "fields": {}},
         ]));
         let Dump { users, chats, skipped } = dump.unwrap();
-        let [Chat { session, members, entries }] = &chats[..] else { panic!("{chats:?}") };
+        let [ImportedChat { chat, members, entries }] = &chats[..] else { panic!("{chats:?}") };
         let log = json!(entries.iter().map(|entry| json!(entry)).collect::<Vec<_>>());
         let entry = |id: u64, kind: &str, user_id: u64, second: u64| {
             json!({"sk": format!("{id:016}"), "type": kind, "user_id": user_id,
@@ -636,8 +641,8 @@ mod tests {
         let members: Vec<_> =
             members.iter().map(|member| (member.user_id.0, member.role, member.joined_id, member.read_id)).collect();
         assert_eq!(members, [(1, Role::Owner, 0, 4), (2, Role::Member, 1, 4)]);
-        assert_eq!((session.last_id, session.last_message_id, session.member_count, session.id), (4, 4, 2, 7));
-        let dates = [session.create_date, session.update_date].map(|date| date.to_string());
+        assert_eq!((chat.last_id, chat.last_message_id, chat.member_count, chat.id), (4, 4, 2, 7));
+        let dates = [chat.create_date, chat.update_date].map(|date| date.to_string());
         assert_eq!(dates, ["2018-03-01T12:00:00.123000Z", "2018-03-01T12:00:02.000000Z"]);
         assert_eq!(users.len(), 3);
         assert_eq!(skipped, [("authtoken.token".to_owned(), 1), ("sessions.session".to_owned(), 1)].into());
@@ -720,7 +725,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "Written: 2 users, 0 chats, 0 members, 5 messages. Already there: 0 users, 1 chats. \
-             Skipped: 3 authtoken.token, 1 sessions.session. Without a password that Confab can check: 1 users."
+             Skipped: 3 authtoken.token, 1 chats.chat. Without a password that Confab can check: 1 users."
         );
     }
 
@@ -735,9 +740,9 @@ mod tests {
                 if *said { message(id, &date, 1, json!(user), "x") } else { member(id, &date, 1, json!(user)) }
             }));
             let Dump { chats, .. } = dump(json!(objects)).unwrap();
-            let Chat { session, members, entries } = &chats[0];
+            let ImportedChat { chat, members, entries } = &chats[0];
             let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-            prop_assert_eq!(ids, (1..=session.last_id).collect::<Vec<_>>());
+            prop_assert_eq!(ids, (1..=chat.last_id).collect::<Vec<_>>());
             prop_assert!(entries.is_sorted_by_key(|entry| entry.create_date));
             let newcomers: HashSet<u64> =
                 happened.iter().filter(|(user, _, said)| !said && *user != 1).map(|(user, ..)| *user).collect();
@@ -746,7 +751,7 @@ mod tests {
             prop_assert_eq!(entries.len(), newcomers.len() + messages);
             for member in &members[1..] {
                 let entry = &entries[member.joined_id as usize - 1];
-                prop_assert_eq!((entry.happening.message.is_none(), entry.create_date), (true, member.joined));
+                prop_assert_eq!((entry.body.message.is_none(), entry.create_date), (true, member.joined));
             }
         }
     }

@@ -23,12 +23,12 @@ pub(crate) struct Limits {
     pub(crate) show_email: bool,
     /// So often an hour somebody may log in in vain, or register, from one address before they have to wait; `None` for any number.
     pub(crate) attempts_per_address: Option<u64>,
-    /// A room with more subscribers than this is delivered to in shards.
-    pub(crate) large_room: usize,
+    /// A chat with more subscribers than this is delivered to in shards.
+    pub(crate) large_chat: usize,
 }
 
 impl Limits {
-    /// Reads `TOKEN_DAYS`, `LARGE_ROOM`, `SHOW_EMAIL` (`members` or `self`), and the limits for which 0 stands for none:
+    /// Reads `TOKEN_DAYS`, `LARGE_CHAT`, `SHOW_EMAIL` (`members` or `self`), and the limits for which 0 stands for none:
     /// `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
     /// `ATTEMPTS_PER_ADDRESS`.
     pub(crate) fn new(environment: &Environment) -> Result<Self> {
@@ -46,7 +46,7 @@ impl Limits {
             sockets_per_user: limit(number("SOCKETS_PER_USER", 32)?),
             show_email: environment.get("SHOW_EMAIL") != Some("self"),
             attempts_per_address: limit(number("ATTEMPTS_PER_ADDRESS", 50)?),
-            large_room: number("LARGE_ROOM", 500)? as usize,
+            large_chat: number("LARGE_CHAT", 500)? as usize,
         })
     }
 }

@@ -293,7 +293,7 @@ async fn a_right_that_ends_meanwhile_is_not_used() {
             let uri = uri.clone();
             move |call| {
                 let writes = ["TransactWriteItems", "UpdateItem"].contains(&call.operation.as_str());
-                writes && call.body.contains(&uri) && !["fanout", "relay", "settle"].contains(&call.caller.as_str())
+                writes && call.body.contains(&uri) && !["fanout", "relay", "reconcile"].contains(&call.caller.as_str())
             }
         });
         let asked = async {

@@ -81,7 +81,7 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
         assert_eq!(status, 200, "{body}");
         let unread = |chat: &Value| (chat["unread"].as_u64().unwrap(), chat["unread_more"].as_bool().unwrap());
         let unread: Vec<_> = body["chats"].as_array().unwrap().iter().map(unread).collect();
-        (unread, operations("list-sessions", dynamodb.calls()))
+        (unread, operations("list-chats", dynamodb.calls()))
     };
     let (unread, calls) = list().await;
     assert_eq!(unread, vec![(2, false); 40]);

@@ -299,10 +299,10 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
         let (status, body) = user.call(Method::DELETE, &format!("{path}members/{}/", user.username), Value::Null).await;
         (status.as_u16(), body)
     };
-    let leaves = |call: &Call| call.caller == "leave-session" && call.operation == "TransactWriteItems";
+    let leaves = |call: &Call| call.caller == "leave-chat" && call.operation == "TransactWriteItems";
     dynamodb.inject(move |call| if leaves(call) { Fault::Slow(Duration::from_secs(1)) } else { Fault::None });
     let meanwhile = async |before: usize| {
-        eventually("leaving is under way", async || dynamodb.count_of("leave-session", "TransactWriteItems") > before)
+        eventually("leaving is under way", async || dynamodb.count_of("leave-chat", "TransactWriteItems") > before)
             .await;
     };
     // The owner leaves alone, and somebody comes in meanwhile.
@@ -320,7 +320,7 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
     // A member leaves, and is made the owner meanwhile.
     owner.join(&uri).await;
     late.join(&uri).await;
-    let before = dynamodb.count_of("leave-session", "TransactWriteItems");
+    let before = dynamodb.count_of("leave-chat", "TransactWriteItems");
     let (left, handed_over) = join!(leave(&owner), async {
         meanwhile(before).await;
         guest.call(Method::PATCH, &path, json!({"owner": owner.username})).await

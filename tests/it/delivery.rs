@@ -216,7 +216,7 @@ async fn a_large_room_hears_everything_once_and_in_order() {
         Some(_) => World::any().await,
         None => {
             let mut options = options();
-            options.parameters.insert("LargeRoom".to_owned(), "20".to_owned());
+            options.parameters.insert("LargeChat".to_owned(), "20".to_owned());
             World::own(options).await
         }
     };

@@ -334,7 +334,7 @@ async fn stormy_world(on: &Arc<AtomicBool>, rng: &mut Rng) -> World {
     }
     let fate = Weather::new(on, rng.fork());
     let mut options = Options { template: impatient(), functions: mortal(move |_| fate.polls()), ..options() };
-    options.parameters.insert("LargeRoom".to_owned(), (*rng.choice(&["2", "500"]).unwrap()).to_owned());
+    options.parameters.insert("LargeChat".to_owned(), (*rng.choice(&["2", "500"]).unwrap()).to_owned());
     Proxy::before_all(&services, options).await
 }
 

@@ -96,7 +96,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     let mut options = options();
     // Limits that are looked at and not reached, and rooms that are soon large.
     let limits =
-        [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeRoom", "3")];
+        [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
     let [dynamodb, sns, sqs, sockets] = services;

@@ -78,7 +78,7 @@ async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_use
 #[tokio::test(flavor = "multi_thread")]
 async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
     let mut options = options();
-    options.parameters.insert("LargeRoom".to_owned(), "1".to_owned());
+    options.parameters.insert("LargeChat".to_owned(), "1".to_owned());
     let world = World::own(options).await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -155,7 +155,7 @@ async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
     let bens = join_all((0..30).map(|_| ben.socket())).await;
     services[3].inject(|call| if call.body.contains("\"added\"") { Fault::Hang } else { Fault::None });
     assert_eq!(anna.call(Method::PATCH, &format!("/api/chats/{uri}/"), json!({"username": ben.username})).await.0, 200);
-    let frames = || services[3].count_of("settle", "POST");
+    let frames = || services[3].count_of("reconcile", "POST");
     eventually("all of them were tried", async || frames() >= bens.len()).await;
     let cleo = world.user("cleo").await;
     cleo.join(&uri).await;

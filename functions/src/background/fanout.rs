@@ -1,0 +1,8 @@
+//! The fan-out: delivers what comes through the exchange's queue to the sockets of each chat.
+
+use confab_shared::{Confab, realtime::batch::Batch};
+
+/// Delivers a batch until the deadline, and names the messages that must be tried again.
+pub async fn handle(confab: &Confab, batch: Batch) -> Vec<String> {
+    confab.fan_out(batch).await
+}

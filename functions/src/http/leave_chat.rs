@@ -1,0 +1,16 @@
+//! `DELETE /api/chats/{uri}/members/{username}/`: leaves a chat; its owner may remove others.
+
+use confab_shared::{
+    Confab, Result,
+    api::http::{Answer, Request},
+};
+
+/// Answers one request.
+///
+/// # Errors
+/// What the caller is to be told.
+pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+    let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
+    confab.leave(&access, request.parameter("username")).await?;
+    Ok(Answer::no_content())
+}

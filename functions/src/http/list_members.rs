@@ -1,0 +1,15 @@
+//! `GET /api/chats/{uri}/members/`: the members of a chat, a page at a time.
+
+use confab_shared::{
+    Confab, Result,
+    api::http::{Answer, Request},
+};
+
+/// Answers one request.
+///
+/// # Errors
+/// What the caller is to be told.
+pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+    let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
+    Answer::ok(&confab.list_members(&access, &request.target).await?)
+}

@@ -1,0 +1,16 @@
+//! `POST /auth/token/logoutall/`: logs out everywhere: revokes all tokens of the caller and closes their sockets.
+
+use confab_shared::{
+    Confab, Result,
+    api::http::{Answer, Request},
+};
+
+/// Answers one request.
+///
+/// # Errors
+/// What the caller is to be told.
+pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+    let caller = confab.authenticate(request.token()?.as_ref()).await?;
+    confab.log_out_everywhere(&caller).await?;
+    Ok(Answer::no_content())
+}

@@ -1,9 +1,0 @@
-//! Settles what follows from changes of the table: closes the sockets and ends the subscriptions of those whose right to them has ended,
-//! in case whoever ended it got no further, and tells rooms who comes and goes.
-
-use confab_shared::{Confab, change::Change};
-
-/// Goes through the changes in order, and names the first that must be tried again.
-pub async fn handle(confab: &Confab, changes: &[Change]) -> Option<String> {
-    confab.settle(changes).await
-}

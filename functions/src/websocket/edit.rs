@@ -1,0 +1,11 @@
+//! `edit`: has a message of one's own say something else.
+
+use confab_shared::{Confab, Result, api::websocket::ClientFrame};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, frame: &ClientFrame) -> Result<Option<String>> {
+    confab.edit_message(&frame.connection_id, &frame.fields()?).await.map(Some)
+}

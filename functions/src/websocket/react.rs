@@ -1,0 +1,11 @@
+//! `react`: puts an emoji to a message, or takes it away.
+
+use confab_shared::{Confab, Result, api::websocket::ClientFrame};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, frame: &ClientFrame) -> Result<Option<String>> {
+    confab.react_to_message(&frame.connection_id, &frame.fields()?).await.map(Some)
+}

@@ -1,0 +1,11 @@
+//! `read`: moves the caller's read marker forward.
+
+use confab_shared::{Confab, Result, api::websocket::ClientFrame};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, frame: &ClientFrame) -> Result<Option<String>> {
+    confab.read_up_to(&frame.connection_id, &frame.fields()?).await.map(Some)
+}

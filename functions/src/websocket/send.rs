@@ -1,0 +1,11 @@
+//! `send`: posts a message.
+
+use confab_shared::{Confab, Result, api::websocket::ClientFrame};
+
+/// Answers one frame.
+///
+/// # Errors
+/// What the client is to be told.
+pub async fn handle(confab: &Confab, frame: &ClientFrame) -> Result<Option<String>> {
+    confab.send_message(&frame.connection_id, &frame.fields()?).await.map(Some)
+}

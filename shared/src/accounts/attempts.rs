@@ -1,0 +1,259 @@
+//! Attempts at getting in: some are free, and then each one has to wait longer than the one before.
+//!
+//! They are counted for an hour each, before they are looked at, so that asking a thousand times at once is a thousand attempts.
+//!
+//! | what | counted by | free |
+//! |---|---|---|
+//! | a login, until one succeeds | name and address | 5 |
+//! | a login that fails | name; addresses that this name has logged in from are let through all the same | 100 |
+//! | a login that fails, a registration | address | `AttemptsPerAddress` |
+//! | a login that succeeds | name and address | 60 |
+//! | a login that succeeds | address | 20 times `AttemptsPerAddress` |
+//! | a registration | name | 5 |
+//! | a change of the password | token | 5 |
+//!
+//! So nobody who guesses keeps a user away: not from another address, and not even from their own by the thousands of addresses of
+//! others, if they have logged in from it before. And a thief with one token does not keep its owner, who has another, from changing the
+//! password.
+
+use std::net::IpAddr;
+
+use futures_util::future;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Confab, Error, Result,
+    auth::token::TokenHash,
+    auth::user::Username,
+    aws::table::{Applied, Key, Write, read},
+    date::Date,
+};
+
+const HOUR_SECONDS: i64 = 3600;
+/// An address is known to a name for so long after a login.
+const KNOWN_SECONDS: i64 = 90 * 24 * HOUR_SECONDS;
+/// Attempts an hour that are free for one name from one address, for the registration of one name, and for one token.
+const FREE: u64 = 5;
+/// Attempts an hour that are free for one name, wherever they come from.
+const FREE_PER_NAME: u64 = 100;
+/// Logins an hour that may succeed for one name from one address.
+const LOGINS: u64 = 60;
+/// Successful logins per address for each attempt that is free.
+const LOGINS_PER_ATTEMPT: u64 = 20;
+/// The first wait has one second, each further one twice as many as the one before, up to this.
+const LONGEST_WAIT_SECONDS: i64 = 300;
+
+/// Where attempts are counted, how many are free there, and how many logins may succeed.
+struct AttemptCounter {
+    key: Key,
+    free: u64,
+    logins: u64,
+}
+
+/// What is counted, as stored.
+#[derive(Deserialize)]
+struct Counted {
+    attempts: u64,
+    /// Those that succeeded.
+    #[serde(default)]
+    logins: u64,
+    #[serde(default)]
+    blocked_until: i64,
+}
+
+/// An address that a name has logged in from.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    expires_at: i64,
+}
+
+/// A login that was let through.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct CountedAttempt {
+    /// By name and address, or by token; and whether what it waited for were its own failures.
+    own: Option<(Key, bool)>,
+    by_address: Option<Key>,
+    by_name: Option<Key>,
+    /// To be remembered.
+    known: Option<Key>,
+}
+
+impl AttemptCounter {
+    /// A counter of this hour. At most the last part of what it is about is free text.
+    fn new(about: String, free: u64, logins: u64) -> Self {
+        let hour = Date::now().epoch_seconds() / HOUR_SECONDS;
+        Self { key: Key::new(format!("ATTEMPTS#{about}"), hour.to_string()), free, logins }
+    }
+}
+
+impl Known {
+    fn key(name: &str, source: &str) -> Key {
+        let digest = Sha256::new().chain_update(source).chain_update([0]).chain_update(name).finalize();
+        Key::new(format!("ATTEMPTS#login#name#{name}"), format!("KNOWN#{}", hex::encode(digest)))
+    }
+}
+
+/// What a source counts as: an IPv6 host has a whole /64 to call from.
+fn source(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// The wait in seconds after this many attempts beyond the free ones.
+fn wait(excess: u64) -> i64 {
+    (1 << excess.saturating_sub(1).min(30)).min(LONGEST_WAIT_SECONDS)
+}
+
+impl Confab {
+    /// Lets a login through, and counts it.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] says how long to wait.
+    pub(crate) async fn throttle_login(&self, name: &str, address: Option<IpAddr>) -> Result<CountedAttempt> {
+        let mut attempt = CountedAttempt::default();
+        let source = address.map(source);
+        if let Some((source, free)) = source.as_ref().zip(self.limits().attempts_per_address) {
+            let logins = free.saturating_mul(LOGINS_PER_ATTEMPT);
+            let counter = AttemptCounter::new(format!("login#address#{source}"), free, logins);
+            self.count(&counter).await?;
+            attempt.by_address = Some(counter.key);
+        }
+        if !Username::is_possible(name) {
+            return Ok(attempt);
+        }
+        let source = source.as_deref().unwrap_or("unknown");
+        // Who is stopped here does not count below: an address alone cannot use up what is free for a name.
+        let own = AttemptCounter::new(format!("login#pair#{source}#{name}"), FREE, LOGINS);
+        let counted = self.count(&own).await?;
+        attempt.own = Some((own.key, counted.logins < LOGINS));
+        let known = Known::key(name, source);
+        let found: Option<Known> = self.table().get(&known).await?;
+        let counter = AttemptCounter::new(format!("login#name#{name}"), FREE_PER_NAME, u64::MAX);
+        // It is counted in any case, so that a name that somebody has does not show by fewer calls.
+        match self.count(&counter).await {
+            Ok(_) => attempt.by_name = Some(counter.key),
+            Err(Error::Throttled { .. }) if found.is_some() => {}
+            Err(error) => return Err(error),
+        }
+        let is_fresh = |known: Known| known.expires_at - Date::now().epoch_seconds() > KNOWN_SECONDS / 2;
+        attempt.known = Some(known).filter(|_| !found.is_some_and(is_fresh));
+        Ok(attempt)
+    }
+
+    /// Lets a registration through, and counts it. It stays counted whether it succeeds or not.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] says how long to wait.
+    pub(crate) async fn throttle_registration(&self, name: &str, address: Option<IpAddr>) -> Result<()> {
+        if let Some((address, free)) = address.zip(self.limits().attempts_per_address) {
+            self.count(&AttemptCounter::new(format!("register#address#{}", source(address)), free, u64::MAX)).await?;
+        }
+        if Username::is_possible(name) {
+            self.count(&AttemptCounter::new(format!("register#name#{name}"), FREE, u64::MAX)).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a change of the password through, and counts it.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] says how long to wait.
+    pub(crate) async fn throttle_password_change(&self, token: &TokenHash) -> Result<CountedAttempt> {
+        let counter = AttemptCounter::new(format!("password#token#{token}"), FREE, u64::MAX);
+        self.count(&counter).await?;
+        Ok(CountedAttempt { own: Some((counter.key, true)), ..CountedAttempt::default() })
+    }
+
+    async fn count(&self, AttemptCounter { key, free, logins }: &AttemptCounter) -> Result<Counted> {
+        let now = Date::now().epoch_seconds();
+        let not_blocked = "attribute_not_exists(blocked_until) OR blocked_until <= :now";
+        let count = Write::update(key.clone(), "ADD attempts :one SET expires_at = :expires_at")
+            .when(not_blocked)
+            .number(":one", 1)
+            .number(":now", now)
+            .number(":expires_at", now + 2 * HOUR_SECONDS);
+        let counted: Counted = match self.table().apply(count).await? {
+            Applied::Done(Some(item)) => read(&item)?,
+            Applied::ConditionFailed(Some(item)) => return Err(throttled(&read(&item)?, now)),
+            _ => return Err(Error::internal("a counter without a count")),
+        };
+        let excess = counted.attempts.saturating_sub(*free).max((counted.logins + 1).saturating_sub(*logins));
+        if excess == 0 {
+            return Ok(counted);
+        }
+        // Of those who ask at the same time one gets through, and from now on it takes longer.
+        let claim = Write::update(key.clone(), "SET blocked_until = :until")
+            .when(not_blocked)
+            .number(":now", now)
+            .number(":until", now + wait(excess));
+        match self.table().apply(claim).await? {
+            Applied::Done(_) => Ok(counted),
+            Applied::ConditionFailed(Some(item)) => Err(throttled(&read(&item)?, now)),
+            Applied::ConditionFailed(None) => Err(Error::internal("a counter that has gone")),
+        }
+    }
+
+    /// Takes back the count of an attempt that was rightly made, counts it as a success, and remembers where it came from.
+    pub(crate) async fn refund(&self, attempt: CountedAttempt) -> Result<()> {
+        let mut writes = Vec::new();
+        if let Some((key, by_failures)) = attempt.own {
+            let unblock = if by_failures { " REMOVE blocked_until" } else { "" };
+            let write = Write::update(key, &format!("SET attempts = :zero{unblock} ADD logins :one"));
+            writes.push(write.if_present().number(":zero", 0).number(":one", 1));
+        }
+        if let Some(key) = attempt.by_address {
+            let write = Write::update(key, "ADD attempts :less, logins :one");
+            writes.push(write.if_present().number(":less", -1).number(":one", 1));
+        }
+        if let Some(key) = attempt.by_name {
+            writes.push(Write::update(key, "ADD attempts :less").if_present().number(":less", -1));
+        }
+        if let Some(key) = attempt.known {
+            writes.push(Write::put(key, &Known { expires_at: Date::now().epoch_seconds() + KNOWN_SECONDS })?);
+        }
+        future::try_join_all(writes.into_iter().map(|write| self.table().apply(write))).await.map(drop)
+    }
+}
+
+fn throttled(counted: &Counted, now: i64) -> Error {
+    Error::throttled(counted.blocked_until - now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn waits_grow_up_to_five_minutes() {
+        let waits: Vec<i64> = (1..13).map(wait).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        assert_eq!(wait(u64::MAX), LONGEST_WAIT_SECONDS);
+    }
+
+    #[test]
+    fn a_network_counts_as_one_source() {
+        let of = |text: &str| source(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_counted_apart(one in "\\PC{0,20}", other in "\\PC{0,20}", address: IpAddr, elsewhere: IpAddr) {
+            let pair = |address, name: &str| AttemptCounter::new(format!("login#pair#{}#{name}", source(address)), 0, 0).key;
+            let same = (&one, source(address)) == (&other, source(elsewhere));
+            prop_assert_eq!(pair(address, &one) == pair(elsewhere, &other), same);
+            prop_assert_eq!(Known::key(&one, &source(address)) == Known::key(&other, &source(elsewhere)), same);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Requests and answers over HTTP, as the endpoints see them.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::{
+    Error, Result, auth::token::Token, chats::chat::ChatUri, chats::log::EntryId, chats::post::IdempotencyKey,
+    input::fields::Fields, input::query::Page,
+};
+
+/// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
+pub const BODY_BYTES: usize = 64 * 1024;
+
+/// What a request is for: a path and a query string, as the gateway received them. Scheme and host are not part of it, since
+/// clients can forge the headers that carry them.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    path: String,
+    query: String,
+}
+
+impl Target {
+    /// A target of these two parts.
+    pub fn new(path: impl Into<String>, query: impl Into<String>) -> Self {
+        Self { path: path.into(), query: query.into() }
+    }
+
+    /// The path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query string; empty where there is none.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// A reference to the same path with these parameters, relative to the API's origin
+    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom domain
+    /// (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
+    pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        format!("{}?{}", in_ascii(&self.path), query.finish())
+    }
+}
+
+/// A path or query string with nothing in it that a header or a URI may not have. A gateway may have decoded it.
+fn in_ascii(text: &str) -> String {
+    const NOT_IN_URIS: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    utf8_percent_encode(text, NOT_IN_URIS).to_string()
+}
+
+/// A request, free of any gateway's format.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// What was asked for.
+    pub target: Target,
+    /// The values of the route's variables.
+    pub parameters: HashMap<String, String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Where it came from, as the gateway saw it.
+    pub source: Option<IpAddr>,
+}
+
+impl Request {
+    /// The token that the request came with.
+    ///
+    /// # Errors
+    /// As [`Token::from_authorization`].
+    pub fn token(&self) -> Result<Option<Token>> {
+        Token::from_authorization(self.headers.get(AUTHORIZATION))
+    }
+
+    /// The chat in the path, or nothing where that cannot be one.
+    pub fn uri(&self) -> Option<ChatUri> {
+        self.parameter("uri").parse().ok()
+    }
+
+    /// The entry in the path, or 0 where that cannot be one, which no entry has.
+    pub fn entry_id(&self) -> EntryId {
+        self.parameter("id").parse().unwrap_or(0)
+    }
+
+    /// A variable of the route; empty where it has none of that name.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
+    }
+
+    /// The fields of the body.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]; else as [`Fields::read`].
+    pub async fn fields(&self) -> Result<Fields> {
+        if self.body.len() > BODY_BYTES {
+            return Err(Error::TooLarge(BODY_BYTES));
+        }
+        Fields::read(&self.headers, &self.body).await
+    }
+
+    /// Which page of a history is asked for.
+    ///
+    /// # Errors
+    /// As [`Page::read`].
+    pub fn page(&self) -> Result<Page> {
+        Page::read(self.target.query())
+    }
+
+    /// The `Idempotency-Key` header.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it is not a key.
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>> {
+        let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
+        // No key has a character that is not ASCII, so what cannot be read is as wrong as what can.
+        std::str::from_utf8(value.as_bytes()).unwrap_or("\u{FFFD}").parse().map(Some)
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body: JSON, or nothing.
+    pub body: String,
+}
+
+impl Answer {
+    /// 200 with a body.
+    ///
+    /// # Errors
+    /// When the body cannot be written as JSON.
+    pub fn ok(body: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// 200 with JSON Lines, and the address of what comes after them.
+    ///
+    /// # Errors
+    /// When the address cannot stand in a header.
+    pub fn lines(body: String, next: Option<&str>) -> Result<Self> {
+        let answer = Self { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        let answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let Some(next) = next else { return Ok(answer) };
+        let link = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).map_err(Error::internal)?;
+        Ok(answer.with(LINK, link))
+    }
+
+    /// 201 with a body.
+    ///
+    /// # Errors
+    /// When the body cannot be written as JSON.
+    pub fn created(body: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::CREATED, body)
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: String::new() }
+    }
+
+    /// 308 to another path.
+    ///
+    /// # Errors
+    /// When the path cannot stand in a header.
+    pub fn moved(path: &str) -> Result<Self> {
+        let location = HeaderValue::from_str(&in_ascii(path)).map_err(|_| Error::NotFound)?;
+        let answer = Self::json(StatusCode::PERMANENT_REDIRECT, &serde_json::json!({ "detail": "Moved." }))?;
+        Ok(answer.with(LOCATION, location))
+    }
+
+    fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_string(body).map_err(Error::internal)?;
+        let answer = Self { status, headers: HeaderMap::new(), body };
+        Ok(answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json")))
+    }
+
+    /// With one more header.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// The one place where an error becomes an HTTP answer, and where it is logged.
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        error.log();
+        let headers = match &error {
+            Error::NotAuthenticated | Error::BadCredentials(_) => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Token")))
+            }
+            Error::MethodNotAllowed { allow, .. } => HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow)),
+            error => error.retry_after().map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
+        };
+        let answer = Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: headers.into_iter().collect(),
+            body: error.body().to_string(),
+        };
+        answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+}

@@ -1,0 +1,4 @@
+//! AWS: the table, the topic, the queues and the sockets.
+
+pub mod sockets;
+pub mod table;

@@ -1,0 +1,60 @@
+//! Read markers: how far each member has read, which moves forward only and is told to the chat, unless that is large.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    Confab, Error, Result,
+    accounts::rate_limit::Rate,
+    auth::user::User,
+    aws::table::{Applied, read},
+    chats::access::ChatAccess,
+    chats::chat::ChatUri,
+    chats::log::EntryId,
+    chats::members::{MEMBERS_SHOWN, Member},
+    error::Invalid,
+    input::fields::Fields,
+};
+
+/// How far a member has read.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadMarker {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    uri: ChatUri,
+    user: User,
+    read_id: EntryId,
+}
+
+impl Confab {
+    /// Moves the caller's read marker forward to the entry `id`, and tells the chat. A marker that is there already, or further, stays
+    /// where it is; the answer says where.
+    ///
+    /// # Errors
+    /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is no entry of this chat's; [`Error::Throttled`] for too many a minute.
+    pub async fn mark_read(&self, access: &ChatAccess, fields: &Fields) -> Result<ReadMarker> {
+        let chat = access.require_member()?;
+        let user = access.caller.public();
+        let id = fields.required_entry_id("id")?;
+        let marker = |read_id| ReadMarker { kind: "read", uri: chat.uri.clone(), user: user.clone(), read_id };
+        let read_id = access.member()?.read_id;
+        if id <= read_id {
+            return Ok(marker(read_id));
+        }
+        let Some(chat) = self.chat_with(chat, id).await? else {
+            return Err(Invalid::field("id", "There is no such entry in this chat.").into());
+        };
+        self.throttle(Rate::Markers, user.id, 1).await?;
+        match self.table().apply(Member::read_up_to(&chat, user.id, id)).await? {
+            Applied::Done(_) => {}
+            Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(&item)?.read_id)),
+            Applied::ConditionFailed(None) => return Err(Error::not_a_member()),
+        }
+        // As with presence: what each does would be told to all.
+        if chat.member_count <= MEMBERS_SHOWN {
+            let uri = &chat.uri;
+            self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+        }
+        Ok(marker(id))
+    }
+}

@@ -1,0 +1,417 @@
+//! The fields of a request's body, whichever of the three formats they came in, and the checks of a text among them.
+//!
+//! The words of complaint are Django REST framework's.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use bytes::Bytes;
+use encoding_rs::{Encoding, UTF_8};
+use http::{HeaderMap, header::CONTENT_TYPE};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{
+    Error, Result,
+    chats::log::{EntryId, LAST_ID},
+    error::Invalid,
+};
+
+/// The fields of a body, in the order in which they came. A name may come more than once in a form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields {
+    fields: Vec<(String, Value)>,
+    /// The fields with a number that does not read as it was sent, such as `12345678901234567890123` or `1.50`.
+    inexact: BTreeSet<String>,
+}
+
+impl Fields {
+    /// Reads a body as its `Content-Type` says: JSON, a URL-encoded form, or a multipart form.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedMediaType`] for another format, [`Error::Malformed`] where the body is not what it claims.
+    pub async fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let unsupported = || Error::UnsupportedMediaType(content_type.to_owned());
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let encoding = encoding(content_type).ok_or_else(unsupported)?;
+        match media_type.as_str() {
+            "application/json" => Self::from_json(&decoded(encoding, body, "JSON parse error")?),
+            // Percent-encoded bytes of UTF-16 would not be what anything sends.
+            "application/x-www-form-urlencoded" if encoding.is_ascii_compatible() => Self::from_form(encoding, body),
+            "multipart/form-data" => Self::from_multipart(content_type, encoding, body).await,
+            _ => Err(unsupported()),
+        }
+    }
+
+    fn from_json(text: &str) -> Result<Self> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Error::Malformed(format!("JSON parse error - {error}")))?;
+        let fields = Self::from_value(value)?;
+        let inexact = inexact(text);
+        Ok(Self { inexact, ..fields })
+    }
+
+    /// Reads a JSON value, which must be an object.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for anything else.
+    pub fn from_value(value: Value) -> Result<Self> {
+        let kind = match value {
+            Value::Object(members) => return Ok(members.into()),
+            Value::Null => return Err(Invalid::field("non_field_errors", "No data provided").into()),
+            Value::Array(_) => "list",
+            Value::String(_) => "str",
+            Value::Bool(_) => "bool",
+            Value::Number(number) if number.is_f64() => "float",
+            Value::Number(_) => "int",
+        };
+        let problem = format!("Invalid data. Expected a dictionary, but got {kind}.");
+        Err(Invalid::field("non_field_errors", problem).into())
+    }
+
+    fn from_form(encoding: &'static Encoding, body: &[u8]) -> Result<Self> {
+        let text = |bytes: &[u8]| {
+            let bytes: Vec<u8> = bytes.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            let bytes: Vec<u8> = percent_encoding::percent_decode(&bytes).collect();
+            decoded(encoding, &bytes, "Form parse error").map(Cow::into_owned)
+        };
+        let mut fields = Vec::new();
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let [name, value] = [(); 2].map(|()| halves.next().unwrap_or_default());
+            fields.push((text(name)?, text(value)?.into()));
+        }
+        Ok(Self { fields, ..Self::default() })
+    }
+
+    async fn from_multipart(content_type: &str, encoding: &'static Encoding, body: &Bytes) -> Result<Self> {
+        let malformed = |error: multer::Error| Error::Malformed(format!("Multipart form parse error - {error}"));
+        let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
+        let whole = std::future::ready(Ok::<_, std::convert::Infallible>(body.clone()));
+        let mut form = multer::Multipart::new(futures_util::stream::once(whole), boundary);
+        let mut fields = Vec::new();
+        while let Some(part) = form.next_field().await.map_err(malformed)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let charset =
+                part.content_type().and_then(|kind| kind.get_param("charset")).map(|charset| charset.to_string());
+            let encoding = match &charset {
+                Some(label) => {
+                    of_label(label).ok_or_else(|| Error::UnsupportedMediaType(format!("charset={label}")))?
+                }
+                None => encoding,
+            };
+            let bytes = part.bytes().await.map_err(malformed)?;
+            fields.push((name, decoded(encoding, &bytes, "Multipart form parse error")?.into()));
+        }
+        Ok(Self { fields, ..Self::default() })
+    }
+
+    /// The value of a field; the last, where a form has several.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The id of an entry, where the field is there and not null. In a form it is a text, and in JSON 5.0 is as whole as 5.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is no id.
+    pub fn entry_id(&self, name: &'static str) -> Result<Option<EntryId>> {
+        let Some(value) = self.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+        let number = value.as_u64().or_else(|| value.as_f64().and_then(whole)).or_else(|| value.as_str()?.parse().ok());
+        let number = number.filter(|id| *id <= LAST_ID);
+        let problem = || Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required."));
+        number.map(Some).ok_or_else(|| problem().into())
+    }
+
+    /// The same where it must be there.
+    ///
+    /// # Errors
+    /// As [`Fields::entry_id`].
+    pub fn required_entry_id(&self, name: &'static str) -> Result<EntryId> {
+        self.entry_id(name)?.ok_or_else(|| Invalid::field(name, "This field is required.").into())
+    }
+
+    /// A value of a field as a trimmed text: numbers are taken as text, but only with the digits that were sent.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
+        self.untrimmed_text_of(name, value).map(|text| text.trim().to_owned())
+    }
+
+    /// The same with the white space around it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn untrimmed_text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
+        match value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if !self.inexact.contains(name) => Ok(number.to_string()),
+            Value::Null => Err("This field may not be null."),
+            Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
+        }
+    }
+
+    /// All values of a field: a form's repeated fields, or the elements of a JSON array.
+    pub fn list(&self, name: &str) -> Option<Vec<&Value>> {
+        if let Some(Value::Array(elements)) = self.get(name) {
+            return Some(elements.iter().collect());
+        }
+        let values: Vec<_> = self.fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+impl From<Map<String, Value>> for Fields {
+    fn from(members: Map<String, Value>) -> Self {
+        Self { fields: members.into_iter().collect(), inexact: BTreeSet::new() }
+    }
+}
+
+/// The encoding that a `Content-Type` names, or UTF-8; `None` for one that is not known.
+fn encoding(content_type: &str) -> Option<&'static Encoding> {
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let charset = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).last();
+    charset.map_or(Some(UTF_8), |(_, label)| of_label(label.trim().trim_matches('"')))
+}
+
+fn of_label(label: &str) -> Option<&'static Encoding> {
+    Encoding::for_label_no_replacement(label.as_bytes())
+}
+
+/// Bytes as text, without a single character replaced.
+fn decoded<'a>(encoding: &'static Encoding, bytes: &'a [u8], problem: &str) -> Result<Cow<'a, str>> {
+    let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
+    text.ok_or_else(|| Error::Malformed(format!("{problem} - the body is not {}", encoding.name())))
+}
+
+/// The members of a JSON object with a number that does not read as it was sent. Lists are looked into, since they can have texts.
+fn inexact(json: &str) -> BTreeSet<String> {
+    // What can be read as a `Value` can be read as this.
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+    let is_inexact = |raw: &RawValue| {
+        let number = serde_json::from_str::<serde_json::Number>(raw.get());
+        number.is_ok_and(|number| number.to_string() != raw.get())
+    };
+    let has_inexact = |raw: &RawValue| {
+        let list = serde_json::from_str::<Vec<&RawValue>>(raw.get());
+        is_inexact(raw) || list.is_ok_and(|list| list.into_iter().any(is_inexact))
+    };
+    members.into_iter().filter(|(_, raw)| has_inexact(raw)).map(|(name, _)| name).collect()
+}
+
+/// What is expected of a text field. As in Django REST framework, numbers are taken as text, and white space around a text
+/// is dropped (see [`Fields::text_of`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    name: &'static str,
+    required: bool,
+    blank: bool,
+    printable: bool,
+    at_most: usize,
+}
+
+impl Text {
+    /// A field that must be there and not be blank.
+    pub fn required(name: &'static str) -> Self {
+        Self { name, required: true, blank: false, printable: false, at_most: usize::MAX }
+    }
+
+    /// A field that may be left out.
+    pub fn optional(name: &'static str) -> Self {
+        Self { required: false, ..Self::required(name) }
+    }
+
+    /// It may be blank.
+    pub fn blank(self) -> Self {
+        Self { blank: true, ..self }
+    }
+
+    /// It may have no control characters.
+    pub fn printable(self) -> Self {
+        Self { printable: true, ..self }
+    }
+
+    /// It may have so many characters at most.
+    pub fn at_most(self, characters: usize) -> Self {
+        Self { at_most: characters, ..self }
+    }
+
+    /// The text, trimmed; what is wrong with it goes to `invalid`.
+    pub fn read(self, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+        let text = match fields.get(self.name) {
+            None if self.required => {
+                invalid.add(self.name, "This field is required.");
+                return None;
+            }
+            None => return None,
+            Some(value) => match fields.text_of(self.name, value) {
+                Ok(text) => text,
+                Err(problem) => {
+                    invalid.add(self.name, problem);
+                    return None;
+                }
+            },
+        };
+        if text.is_empty() && !self.blank {
+            invalid.add(self.name, "This field may not be blank.");
+            return None;
+        }
+        if self.printable && text.contains(char::is_control) {
+            invalid.add(self.name, "Control characters are not allowed.");
+        }
+        if text.chars().count() > self.at_most {
+            invalid.add(self.name, format!("Ensure this field has no more than {} characters.", self.at_most));
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn read(content_type: &str, body: &[u8]) -> Result<Fields> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())]);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Fields::read(&headers, &Bytes::copy_from_slice(body)))
+    }
+
+    #[test]
+    fn three_formats_say_the_same() {
+        let multipart = b"--XX\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nHey \xc3\xa9!\r\n--XX--\r\n";
+        for (content_type, body) in [
+            ("application/json", r#"{"message": "Hey é!"}"#.as_bytes()),
+            ("Application/X-WWW-Form-URLEncoded; charset=utf-8", b"message=Hey+%C3%A9!"),
+            ("multipart/form-data; boundary=XX", multipart),
+        ] {
+            assert_eq!(read(content_type, body).unwrap().get("message"), Some(&json!("Hey é!")), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn lists() {
+        let expected = [json!("a"), json!("b")];
+        for (content_type, body) in
+            [("application/json", r#"{"u": ["a", "b"]}"#), ("application/x-www-form-urlencoded", "u=a&x=1&u=b")]
+        {
+            let fields = read(content_type, body.as_bytes()).unwrap();
+            assert_eq!(fields.list("u").unwrap(), expected.iter().collect::<Vec<_>>());
+            assert_eq!(fields.list("v"), None);
+        }
+    }
+
+    #[test]
+    fn ids_are_whole_numbers() {
+        let id = |value: Value| Fields::from_value(json!({ "id": value })).unwrap().entry_id("id");
+        for (value, expected) in [
+            (json!(5), Some(5)),
+            (json!("5"), Some(5)),
+            (json!(5.0), Some(5)),
+            (json!(-0.0), Some(0)),
+            (json!(LAST_ID as f64), Some(LAST_ID)),
+            (Value::Null, None),
+        ] {
+            assert_eq!(id(value.clone()).unwrap(), expected, "{value}");
+        }
+        for value in
+            [json!(5.5), json!(-1), json!(-1.0), json!(LAST_ID + 1), json!(1e300), json!(""), json!(true), json!([5])]
+        {
+            assert_eq!(id(value.clone()).unwrap_err().status(), 400, "{value}");
+        }
+    }
+
+    /// `caf\u{e9}` in the encodings of different forms, and what cannot be decoded.
+    #[test]
+    fn charsets_are_decoded_or_refused() {
+        let multipart = |headers: &str| {
+            let head = format!("--X\r\nContent-Disposition: form-data; name=\"m\"\r\n{headers}\r\n");
+            [head.as_bytes(), b"caf\xe9\r\n--X--\r\n"].concat()
+        };
+        let utf16: Vec<u8> = "{\"m\": \"caf\u{e9}\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (content_type, body) in [
+            ("application/x-www-form-urlencoded; charset=iso-8859-1", b"m=caf%E9".to_vec()),
+            ("application/x-www-form-urlencoded;charset=\"Latin1\"", b"m=caf\xe9".to_vec()),
+            ("application/x-www-form-urlencoded", b"m=caf%C3%A9".to_vec()),
+            ("application/json; charset=windows-1252", b"{\"m\": \"caf\xe9\"}".to_vec()),
+            ("application/json; charset=utf-16le", utf16),
+            ("multipart/form-data; boundary=X; charset=latin1", multipart("")),
+            ("multipart/form-data; boundary=X", multipart("Content-Type: text/plain; charset=ISO-8859-1\r\n")),
+        ] {
+            assert_eq!(read(content_type, &body).unwrap().get("m"), Some(&json!("caf\u{e9}")), "{content_type}");
+        }
+        for (content_type, body, status) in [
+            ("application/x-www-form-urlencoded", b"m=caf%E9".to_vec(), 400),
+            ("application/x-www-form-urlencoded", b"m=caf\xe9".to_vec(), 400),
+            ("application/x-www-form-urlencoded; charset=shift_jis", b"m=%FF".to_vec(), 400),
+            ("application/x-www-form-urlencoded; charset=klingon", b"m=a".to_vec(), 415),
+            ("application/x-www-form-urlencoded; charset=utf-16le", b"m=a".to_vec(), 415),
+            ("application/x-www-form-urlencoded; charset=iso-2022-kr", b"m=a".to_vec(), 415),
+            ("application/json", b"{\"m\": \"caf\xe9\"}".to_vec(), 400),
+            ("application/json; charset=klingon", b"{}".to_vec(), 415),
+            ("multipart/form-data; boundary=X", multipart(""), 400),
+            ("multipart/form-data; boundary=X", multipart("Content-Type: text/plain; charset=klingon\r\n"), 415),
+        ] {
+            assert_eq!(read(content_type, &body).unwrap_err().status(), status, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
+        let text = |number: &str| {
+            let fields =
+                read("application/json", format!("{{\"m\": {number}, \"l\": [{number}]}}").as_bytes()).unwrap();
+            let of_list = fields.text_of("l", fields.list("l").unwrap()[0]);
+            assert_eq!(fields.text_of("m", fields.get("m").unwrap()), of_list);
+            of_list
+        };
+        for number in ["1", "-7", "1.5", "0.1", "18446744073709551615", "9007199254740993"] {
+            assert_eq!(text(number).unwrap(), number);
+        }
+        for number in ["12345678901234567890123", "1.50", "1E2", "-0", "0.1000000000000000055511151231257827"] {
+            assert!(text(number).is_err(), "{number}");
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused() {
+        assert!(matches!(read("text/plain", b"x"), Err(Error::UnsupportedMediaType(t)) if t == "text/plain"));
+        assert!(matches!(read("multipart/form-data", b"x"), Err(Error::Malformed(_))));
+        assert!(matches!(read("multipart/form-data; boundary=XX", b"--XX\r\nContent-Disp"), Err(Error::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_gives_an_answer(
+            kind in prop_oneof![
+                Just("application/json"),
+                Just("application/json; charset=utf-16be"),
+                Just("application/x-www-form-urlencoded; charset=gbk"),
+                Just("application/x-www-form-urlencoded"),
+                Just("multipart/form-data; boundary=X"),
+            ],
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..200),
+                r#"[\[\]{}"a0,:\\ -]{0,60}"#.prop_map(String::into_bytes),
+                r#"--X(\r\n|Content-Disposition: form-data|; name="a"|--X|-|a){0,12}"#.prop_map(String::into_bytes),
+            ],
+        ) {
+            let _ = read(kind, &body);
+        }
+
+        #[test]
+        fn a_form_says_what_was_written(name in "\\PC{1,10}", value in "\\PC{0,10}") {
+            let form = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
+            let fields = read("application/x-www-form-urlencoded", form.as_bytes()).unwrap();
+            prop_assert_eq!(fields.get(&name), Some(&json!(value)));
+        }
+    }
+}

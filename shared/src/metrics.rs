@@ -1,0 +1,147 @@
+//! What an invocation did, for its log line and its metrics: whom it was for, how often it called DynamoDB, what it counted.
+//!
+//! The domain notes as it goes; the functions' runtime keeps the metrics of each invocation and writes it down at its end. Where
+//! nobody keeps one, noting does nothing.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use serde_json::{Map, Value, json};
+
+use crate::{auth::user::UserId, chats::chat::ChatUri, date::Date};
+
+tokio::task_local! {
+    static METRICS: RefCell<Metrics>;
+}
+
+/// CloudWatch takes at most so many values of a metric in one document.
+const VALUES: usize = 100;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Metric {
+    MessagesPosted,
+    FramesSent,
+    EntriesPerFrame,
+    StaleConnections,
+    /// From the entry's `create_date` to its last frame.
+    DeliveryLag,
+    TransactionRetries,
+}
+
+impl Metric {
+    fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::DeliveryLag => "Milliseconds",
+            _ => "Count",
+        }
+    }
+}
+
+/// What an invocation did.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Who was calling, once that was known.
+    pub user_id: Option<UserId>,
+    /// Which chat it was about.
+    pub uri: Option<ChatUri>,
+    /// How often DynamoDB was called; the SDK's own retries do not count.
+    pub dynamodb_calls: u64,
+    metrics: BTreeMap<Metric, Vec<i64>>,
+}
+
+impl Metrics {
+    /// The metrics as one document of CloudWatch's embedded metric format, or nothing where nothing was counted
+    /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
+    pub fn metrics(&self, namespace: &str) -> Option<Value> {
+        if self.metrics.is_empty() {
+            return None;
+        }
+        let directive = json!({
+            "Namespace": namespace,
+            "Dimensions": [[]],
+            "Metrics": self.metrics.keys().map(|metric| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect::<Vec<_>>(),
+        });
+        let mut document = Map::new();
+        document.insert(
+            "_aws".to_owned(),
+            json!({ "Timestamp": Date::now().epoch_milliseconds(), "CloudWatchMetrics": [directive] }),
+        );
+        for (metric, values) in &self.metrics {
+            document.insert(metric.name(), json!(values));
+        }
+        Some(document.into())
+    }
+}
+
+/// Collects the metrics of what a future does.
+pub async fn scope<T>(future: impl Future<Output = T>) -> (T, Metrics) {
+    METRICS.scope(RefCell::default(), async { (future.await, METRICS.with(RefCell::take)) }).await
+}
+
+fn note(change: impl FnOnce(&mut Metrics)) {
+    // Outside of a kept future there is nothing to note in.
+    let _ = METRICS.try_with(|metrics| change(&mut metrics.borrow_mut()));
+}
+
+pub(crate) fn called_dynamodb() {
+    note(|metrics| metrics.dynamodb_calls += 1);
+}
+
+pub(crate) fn user(user_id: UserId) {
+    note(|metrics| metrics.user_id = Some(user_id));
+}
+
+pub(crate) fn chat(uri: &ChatUri) {
+    note(|metrics| metrics.uri = Some(uri.clone()));
+}
+
+pub(crate) fn count(metric: Metric, value: i64) {
+    note(|metrics| {
+        let values = metrics.metrics.entry(metric).or_default();
+        if values.len() < VALUES {
+            values.push(value);
+        } else if metric != Metric::DeliveryLag
+            && let Some(last) = values.last_mut()
+        {
+            // A count is a sum, so what does not fit any more is added to what is there. Of lags a hundred tell enough.
+            *last += value;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_noted_is_kept() {
+        count(Metric::FramesSent, 1);
+        let ((), metrics) = scope(async {
+            called_dynamodb();
+            user(UserId(5));
+            count(Metric::FramesSent, 2);
+            count(Metric::FramesSent, 3);
+            count(Metric::DeliveryLag, 40);
+        })
+        .await;
+        assert_eq!((metrics.dynamodb_calls, metrics.user_id), (1, Some(UserId(5))));
+        let document = metrics.metrics("Confab").unwrap();
+        assert_eq!((&document["FramesSent"], &document["DeliveryLag"]), (&json!([2, 3]), &json!([40])));
+        let directive = &document["_aws"]["CloudWatchMetrics"][0];
+        let expected =
+            json!([{"Name": "FramesSent", "Unit": "Count"}, {"Name": "DeliveryLag", "Unit": "Milliseconds"}]);
+        assert_eq!((&directive["Metrics"], &directive["Namespace"]), (&expected, &json!("Confab")));
+        assert_eq!(scope(async {}).await.1.metrics("Confab"), None);
+    }
+
+    #[tokio::test]
+    async fn no_metric_has_more_values_than_fit() {
+        let ((), metrics) = scope(async { (0..250).for_each(|_| count(Metric::FramesSent, 1)) }).await;
+        let values = metrics.metrics("Confab").unwrap()["FramesSent"].as_array().unwrap().clone();
+        assert_eq!((values.len(), values.iter().filter_map(Value::as_i64).sum::<i64>()), (100, 250));
+    }
+}
