@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, error::Error as StdError};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
-use crate::{auth::user::UserId, date::Date};
+use crate::{date::Date, ids::UserId};
 
 /// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
 #[derive(Debug, thiserror::Error)]

@@ -22,12 +22,13 @@ use crate::{
     Confab, Error, Result,
     accounts::password,
     accounts::registration::IdSequence,
-    auth::user::{Profile, User, UserId, Username},
+    auth::user::{Profile, User, Username},
     aws::table::{Key, WRITES_PER_BATCH, Write},
-    chats::chat::{Chat, ChatUri},
-    chats::log::{Entry, EntryBody, EntryId, EntryType, LAST_ID, entry_key},
+    chats::chat::Chat,
+    chats::log::{Entry, EntryBody, EntryType, entry_key},
     chats::members::{Member, Role},
     date::Date,
+    ids::{ChatUri, EntryId, LAST_ID, UserId},
     realtime::fanout::DeliveryCursor,
 };
 

@@ -9,6 +9,7 @@
 pub mod date;
 pub mod environment;
 pub mod error;
+pub mod ids;
 mod json;
 mod limits;
 

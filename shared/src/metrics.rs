@@ -7,7 +7,10 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use serde_json::{Map, Value, json};
 
-use crate::{auth::user::UserId, chats::chat::ChatUri, date::Date};
+use crate::{
+    date::Date,
+    ids::{ChatUri, UserId},
+};
 
 tokio::task_local! {
     static METRICS: RefCell<Metrics>;

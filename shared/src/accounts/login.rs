@@ -7,10 +7,11 @@ use crate::{
     accounts::password::{self, Verdict},
     accounts::registration::PASSWORD_CHARACTERS,
     auth::token::{StoredToken, Token},
-    auth::user::{Profile, UserId},
+    auth::user::Profile,
     aws::table::{Key, WRITES_PER_BATCH, Write, read},
     chats::access::Caller,
     error::Invalid,
+    ids::UserId,
     input::fields::{Fields, Text},
 };
 

@@ -5,9 +5,9 @@
 
 use crate::{
     Confab, Error, Result,
-    auth::user::UserId,
     aws::table::{Applied, Key, Write},
     date::Date,
+    ids::UserId,
 };
 
 const MINUTE_SECONDS: i64 = 60;

@@ -9,13 +9,14 @@ use crate::{
     accounts::email,
     accounts::password::{self, Verdict},
     auth::token::StoredToken,
-    auth::user::{NAME_CHARACTERS, Profile, User, UserId, normalized},
+    auth::user::{NAME_CHARACTERS, Profile, User, normalized},
     auth::username,
     aws::table::{Applied, Item, Key, Write},
     chats::access::Caller,
     chats::members::no_memberships,
     date::Date,
     error::Invalid,
+    ids::UserId,
     input::fields::{Fields, Text},
 };
 

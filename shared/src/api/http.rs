@@ -11,8 +11,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::{
-    Error, Result, auth::token::Token, chats::chat::ChatUri, chats::log::EntryId, chats::post::IdempotencyKey,
-    input::fields::Fields, input::query::Page,
+    Error, Result,
+    auth::token::Token,
+    chats::post::IdempotencyKey,
+    ids::{ChatUri, EntryId},
+    input::fields::Fields,
+    input::query::Page,
 };
 
 /// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.

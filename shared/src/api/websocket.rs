@@ -13,14 +13,14 @@ use crate::{
     Confab, Error, Result,
     api::http::BODY_BYTES,
     auth::token::Token,
-    auth::user::UserId,
     chats::access::ChatAccess,
-    chats::chat::{Chat, ChatUri},
-    chats::log::{Entry, EntryId},
+    chats::chat::Chat,
+    chats::log::Entry,
     chats::members::MEMBERS_SHOWN,
     chats::post::{IdempotencyKey, Message, MessageText},
     date::Date,
     error::Invalid,
+    ids::{ChatUri, EntryId, UserId},
     input::fields::Fields,
     json,
     realtime::fanout::{MESSAGE_BYTES, TYPING},
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_browser_names_its_token_beside_the_protocol() {
-        let token = Token::issue(crate::auth::user::UserId(5)).unwrap();
+        let token = Token::issue(crate::ids::UserId(5)).unwrap();
         let browser = opening("sec-websocket-protocol", &format!("confab,  token.{}", token.reveal()));
         assert_eq!((browser.token().unwrap().as_ref(), browser.protocol()), (Some(&token), Some("confab")));
         let program = opening("authorization", &format!("Token {}", token.reveal()));

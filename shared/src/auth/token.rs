@@ -9,7 +9,7 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, auth::user::UserId, aws::table::Key, date::Date};
+use crate::{Error, Result, aws::table::Key, date::Date, ids::UserId};
 
 const ID_DIGITS: usize = 16;
 const SECRET_BYTES: usize = 24;

@@ -1,6 +1,6 @@
 //! Users: who they are, how they are found, and what others see of them.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -11,6 +11,7 @@ use crate::{
     aws::table::{Applied, BatchItems, Key, Write},
     date::Date,
     error::Invalid,
+    ids::UserId,
     input::fields::{Fields, Text},
 };
 
@@ -18,17 +19,6 @@ use crate::{
 pub const USERNAME_CHARACTERS: usize = 150;
 /// A first or last name is at most so many characters long, as Django has it.
 pub const NAME_CHARACTERS: usize = 150;
-
-/// A user's id: a positive integer below 2^53, as it stands on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserId(pub u64);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What everybody who shares a chat with a user sees of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Confab, Error, Result,
     auth::token::{StoredToken, Token, TokenHash},
-    auth::user::{Profile, User, UserId},
+    auth::user::{Profile, User},
     aws::table::{BatchItems, Write},
-    chats::chat::{Chat, ChatUri},
+    chats::chat::Chat,
     chats::members::Member,
     chats::post::{IdempotencyKey, IdempotencyRecord},
+    ids::{ChatUri, UserId},
     metrics,
 };
 

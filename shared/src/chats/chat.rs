@@ -1,67 +1,28 @@
 //! Chats: starting one, showing it, joining it, inviting others.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
-    str::FromStr,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
     accounts::registration::IdSequence,
     api::http::Target,
-    auth::user::{User, UserId, Username},
+    auth::user::{User, Username},
     aws::table::{Key, Write},
     chats::access::{Caller, ChatAccess},
-    chats::log::{Entry, EntryBody, EntryId, EntryType},
+    chats::log::{Entry, EntryBody, EntryType},
     chats::members::{MEMBERS_SHOWN, Member, Role},
     date::Date,
     error::Invalid,
+    ids::{ChatUri, EntryId, UserId},
     input::fields::Fields,
 };
 
 /// The most users that one request brings into a chat. Each takes four of the hundred writes of a DynamoDB transaction, and the
 /// request three more.
 pub const INVITATIONS: usize = 24;
-
-const URI_DIGITS: usize = 15;
-
-/// A chat's uri, by which it is found and joined: the first 15 hex digits of a UUID4.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct ChatUri(String);
-
-impl ChatUri {
-    fn random() -> Self {
-        let mut digits = uuid::Uuid::new_v4().simple().to_string();
-        digits.truncate(URI_DIGITS);
-        Self(digits)
-    }
-}
-
-impl FromStr for ChatUri {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let is_uri = text.len() == URI_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if is_uri { Ok(Self(text.to_owned())) } else { Err(Error::NotFound) }
-    }
-}
-
-impl<'de> Deserialize<'de> for ChatUri {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a uri"))
-    }
-}
-
-impl fmt::Display for ChatUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A chat as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -382,25 +343,5 @@ impl Invitation {
             }
         }
         Ok(Self { field, names })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_random_uri_is_one() {
-        let uri = ChatUri::random();
-        assert_eq!(uri.to_string().parse::<ChatUri>().unwrap(), uri);
-    }
-
-    proptest! {
-        #[test]
-        fn only_fifteen_hex_digits_are_a_uri(text in "[0-9a-gA-F#/]{0,17}") {
-            let is_one = text.len() == 15 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
-            prop_assert_eq!(text.parse::<ChatUri>().is_ok(), is_one);
-        }
     }
 }

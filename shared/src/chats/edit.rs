@@ -5,9 +5,10 @@ use crate::{
     aws::table::{Item, Write, read},
     chats::access::ChatAccess,
     chats::chat::Chat,
-    chats::log::{Entry, EntryBody, EntryId, EntryType, Reactions, entry_key},
+    chats::log::{Entry, EntryBody, EntryType, Reactions, entry_key},
     chats::members::Member,
     chats::post::{MessageText, if_message},
+    ids::EntryId,
 };
 
 impl Confab {

@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::{
     Confab, Error, Result,
-    auth::user::{User, UserId},
+    auth::user::User,
     aws::table::BatchItems,
-    chats::chat::ChatUri,
-    chats::log::{Entry, EntryBody, EntryId, EntryType, entry_key},
+    chats::log::{Entry, EntryBody, EntryType, entry_key},
     date::Date,
+    ids::{ChatUri, EntryId, UserId},
     json,
 };
 

@@ -9,8 +9,9 @@ use crate::{
     api::http::Target,
     chats::access::ChatAccess,
     chats::history::{PAGE_BYTES, answer_bytes},
-    chats::log::{Entry, EntryId, LAST_ID},
+    chats::log::Entry,
     error::Invalid,
+    ids::{EntryId, LAST_ID},
     input::query::{number, parameters},
 };
 

@@ -11,12 +11,12 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     Confab, Error, Result,
     api::http::Target,
-    auth::user::{User, UserId},
+    auth::user::User,
     aws::table::read,
     chats::access::ChatAccess,
-    chats::chat::ChatUri,
-    chats::log::{Entry, EntryId, EntryType, LAST_ID, entry_key},
+    chats::log::{Entry, EntryType, entry_key},
     date::Date,
+    ids::{ChatUri, EntryId, LAST_ID, UserId},
     input::query::Page,
 };
 

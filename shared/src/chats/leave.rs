@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::{
     Confab, Error, Result,
-    auth::user::{UserId, id_in},
+    auth::user::id_in,
     chats::access::ChatAccess,
-    chats::chat::{Chat, ChatUri, MembershipChange},
+    chats::chat::{Chat, MembershipChange},
     chats::log::{Entry, EntryBody, EntryType},
     chats::members::Member,
     error::Invalid,
+    ids::{ChatUri, UserId},
     input::fields::{Fields, Text},
 };
 

@@ -9,16 +9,17 @@ use serde_json::value::RawValue;
 use crate::{
     Confab, Error, Result,
     api::http::Target,
-    auth::user::{User, UserId},
+    auth::user::User,
     aws::table::{BatchItems, Key},
     chats::access::Caller,
-    chats::chat::{Chat, ChatUri},
+    chats::chat::Chat,
     chats::history::{MessageView, PAGE_BYTES, Part, bodies, cut, part},
-    chats::log::{Entry, EntryId, entry_key},
+    chats::log::{Entry, entry_key},
     chats::members::{Member, Membership},
     chats::unread::{ReadBudget, Unread},
     date::Date,
     error::Invalid,
+    ids::{ChatUri, EntryId, UserId},
     input::query::{number, parameters},
 };
 

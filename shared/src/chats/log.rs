@@ -15,18 +15,12 @@ use serde_json::Value;
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
-    auth::user::UserId,
     aws::table::{Key, Pages, Reason, Transacted, Write, read},
-    chats::chat::{Chat, ChatUri},
+    chats::chat::Chat,
     date::Date,
+    ids::{ChatUri, EntryId, LAST_ID, UserId},
     metrics::{self, Metric},
 };
-
-/// The number of an entry in its log. Log ids start at 1; 0 stands for "none yet".
-pub type EntryId = u64;
-
-/// The highest id that JSON numbers carry exactly in every client.
-pub const LAST_ID: EntryId = (1 << 53) - 1;
 
 /// An append that others keep coming before gives up after so long, and the caller gets a 503 well before API Gateway's 30
 /// seconds.

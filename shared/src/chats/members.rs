@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Confab, Error, Result,
     api::http::Target,
-    auth::user::{Profile, User, UserId, found_user},
+    auth::user::{Profile, User, found_user},
     aws::table::{Key, Write, read},
     chats::access::ChatAccess,
-    chats::chat::{Chat, ChatUri, in_order},
-    chats::log::{EntryId, LAST_ID},
+    chats::chat::{Chat, in_order},
     date::Date,
     error::Invalid,
+    ids::{ChatUri, EntryId, LAST_ID, UserId},
     input::query::{number, parameters},
 };
 

@@ -8,14 +8,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::user::{User, UserId},
+    auth::user::User,
     aws::table::{Key, Write},
     chats::access::ChatAccess,
-    chats::chat::{Chat, ChatUri},
-    chats::log::{Entry, EntryBody, EntryId, EntryType, entry_key},
+    chats::chat::Chat,
+    chats::log::{Entry, EntryBody, EntryType, entry_key},
     chats::members::Member,
     date::Date,
     error::Invalid,
+    ids::{ChatUri, EntryId, UserId},
     input::fields::Fields,
     metrics::{self, Metric},
 };

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
-    auth::user::{User, UserId},
-    chats::chat::ChatUri,
+    auth::user::User,
     chats::event::Context,
     chats::log::Entry,
     environment::Environment,
+    ids::{ChatUri, UserId},
     json,
     realtime::delivery::QueuedFrame,
     realtime::stream::StreamRecord,

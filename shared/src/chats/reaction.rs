@@ -7,15 +7,15 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::{
     Confab, Error, Result,
-    auth::user::UserId,
     aws::table::{Item, Write},
     chats::access::ChatAccess,
     chats::chat::Chat,
     chats::edit::message,
-    chats::log::{Entry, EntryBody, EntryId, EntryType, entry_key},
+    chats::log::{Entry, EntryBody, EntryType, entry_key},
     chats::members::Member,
     chats::post::if_message,
     error::Invalid,
+    ids::{EntryId, UserId},
 };
 
 /// So many different emoji a message may have.

@@ -9,10 +9,9 @@ use crate::{
     auth::user::User,
     aws::table::{Applied, read},
     chats::access::ChatAccess,
-    chats::chat::ChatUri,
-    chats::log::EntryId,
     chats::members::{MEMBERS_SHOWN, Member},
     error::Invalid,
+    ids::{ChatUri, EntryId},
     input::fields::Fields,
 };
 

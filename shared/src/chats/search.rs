@@ -14,8 +14,9 @@ use crate::{
     aws::table::read,
     chats::access::ChatAccess,
     chats::history::{MessageView, PAGE_BYTES, bodies, cut, part},
-    chats::log::{Entry, EntryId, LAST_ID},
+    chats::log::Entry,
     error::Invalid,
+    ids::{EntryId, LAST_ID},
     input::query::{number, parameters},
 };
 

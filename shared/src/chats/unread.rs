@@ -10,8 +10,9 @@ use crate::{
     Confab, Result,
     aws::table::read,
     chats::chat::Chat,
-    chats::log::{Entry, EntryId, LAST_ID},
+    chats::log::Entry,
     chats::members::Member,
+    ids::{EntryId, LAST_ID},
 };
 
 /// Unread messages are counted up to here.
@@ -107,7 +108,7 @@ impl Confab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{auth::user::UserId, chats::members::Role, date::Date};
+    use crate::{chats::members::Role, date::Date, ids::UserId};
 
     fn chat(message_count: u64, deletion_count: u64) -> Chat {
         let (uri, now) = ("0123456789abcde".parse().unwrap(), Date::now());

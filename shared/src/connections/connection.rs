@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::{
     Confab, Error, Result,
     auth::token::{Token, TokenHash},
-    auth::user::{Profile, UserId},
+    auth::user::Profile,
     aws::table::{Applied, Key, Write, read},
     chats::access::Identity,
-    chats::chat::ChatUri,
     chats::members::Member,
     date::Date,
     error::Invalid,
+    ids::{ChatUri, UserId},
 };
 
 /// API Gateway ends a connection after two hours

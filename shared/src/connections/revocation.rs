@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::{
     Confab, Result,
-    auth::user::{Profile, UserId},
+    auth::user::Profile,
     aws::table::Key,
     chats::access::Identity,
-    chats::chat::ChatUri,
     chats::members::Member,
     connections::connection::UserConnection,
+    ids::{ChatUri, UserId},
     json,
 };
 

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     Error, Result,
-    chats::log::{EntryId, LAST_ID},
     error::Invalid,
+    ids::{EntryId, LAST_ID},
 };
 
 /// The fields of a body, in the order in which they came. A name may come more than once in a form.

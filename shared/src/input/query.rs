@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use crate::{
     Error, Result,
     api::http::Target,
-    chats::log::{EntryId, LAST_ID},
     error::Invalid,
+    ids::{EntryId, LAST_ID},
 };
 
 /// A page has so many messages at most, and so many where no limit is given.

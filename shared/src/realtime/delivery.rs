@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use crate::{
     Confab, Error, Result,
     aws::sockets::Sent,
-    chats::chat::ChatUri,
     connections::connection::{Shard, Subscriber},
     date::Date,
+    ids::ChatUri,
     metrics::{self, Metric},
     realtime::batch::{Batch, Record, Step},
 };

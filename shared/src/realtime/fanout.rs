@@ -15,12 +15,11 @@ use serde_json::Value;
 
 use crate::{
     Confab, Error, Result,
-    auth::user::UserId,
     aws::table::{Key, Write},
-    chats::chat::ChatUri,
-    chats::log::{EntryId, Hint, entry_key},
+    chats::log::{Hint, entry_key},
     connections::connection::Subscriber,
     date::Date,
+    ids::{ChatUri, EntryId, UserId},
     json,
     metrics::{self, Metric},
     realtime::batch::{Batch, Record, Step},

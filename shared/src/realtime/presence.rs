@@ -11,11 +11,11 @@ use serde_json::json;
 
 use crate::{
     Confab, Result,
-    auth::user::UserId,
     aws::table::{Key, Write},
-    chats::chat::{Chat, ChatUri},
+    chats::chat::Chat,
     chats::members::MEMBERS_SHOWN,
     date::Date,
+    ids::{ChatUri, UserId},
 };
 
 /// What a chat has been told of a user: that they are there.

@@ -8,8 +8,13 @@ use serde_dynamo::Item;
 use serde_json::json;
 
 use crate::{
-    Confab, Error, Result, auth::user::UserId, aws::table::Key, chats::chat::ChatUri, chats::log::Entry,
-    chats::members::Member, import::Mark, json,
+    Confab, Error, Result,
+    aws::table::Key,
+    chats::log::Entry,
+    chats::members::Member,
+    ids::{ChatUri, UserId},
+    import::Mark,
+    json,
 };
 
 /// So many follow_ups are settled at the same time.

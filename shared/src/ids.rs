@@ -1,0 +1,120 @@
+//! Identifiers: of users, chats and log entries, and those that AWS gives to connections, messages and stream records.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::{Error, Result};
+
+/// A user's id: a positive integer below 2^53, as it stands on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub u64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of an entry in its log. Log ids start at 1; 0 stands for "none yet".
+pub type EntryId = u64;
+
+/// The highest id that JSON numbers carry exactly in every client.
+pub const LAST_ID: EntryId = (1 << 53) - 1;
+
+const URI_DIGITS: usize = 15;
+
+/// A chat's uri, by which it is found and joined: the first 15 hex digits of a UUID4.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ChatUri(String);
+
+impl ChatUri {
+    pub(crate) fn random() -> Self {
+        let mut digits = uuid::Uuid::new_v4().simple().to_string();
+        digits.truncate(URI_DIGITS);
+        Self(digits)
+    }
+}
+
+impl FromStr for ChatUri {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let is_uri = text.len() == URI_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if is_uri { Ok(Self(text.to_owned())) } else { Err(Error::NotFound) }
+    }
+}
+
+impl<'de> Deserialize<'de> for ChatUri {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a uri"))
+    }
+}
+
+impl fmt::Display for ChatUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Declares an identifier that is a text of somebody else's, and opaque here.
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[serde(transparent)]
+            pub struct $name(String);
+
+            impl $name {
+                /// The identifier as AWS writes it.
+                pub fn as_str(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl From<String> for $name {
+                fn from(text: String) -> Self {
+                    Self(text)
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.fmt(f)
+                }
+            }
+        )*
+    };
+}
+
+opaque! {
+    /// API Gateway's identifier of a WebSocket connection.
+    ConnectionId;
+    /// SQS's identifier of a message in a queue.
+    MessageId;
+    /// The position of a record in a DynamoDB stream.
+    SequenceNumber;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_random_uri_is_one() {
+        let uri = ChatUri::random();
+        assert_eq!(uri.to_string().parse::<ChatUri>().unwrap(), uri);
+    }
+
+    proptest! {
+        #[test]
+        fn only_fifteen_hex_digits_are_a_uri(text in "[0-9a-gA-F#/]{0,17}") {
+            let is_one = text.len() == 15 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+            prop_assert_eq!(text.parse::<ChatUri>().is_ok(), is_one);
+        }
+    }
+}
