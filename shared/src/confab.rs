@@ -1,64 +1,79 @@
-//! The state that every operation shares: the clients of AWS, and the limits.
+//! What every operation works with: the clients of AWS, and the deployment's limits.
+
+use std::sync::OnceLock;
 
 use crate::{
-    Error, Result,
-    aws::{sockets::Sockets, table::Table},
-    chats::publish::{DeadLetters, Deliveries, Exchange},
+    Result,
+    aws::{queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
     limits::Limits,
 };
 
-/// What a function works with: one client per AWS service that its environment names, built once per sandbox.
-///
-/// The template names in each function's environment only what that function uses, so a cold start pays for no more.
+/// The domain: a method for everything that can be done. Built once per sandbox; its clients other than the table's are built on first
+/// use, so that a cold start pays only for what a function needs.
 #[derive(Debug)]
 pub struct Confab {
-    table: Table,
-    exchange: Option<Exchange>,
-    sockets: Option<Sockets>,
-    deliveries: Option<Deliveries>,
-    dead_letters: Option<DeadLetters>,
+    environment: Environment,
     limits: Limits,
+    table: Table,
+    topic: OnceLock<Topic>,
+    sockets: OnceLock<Sockets>,
+    deliveries: OnceLock<Queue>,
+    dead_letters: OnceLock<Queue>,
 }
 
 impl Confab {
-    /// Builds the clients from `TABLE_NAME` and, where set, `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `DELIVERY_QUEUE_URL` and
-    /// `DEAD_LETTER_QUEUE_URL`; the limits from `TOKEN_DAYS`, `POSTS_PER_MINUTE`, `ATTEMPTS_PER_ADDRESS` and `LARGE_ROOM`.
+    /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `DELIVERY_QUEUE_URL` and
+    /// `DEAD_LETTER_QUEUE_URL` on first use.
     ///
     /// # Errors
-    /// When a variable that every function needs is missing, or a limit is no number.
+    /// When `TABLE_NAME` is missing or a limit is not a number.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
-            table: Table::new(environment)?,
-            exchange: Exchange::new(environment),
-            sockets: Sockets::new(environment),
-            deliveries: Deliveries::new(environment),
-            dead_letters: DeadLetters::new(environment),
             limits: Limits::new(environment)?,
+            table: Table::new(environment)?,
+            topic: OnceLock::new(),
+            sockets: OnceLock::new(),
+            deliveries: OnceLock::new(),
+            dead_letters: OnceLock::new(),
+            environment: environment.clone(),
         })
-    }
-
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
     }
 
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
 
-    pub(crate) fn exchange(&self) -> Result<&Exchange> {
-        self.exchange.as_ref().ok_or_else(|| Error::internal("TOPIC_ARN is not set"))
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The exchange.
+    pub(crate) fn topic(&self) -> Result<&Topic> {
+        on_first_use(&self.topic, || Topic::new(&self.environment))
     }
 
     pub(crate) fn sockets(&self) -> Result<&Sockets> {
-        self.sockets.as_ref().ok_or_else(|| Error::internal("WEBSOCKET_ENDPOINT is not set"))
+        on_first_use(&self.sockets, || Sockets::new(&self.environment))
     }
 
-    pub(crate) fn deliveries(&self) -> Result<&Deliveries> {
-        self.deliveries.as_ref().ok_or_else(|| Error::internal("DELIVERY_QUEUE_URL is not set"))
+    /// The queue through which frames reach large chats and slow consumers.
+    pub(crate) fn deliveries(&self) -> Result<&Queue> {
+        on_first_use(&self.deliveries, || Queue::new(&self.environment, "DELIVERY_QUEUE_URL"))
     }
 
-    pub(crate) fn dead_letters(&self) -> Result<&DeadLetters> {
-        self.dead_letters.as_ref().ok_or_else(|| Error::internal("DEAD_LETTER_QUEUE_URL is not set"))
+    /// The dead-letter queue of messages that the fan-out cannot read.
+    pub(crate) fn dead_letters(&self) -> Result<&Queue> {
+        on_first_use(&self.dead_letters, || Queue::new(&self.environment, "DEAD_LETTER_QUEUE_URL"))
+    }
+}
+
+fn on_first_use<T>(client: &OnceLock<T>, build: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match client.get() {
+        Some(client) => Ok(client),
+        None => {
+            let built = build()?;
+            Ok(client.get_or_init(|| built))
+        }
     }
 }

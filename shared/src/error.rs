@@ -1,90 +1,106 @@
-//! The one enumeration of what can go wrong, and how each case is told to a caller.
+//! The domain's one error type, and the status and body that each variant is answered with.
 //!
-//! The words are those of Django REST framework, since clients of the original API compare against them.
+//! The texts are those of Django REST framework, since clients of the original API compare against them.
 
-use std::{collections::BTreeMap, error::Error as StdError};
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as StdError,
+};
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
 use serde_json::{Value, json};
 
-use crate::{date::Date, ids::UserId};
+use crate::{
+    date::Date,
+    ids::{InvalidUri, UserId},
+};
 
-/// What can go wrong. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
+/// A result of the domain.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The domain's errors. [`Error::status`] and [`Error::body`] are what a caller sees; internal causes are only logged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No credentials where some are needed: 401.
+    /// Credentials are required and missing: 401.
     #[error("Authentication credentials were not provided.")]
     NotAuthenticated,
-    /// Credentials that are no good: 401, with the reason in the original's words.
+    /// Invalid credentials: 401, with the reason.
     #[error("{0}")]
     BadCredentials(&'static str),
-    /// The caller may not do this: 403.
+    /// The caller lacks the permission: 403.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// There is no such thing: 404.
+    /// The resource does not exist, or the caller may not know that it does: 404.
     #[error("Not found.")]
     NotFound,
-    /// The path exists, the method does not: 405, with the methods that do.
+    /// The path does not have this method: 405.
     #[error("Method \"{method}\" not allowed.")]
     MethodNotAllowed {
-        /// The method that was asked for.
+        /// The method of the request.
         method: String,
         /// The methods that the path has, for the `Allow` header.
         allow: String,
     },
-    /// The body is in a format that is not spoken here: 415.
+    /// The body is in an unsupported format: 415.
     #[error("Unsupported media type \"{0}\" in request.")]
     UnsupportedMediaType(String),
-    /// The body or frame cannot be read at all: 400.
+    /// The body or frame cannot be parsed: 400.
     #[error("{0}")]
     Malformed(String),
-    /// Fields of the request are missing or wrong: 400, each with what is wrong.
+    /// Fields of the request are missing or invalid: 400, with the problems of each.
     #[error("{0}")]
     Invalid(#[from] Invalid),
-    /// The request as a whole cannot be done: 400, a bare list of reasons.
+    /// The request is rejected as a whole: 400, with a list of reasons.
     #[error("{0}")]
     Rejected(&'static str),
     /// This user is in as many chats as one user can be in: 403.
     #[error("This user is in as many chats as one user can be in.")]
     TooManyChats(UserId),
-    /// It has not been counted yet how many chats this user is in. The domain counts and tries again; no request is answered with it.
+    /// It has not been counted yet how many chats this user is in. The domain counts and retries; no request is answered with it.
     #[error("The chats of user {0} have not been counted.")]
     Uncounted(UserId),
-    /// The same was done before, so that nothing is left to do. No request is answered with it.
+    /// The operation is idempotent and was done before. No request is answered with it.
     #[error("This was done before.")]
     AlreadyDone,
+    /// The log has grown since it was read. With the chat's item as it is now, where there is one; without the chat, `None`. Appending
+    /// retries; no request is answered with it.
+    #[error("The log has grown.")]
+    Behind(Option<HashMap<String, AttributeValue>>),
     /// An export cannot be imported, for these reasons. No request is answered with it.
     #[error("{}", .0.join("\n"))]
     NotImported(Vec<String>),
-    /// The body or frame is larger than what is read: 413.
+    /// The body or frame exceeds the limit, in bytes: 413.
     #[error("The request has more than {0} bytes.")]
     TooLarge(usize),
-    /// An idempotency key came back with another request: 422.
+    /// An idempotency key was used for another request: 422.
     #[error("This Idempotency-Key was used for a different request.")]
     KeyReused,
-    /// The caller has asked too often: 429, with the seconds to wait.
+    /// The caller is rate limited: 429.
     #[error("Request was throttled. Expected available in {seconds} second{}.", if *seconds == 1 { "" } else { "s" })]
     Throttled {
-        /// How many.
+        /// When to retry.
         seconds: u64,
     },
-    /// Too much is going on, or AWS did not answer in time; the same request will do later: 503.
+    /// A transient failure, such as contention, throttling or a time-out of AWS: 503; the same request may succeed later.
     #[error("Try again in a moment.")]
     Busy(#[source] Option<Cause>),
-    /// A fault of ours or of the deployment: 500.
+    /// A bug or a misconfiguration: 500.
     #[error("Something went wrong.")]
     Internal(#[source] Cause),
 }
 
-/// What caused an internal error; for the log alone.
+/// The cause of an internal or transient failure; for the log only.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// What is wrong with each field: `{"field": ["…"]}`.
+/// The problems of each field: `{"field": ["…"]}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalid(BTreeMap<&'static str, Vec<String>>);
 
 impl Invalid {
-    /// One field with one thing wrong.
+    /// One field with one problem.
     pub fn field(name: &'static str, problem: impl Into<String>) -> Self {
         let mut invalid = Self::default();
         invalid.add(name, problem);
@@ -96,19 +112,19 @@ impl Invalid {
         self.0.entry(name).or_default().push(problem.into());
     }
 
-    /// Adds what another check found.
+    /// Adds the problems of another check.
     pub fn append(&mut self, other: Self) {
         for (name, problems) in other.0 {
             self.0.entry(name).or_default().extend(problems);
         }
     }
 
-    /// Nothing to complain about?
+    /// Whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value, unless there is something to complain about.
+    /// The value, unless there is a problem.
     ///
     /// # Errors
     /// The problems that were added.
@@ -134,27 +150,27 @@ impl std::fmt::Display for Invalid {
 impl StdError for Invalid {}
 
 impl Error {
-    /// A fault of ours, with its cause.
+    /// A bug or a misconfiguration, with its cause.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// What is for members only.
+    /// The caller is not a member of the chat.
     pub(crate) fn not_a_member() -> Self {
         Self::Forbidden("You are not a member of this chat.")
     }
 
-    /// The caller has used up what a window of `window` seconds allows, and waits for the next one.
+    /// The caller has used up a rate limit with windows of `window` seconds.
     pub(crate) fn limited(window: i64) -> Self {
         Self::throttled(window - Date::now().epoch_seconds() % window)
     }
 
-    /// The caller has to wait so many seconds, one at least.
+    /// The caller has to wait `seconds`, at least one.
     pub(crate) fn throttled(seconds: i64) -> Self {
         Self::Throttled { seconds: u64::try_from(seconds).unwrap_or(0).max(1) }
     }
 
-    /// In how many seconds it is worth trying again, where that is all that helps.
+    /// In how many seconds to retry, where retrying helps.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Throttled { seconds } => Some(*seconds),
@@ -175,12 +191,12 @@ impl Error {
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
-            Self::Internal(_) | Self::AlreadyDone | Self::Uncounted(_) => 500,
+            Self::Internal(_) | Self::AlreadyDone | Self::Behind(_) | Self::Uncounted(_) => 500,
             Self::Busy(_) => 503,
         }
     }
 
-    /// The JSON that the caller sees.
+    /// The JSON body that the caller sees.
     pub fn body(&self) -> Value {
         match self {
             Self::Invalid(fields) => fields.json(),
@@ -189,8 +205,7 @@ impl Error {
         }
     }
 
-    /// Logs the cause of a failure of ours; what a caller did wrong is no failure of ours. Called once, where the error
-    /// becomes an answer.
+    /// Logs the cause of an internal or transient failure; errors of the caller are not logged. Called once, where the error is handled.
     pub fn log(&self) {
         match self {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
@@ -201,7 +216,7 @@ impl Error {
     }
 }
 
-/// An error with all its sources in one line.
+/// An error with all its sources on one line.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     std::iter::successors(Some(error), |error| StdError::source(*error))
         .map(ToString::to_string)
@@ -209,16 +224,16 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
         .join(": ")
 }
 
-/// A failed call of the AWS SDK. Time-outs, throttling and failures of the service pass, so the caller may try again;
-/// anything else is a fault of ours.
+/// A failed call of the AWS SDK. Time-outs, throttling and failures of the service are transient; anything else is a bug or a
+/// misconfiguration.
 impl<E> From<SdkError<E>> for Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        let passing = match &error {
+        let is_transient = match &error {
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
-            // What stands between here and the service may answer in a format of its own, of which only the status is understood.
+            // A proxy in between may answer in another format, of which only the status is understood.
             SdkError::ServiceError(service) if service.raw().status().as_u16() >= 500 => true,
             SdkError::ServiceError(service) => matches!(
                 service.err().code(),
@@ -239,7 +254,13 @@ where
             ),
             _ => false,
         };
-        if passing { Self::Busy(Some(error.into())) } else { Self::Internal(error.into()) }
+        if is_transient { Self::Busy(Some(error.into())) } else { Self::Internal(error.into()) }
+    }
+}
+
+impl From<InvalidUri> for Error {
+    fn from(_: InvalidUri) -> Self {
+        Self::NotFound
     }
 }
 

@@ -4,8 +4,6 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{Error, Result};
-
 /// A user's id: a positive integer below 2^53, as it stands on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -25,31 +23,37 @@ pub const LAST_ID: EntryId = (1 << 53) - 1;
 
 const URI_DIGITS: usize = 15;
 
-/// A chat's uri, by which it is found and joined: the first 15 hex digits of a UUID4.
+/// A chat's uri, by which it is found and joined: 15 hexadecimal digits, as the original takes them from a UUID4.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ChatUri(String);
 
+/// A text that is not a chat's uri.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("not a uri")]
+pub struct InvalidUri;
+
 impl ChatUri {
-    pub(crate) fn random() -> Self {
-        let mut digits = uuid::Uuid::new_v4().simple().to_string();
+    /// A uri of random bytes.
+    pub(crate) fn from_random(bytes: [u8; 8]) -> Self {
+        let mut digits = hex::encode(bytes);
         digits.truncate(URI_DIGITS);
         Self(digits)
     }
 }
 
 impl FromStr for ChatUri {
-    type Err = Error;
+    type Err = InvalidUri;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, InvalidUri> {
         let is_uri = text.len() == URI_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if is_uri { Ok(Self(text.to_owned())) } else { Err(Error::NotFound) }
+        if is_uri { Ok(Self(text.to_owned())) } else { Err(InvalidUri) }
     }
 }
 
 impl<'de> Deserialize<'de> for ChatUri {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom("not a uri"))
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -59,7 +63,7 @@ impl fmt::Display for ChatUri {
     }
 }
 
-/// Declares an identifier that is a text of somebody else's, and opaque here.
+/// Declares opaque identifiers, which others issue.
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
@@ -105,8 +109,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_random_uri_is_one() {
-        let uri = ChatUri::random();
+    fn a_uri_of_random_bytes_is_one() {
+        let uri = ChatUri::from_random([0x5a; 8]);
         assert_eq!(uri.to_string().parse::<ChatUri>().unwrap(), uri);
     }
 

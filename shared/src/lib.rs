@@ -7,19 +7,23 @@
 #![deny(clippy::unwrap_used)]
 
 pub mod date;
-pub mod environment;
-pub mod error;
 pub mod ids;
+
+pub mod error;
+
+pub mod environment;
 mod json;
+pub mod key;
 mod limits;
+pub mod metrics;
+mod random;
 
 pub mod input;
-
-pub mod metrics;
 
 pub mod aws;
 
 mod confab;
+mod id_sequence;
 
 pub mod auth;
 
@@ -36,7 +40,4 @@ pub mod api;
 pub mod import;
 
 pub use confab::Confab;
-pub use error::Error;
-
-/// A result of the domain.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub use error::{Error, Result};

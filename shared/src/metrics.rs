@@ -1,7 +1,7 @@
-//! What an invocation did, for its log line and its metrics: whom it was for, how often it called DynamoDB, what it counted.
+//! The metrics of an invocation, and who and what it was about: for its log line and for CloudWatch.
 //!
-//! The domain notes as it goes; the functions' runtime keeps the metrics of each invocation and writes it down at its end. Where
-//! nobody keeps one, noting does nothing.
+//! The domain records into a task-local, so that no function has an argument for it; the functions' runtime opens a [`scope`] for each
+//! invocation and writes the result. Outside of a scope, recording does nothing.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -16,10 +16,10 @@ tokio::task_local! {
     static METRICS: RefCell<Metrics>;
 }
 
-/// CloudWatch takes at most so many values of a metric in one document.
+/// CloudWatch's limit of values of a metric in one document.
 const VALUES: usize = 100;
 
-/// What was counted.
+/// A metric in CloudWatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
     MessagesPosted,
@@ -44,20 +44,20 @@ impl Metric {
     }
 }
 
-/// What an invocation did.
+/// What an invocation recorded.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// Who was calling, once that was known.
+    /// The authenticated caller.
     pub user_id: Option<UserId>,
-    /// Which chat it was about.
+    /// The chat of the request.
     pub uri: Option<ChatUri>,
-    /// How often DynamoDB was called; the SDK's own retries do not count.
+    /// Calls of DynamoDB, without the SDK's own retries.
     pub dynamodb_calls: u64,
     metrics: BTreeMap<Metric, Vec<i64>>,
 }
 
 impl Metrics {
-    /// The metrics as one document of CloudWatch's embedded metric format, or nothing where nothing was counted
+    /// The metrics as one document of CloudWatch's embedded metric format, or `None` without metrics
     /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
     pub fn metrics(&self, namespace: &str) -> Option<Value> {
         if self.metrics.is_empty() {
@@ -80,37 +80,36 @@ impl Metrics {
     }
 }
 
-/// Collects the metrics of what a future does.
+/// Collects what a future records.
 pub async fn scope<T>(future: impl Future<Output = T>) -> (T, Metrics) {
     METRICS.scope(RefCell::default(), async { (future.await, METRICS.with(RefCell::take)) }).await
 }
 
-fn note(change: impl FnOnce(&mut Metrics)) {
-    // Outside of a kept future there is nothing to note in.
+fn record(change: impl FnOnce(&mut Metrics)) {
     let _ = METRICS.try_with(|metrics| change(&mut metrics.borrow_mut()));
 }
 
 pub(crate) fn called_dynamodb() {
-    note(|metrics| metrics.dynamodb_calls += 1);
+    record(|metrics| metrics.dynamodb_calls += 1);
 }
 
 pub(crate) fn user(user_id: UserId) {
-    note(|metrics| metrics.user_id = Some(user_id));
+    record(|metrics| metrics.user_id = Some(user_id));
 }
 
 pub(crate) fn chat(uri: &ChatUri) {
-    note(|metrics| metrics.uri = Some(uri.clone()));
+    record(|metrics| metrics.uri = Some(uri.clone()));
 }
 
 pub(crate) fn count(metric: Metric, value: i64) {
-    note(|metrics| {
+    record(|metrics| {
         let values = metrics.metrics.entry(metric).or_default();
         if values.len() < VALUES {
             values.push(value);
         } else if metric != Metric::DeliveryLag
             && let Some(last) = values.last_mut()
         {
-            // A count is a sum, so what does not fit any more is added to what is there. Of lags a hundred tell enough.
+            // A count is a sum, so what does not fit is added to the last value. A hundred lags are a sufficient sample.
             *last += value;
         }
     });
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_noted_is_kept() {
+    async fn a_scope_collects_what_is_recorded() {
         count(Metric::FramesSent, 1);
         let ((), metrics) = scope(async {
             called_dynamodb();

@@ -1,19 +1,20 @@
-//! Attempts at getting in: some are free, and then each one has to wait longer than the one before.
+//! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to wait twice as
+//! long as the one before.
 //!
-//! They are counted for an hour each, before they are looked at, so that asking a thousand times at once is a thousand attempts.
+//! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
-//! | what | counted by | free |
+//! | attempt | counted by | free per hour |
 //! |---|---|---|
-//! | a login, until one succeeds | name and address | 5 |
-//! | a login that fails | name; addresses that this name has logged in from are let through all the same | 100 |
-//! | a login that fails, a registration | address | `AttemptsPerAddress` |
-//! | a login that succeeds | name and address | 60 |
-//! | a login that succeeds | address | 20 times `AttemptsPerAddress` |
-//! | a registration | name | 5 |
-//! | a change of the password | token | 5 |
+//! | login, until one succeeds | username and address | 5 |
+//! | failed login | username, except from addresses that it has logged in from | 100 |
+//! | failed login, registration | address | `AttemptsPerAddress` |
+//! | successful login | username and address | 60 |
+//! | successful login | address | 20 times `AttemptsPerAddress` |
+//! | registration | username | 5 |
+//! | change of the password | token | 5 |
 //!
-//! So nobody who guesses keeps a user away: not from another address, and not even from their own by the thousands of addresses of
-//! others, if they have logged in from it before. And a thief with one token does not keep its owner, who has another, from changing the
+//! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of thousands of addresses,
+//! if the user has logged in from it before. And whoever stole one token cannot keep its owner, who has another one, from changing the
 //! password.
 
 use std::net::IpAddr;
@@ -24,34 +25,34 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::token::TokenHash,
-    auth::user::Username,
-    aws::table::{Applied, Key, Write, read},
+    auth::{token::TokenHash, username::Username},
+    aws::table::{Item, Write, read},
     date::Date,
+    key::{Key, Partition},
 };
 
 const HOUR_SECONDS: i64 = 3600;
-/// An address is known to a name for so long after a login.
+/// How long an address counts as known to a username after a login.
 const KNOWN_SECONDS: i64 = 90 * 24 * HOUR_SECONDS;
-/// Attempts an hour that are free for one name from one address, for the registration of one name, and for one token.
+/// Free attempts an hour for one username from one address, for the registration of one username, and for one token.
 const FREE: u64 = 5;
-/// Attempts an hour that are free for one name, wherever they come from.
+/// Free attempts an hour for one username from all addresses.
 const FREE_PER_NAME: u64 = 100;
-/// Logins an hour that may succeed for one name from one address.
+/// Successful logins an hour for one username from one address.
 const LOGINS: u64 = 60;
-/// Successful logins per address for each attempt that is free.
+/// Successful logins per address for each free attempt.
 const LOGINS_PER_ATTEMPT: u64 = 20;
-/// The first wait has one second, each further one twice as many as the one before, up to this.
+/// The first wait is one second, each further one twice as long as the one before, up to this.
 const LONGEST_WAIT_SECONDS: i64 = 300;
 
-/// Where attempts are counted, how many are free there, and how many logins may succeed.
+/// Where attempts are counted, how many are free, and how many logins may succeed.
 struct AttemptCounter {
     key: Key,
     free: u64,
     logins: u64,
 }
 
-/// What is counted, as stored.
+/// A counter as stored.
 #[derive(Deserialize)]
 struct Counted {
     attempts: u64,
@@ -62,40 +63,40 @@ struct Counted {
     blocked_until: i64,
 }
 
-/// An address that a name has logged in from.
+/// An address that a username has logged in from.
 #[derive(Serialize, Deserialize)]
 struct Known {
     expires_at: i64,
 }
 
-/// A login that was let through.
+/// An attempt that was let through, and what to refund if it succeeds.
 #[must_use]
 #[derive(Default)]
 pub(crate) struct CountedAttempt {
-    /// By name and address, or by token; and whether what it waited for were its own failures.
+    /// By username and address, or by token; and whether it is throttled for failures rather than for successes.
     own: Option<(Key, bool)>,
     by_address: Option<Key>,
     by_name: Option<Key>,
-    /// To be remembered.
+    /// The address to remember.
     known: Option<Key>,
 }
 
 impl AttemptCounter {
-    /// A counter of this hour. At most the last part of what it is about is free text.
+    /// A counter of this hour. At most the last part of `about` is free text.
     fn new(about: String, free: u64, logins: u64) -> Self {
         let hour = Date::now().epoch_seconds() / HOUR_SECONDS;
-        Self { key: Key::new(format!("ATTEMPTS#{about}"), hour.to_string()), free, logins }
+        Self { key: Partition::Attempts.key(about, hour.to_string()), free, logins }
     }
 }
 
 impl Known {
     fn key(name: &str, source: &str) -> Key {
         let digest = Sha256::new().chain_update(source).chain_update([0]).chain_update(name).finalize();
-        Key::new(format!("ATTEMPTS#login#name#{name}"), format!("KNOWN#{}", hex::encode(digest)))
+        Partition::Attempts.key(format!("login#name#{name}"), format!("KNOWN#{}", hex::encode(digest)))
     }
 }
 
-/// What a source counts as: an IPv6 host has a whole /64 to call from.
+/// An address as it is counted: an IPv6 host has a whole /64.
 fn source(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -112,10 +113,10 @@ fn wait(excess: u64) -> i64 {
 }
 
 impl Confab {
-    /// Lets a login through, and counts it.
+    /// Counts a login, unless it has to wait.
     ///
     /// # Errors
-    /// [`Error::Throttled`] says how long to wait.
+    /// [`Error::Throttled`].
     pub(crate) async fn throttle_login(&self, name: &str, address: Option<IpAddr>) -> Result<CountedAttempt> {
         let mut attempt = CountedAttempt::default();
         let source = address.map(source);
@@ -129,14 +130,14 @@ impl Confab {
             return Ok(attempt);
         }
         let source = source.as_deref().unwrap_or("unknown");
-        // Who is stopped here does not count below: an address alone cannot use up what is free for a name.
+        // A login that is throttled here is not counted below: one address cannot use up what is free for a username.
         let own = AttemptCounter::new(format!("login#pair#{source}#{name}"), FREE, LOGINS);
         let counted = self.count(&own).await?;
         attempt.own = Some((own.key, counted.logins < LOGINS));
         let known = Known::key(name, source);
-        let found: Option<Known> = self.table().get(&known).await?;
+        let found: Option<Known> = self.table().get(known.clone()).await?;
         let counter = AttemptCounter::new(format!("login#name#{name}"), FREE_PER_NAME, u64::MAX);
-        // It is counted in any case, so that a name that somebody has does not show by fewer calls.
+        // It is counted in any case, so that the number of calls does not tell whether the username exists.
         match self.count(&counter).await {
             Ok(_) => attempt.by_name = Some(counter.key),
             Err(Error::Throttled { .. }) if found.is_some() => {}
@@ -147,10 +148,10 @@ impl Confab {
         Ok(attempt)
     }
 
-    /// Lets a registration through, and counts it. It stays counted whether it succeeds or not.
+    /// Counts a registration, unless it has to wait. It stays counted whether it succeeds or not.
     ///
     /// # Errors
-    /// [`Error::Throttled`] says how long to wait.
+    /// [`Error::Throttled`].
     pub(crate) async fn throttle_registration(&self, name: &str, address: Option<IpAddr>) -> Result<()> {
         if let Some((address, free)) = address.zip(self.limits().attempts_per_address) {
             self.count(&AttemptCounter::new(format!("register#address#{}", source(address)), free, u64::MAX)).await?;
@@ -161,10 +162,10 @@ impl Confab {
         Ok(())
     }
 
-    /// Lets a change of the password through, and counts it.
+    /// Counts a change of the password, unless it has to wait.
     ///
     /// # Errors
-    /// [`Error::Throttled`] says how long to wait.
+    /// [`Error::Throttled`].
     pub(crate) async fn throttle_password_change(&self, token: &TokenHash) -> Result<CountedAttempt> {
         let counter = AttemptCounter::new(format!("password#token#{token}"), FREE, u64::MAX);
         self.count(&counter).await?;
@@ -179,28 +180,22 @@ impl Confab {
             .number(":one", 1)
             .number(":now", now)
             .number(":expires_at", now + 2 * HOUR_SECONDS);
-        let counted: Counted = match self.table().apply(count).await? {
-            Applied::Done(Some(item)) => read(&item)?,
-            Applied::ConditionFailed(Some(item)) => return Err(throttled(&read(&item)?, now)),
-            _ => return Err(Error::internal("a counter without a count")),
-        };
+        let item = self.table().apply(count.otherwise(move |item| throttled(item, now))).await?;
+        let counted: Counted = read(item.unwrap_or_default())?;
         let excess = counted.attempts.saturating_sub(*free).max((counted.logins + 1).saturating_sub(*logins));
         if excess == 0 {
             return Ok(counted);
         }
-        // Of those who ask at the same time one gets through, and from now on it takes longer.
+        // Of concurrent attempts one gets through, and the next wait is longer.
         let claim = Write::update(key.clone(), "SET blocked_until = :until")
             .when(not_blocked)
             .number(":now", now)
             .number(":until", now + wait(excess));
-        match self.table().apply(claim).await? {
-            Applied::Done(_) => Ok(counted),
-            Applied::ConditionFailed(Some(item)) => Err(throttled(&read(&item)?, now)),
-            Applied::ConditionFailed(None) => Err(Error::internal("a counter that has gone")),
-        }
+        self.table().apply(claim.otherwise(move |item| throttled(item, now))).await?;
+        Ok(counted)
     }
 
-    /// Takes back the count of an attempt that was rightly made, counts it as a success, and remembers where it came from.
+    /// Takes an attempt that succeeded back, counts it as a success, and remembers its address.
     pub(crate) async fn refund(&self, attempt: CountedAttempt) -> Result<()> {
         let mut writes = Vec::new();
         if let Some((key, by_failures)) = attempt.own {
@@ -218,12 +213,16 @@ impl Confab {
         if let Some(key) = attempt.known {
             writes.push(Write::put(key, &Known { expires_at: Date::now().epoch_seconds() + KNOWN_SECONDS })?);
         }
-        future::try_join_all(writes.into_iter().map(|write| self.table().apply(write))).await.map(drop)
+        future::try_join_all(writes.into_iter().map(|write| self.table().attempt(write))).await.map(drop)
     }
 }
 
-fn throttled(counted: &Counted, now: i64) -> Error {
-    Error::throttled(counted.blocked_until - now)
+/// The error of an attempt that comes before the end of a wait.
+fn throttled(counter: Option<Item>, now: i64) -> Error {
+    match read::<Counted>(counter.unwrap_or_default()) {
+        Ok(counted) => Error::throttled(counted.blocked_until - now),
+        Err(error) => error,
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,17 @@
-//! Which e-mail addresses are valid: those that Django's `EmailValidator` accepts, so that a user who comes from Django can keep theirs
+//! E-mail addresses: the valid ones are those that Django's `EmailValidator` accepts, so that users imported from Django keep theirs
 //! (<https://docs.djangoproject.com/en/stable/ref/validators/#emailvalidator>).
 
 use std::net::IpAddr;
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+use crate::{
+    error::Invalid,
+    input::{fields::Fields, text::Text},
+};
+
+/// The longest address, in characters.
+const EMAIL_CHARACTERS: usize = 254;
 
 /// Domains that are valid without a dot.
 const DOMAINS: [&str; 1] = ["localhost"];
@@ -11,8 +19,22 @@ const DOMAINS: [&str; 1] = ["localhost"];
 /// The most characters in a label of a domain name.
 const LABEL_CHARACTERS: usize = 63;
 
+/// Reads the optional field `email`, its domain in lower case.
+pub(super) fn read(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+    let email = Text::optional("email").blank().at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
+    let is_too_long = email.chars().count() > EMAIL_CHARACTERS;
+    let email = match email.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
+        None => email,
+    };
+    if !email.is_empty() && !is_too_long && !is_valid(&email) {
+        invalid.add("email", "Enter a valid email address.");
+    }
+    Some(email)
+}
+
 /// Whether an e-mail address is valid.
-pub(crate) fn is_valid(email: &str) -> bool {
+fn is_valid(email: &str) -> bool {
     email.rsplit_once('@').is_some_and(|(user, domain)| is_user(user) && is_domain(domain))
 }
 

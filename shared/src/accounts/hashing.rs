@@ -1,6 +1,6 @@
-//! Where passwords are hashed: on blocking threads, few at a time, in memory that is reused.
+//! Hashing on blocking threads, a few at a time, in memory that is reused.
 //!
-//! A hash takes 19 MiB. Without a bound a rush of logins takes that many times as much, and an allocator need not give it back.
+//! A hash takes 19 MiB. Without a bound, a burst of logins would take a multiple, and an allocator need not return it.
 
 use std::{
     num::NonZero,
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{Error, Result};
 
-/// The blocks that one hash works in.
+/// The memory of one hash.
 type Memory = Vec<Block>;
 
 /// One for the process, since the laptop cloud runs several functions that hash.
@@ -22,7 +22,7 @@ static HASHING: LazyLock<Hashing> = LazyLock::new(|| {
     Hashing::new(cores)
 });
 
-/// Hashes that are under way, and the memory of those that are not.
+/// A limit of concurrent hashes, and the memory that is idle.
 #[derive(Clone)]
 struct Hashing {
     permits: Arc<Semaphore>,
@@ -30,8 +30,8 @@ struct Hashing {
 }
 
 impl Hashing {
-    fn new(at_a_time: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_a_time)), idle: Arc::default() }
+    fn new(concurrent: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(concurrent)), idle: Arc::default() }
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Memory) -> T + Send + 'static) -> Result<T> {
@@ -40,11 +40,11 @@ impl Hashing {
         let work = move || {
             let mut memory = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let done = work(&mut memory);
-            // A hash from elsewhere may have wanted more than ours do.
+            // An imported hash may need more than ours do.
             memory.truncate(Params::DEFAULT.block_count());
             memory.shrink_to_fit();
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
-            // Not before: the caller may have given up while the work went on.
+            // Only now: the caller may have been cancelled while the work went on.
             drop(permit);
             done
         };
@@ -52,7 +52,7 @@ impl Hashing {
     }
 }
 
-/// Does such work once it is its turn.
+/// Hashes as soon as a permit is free.
 ///
 /// # Errors
 /// When its thread fails.
@@ -66,7 +66,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
-    async fn memory_does_not_grow_with_those_who_wait() {
+    async fn memory_does_not_grow_with_waiting_requests() {
         let hashing = Hashing::new(2);
         let [running, most] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         let jobs = (0..40).map(|_| {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_makes_room_for_the_next() {
+    async fn work_that_panics_frees_its_permit() {
         let hashing = Hashing::new(1);
         assert!(hashing.run(|_| panic!("as it may")).await.is_err());
         assert_eq!(hashing.run(|_| 7).await.unwrap(), 7);

@@ -1,9 +1,13 @@
-//! Accounts: registration, login, passwords, and how often they may be tried.
+//! Accounts: registration, login and logout, profiles and passwords, and the limits of one user.
 
-pub mod attempts;
-pub mod email;
-pub mod hashing;
-pub mod login;
+mod attempts;
+mod change_password;
+mod email;
+mod hashing;
+mod login;
+mod logout;
+pub(crate) mod membership_count;
 pub mod password;
-pub mod rate_limit;
-pub mod registration;
+mod profile;
+pub(crate) mod rate_limit;
+mod registration;

@@ -1,4 +1,4 @@
-//! Passwords: how they are hashed and verified, and which ones are too weak to be taken.
+//! Passwords: hashing, verification, and the checks of a new one.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -10,23 +10,27 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::{Error, Result, accounts::hashing};
+use super::hashing;
+use crate::{Error, Result, auth::user::User, error::Invalid, random};
 
-/// How Django's own hashes begin: with their algorithm.
+/// The longest password, in characters: hashing a longer one would be a denial of service. Django has 4,096 since CVE-2013-1443.
+pub(crate) const PASSWORD_CHARACTERS: usize = 4096;
+
+/// The prefix of Django's own hashes, which names their algorithm.
 const DJANGO: &str = "pbkdf2_sha256$";
 
-/// Whether a password matched, and whether its stored hash is of an older kind that should now be replaced.
+/// Whether a password matches, and whether its stored hash is of an older kind that should be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the one.
+    /// It matches.
     Right,
-    /// It is the one, and the hash should be replaced.
+    /// It matches, and the hash should be replaced.
     RightAndOutdated,
-    /// It is not.
+    /// It does not match.
     Wrong,
 }
 
-/// Hashes a password once it is its turn, on a thread where that holds up nobody.
+/// Hashes a password on a blocking thread, a few at a time.
 ///
 /// # Errors
 /// When the thread or the hashing fails.
@@ -38,8 +42,7 @@ pub async fn hash(password: String) -> Result<String> {
 /// (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>).
 fn hash_now(password: &str, memory: &mut Vec<Block>) -> Result<String> {
     let failed = |error: argon2::password_hash::phc::Error| Error::internal(error.to_string());
-    let mut salt = [0; Salt::RECOMMENDED_LENGTH];
-    getrandom::fill(&mut salt).map_err(|error| Error::internal(error.to_string()))?;
+    let salt = random::bytes::<{ Salt::RECOMMENDED_LENGTH }>()?;
     let (algorithm, version, params) = (Algorithm::default(), Version::default(), Params::DEFAULT);
     let hash = argon2(algorithm, version, params.clone(), password, &salt, Params::DEFAULT_OUTPUT_LEN, memory)?;
     let hash = PasswordHash {
@@ -52,7 +55,7 @@ fn hash_now(password: &str, memory: &mut Vec<Block>) -> Result<String> {
     Ok(hash.to_string())
 }
 
-/// Hashes in memory that may have been used before; there is nothing in it that the hash depends on.
+/// Hashes in memory that may have been used before; the hash does not depend on its content.
 fn argon2(
     algorithm: Algorithm,
     version: Version,
@@ -72,8 +75,8 @@ fn argon2(
     Output::new(&hash).map_err(|error| Error::internal(error.to_string()))
 }
 
-/// Verifies a password against a stored hash, on a thread where that holds up nobody. Without a hash (there is no such
-/// user) the same work is done, and the answer is no.
+/// Verifies a password against a stored hash, on a blocking thread, a few at a time. Without a hash (there is no such user) it takes as
+/// long.
 ///
 /// # Errors
 /// When the thread fails.
@@ -88,7 +91,7 @@ pub async fn verify(password: String, stored: Option<String>) -> Result<Verdict>
     .await
 }
 
-/// Whether there can be a password that a stored hash verifies.
+/// Whether a stored hash is of a kind that can be verified.
 pub(crate) fn is_verifiable(stored: &str) -> bool {
     stored.starts_with(DJANGO) || PasswordHash::new(stored).is_ok()
 }
@@ -107,7 +110,7 @@ fn verify_now(password: &str, stored: &str, memory: &mut Vec<Block>) -> Verdict 
     }
 }
 
-/// A hash of any of Argon2's kinds, by its own parameters.
+/// A hash of any variant of Argon2, with its own parameters.
 fn verify_argon2(password: &str, stored: &PasswordHash, memory: &mut Vec<Block>) -> Option<bool> {
     let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
     let version = stored.version.map_or(Some(Version::default()), |version| Version::try_from(version).ok())?;
@@ -129,9 +132,27 @@ fn verify_django(password: &str, parts: &str) -> Option<bool> {
 /// The thousand most common passwords, as Django 2.0 lists them (Mark Burnett's public list).
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
-/// What is wrong with a new password, in the words and order of Django's default validators. `about` is what the password
-/// must not resemble: pairs of a name for it and its value.
-pub fn weaknesses(password: &str, about: &[(&str, &str)]) -> Vec<String> {
+/// Checks a new password.
+///
+/// # Errors
+/// [`Error::Invalid`] with the problems of `field`.
+pub(super) fn require_strong(field: &'static str, password: &str, user: &User) -> Result<()> {
+    let about = [
+        ("username", user.username.as_str()),
+        ("first name", &user.first_name),
+        ("last name", &user.last_name),
+        ("email address", &user.email),
+    ];
+    let mut invalid = Invalid::default();
+    for problem in weaknesses(password, &about) {
+        invalid.add(field, problem);
+    }
+    invalid.unless_empty(())
+}
+
+/// The problems of a new password, in the texts and order of Django's default validators. `about` is what the password must not resemble:
+/// pairs of a name and a value.
+fn weaknesses(password: &str, about: &[(&str, &str)]) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some((name, _)) = about.iter().find(|(_, value)| resembles(password, value)) {
         problems.push(format!("The password is too similar to the {name}."));

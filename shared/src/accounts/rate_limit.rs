@@ -1,19 +1,20 @@
-//! Rate limits per user, in fixed windows: entries written and read markers moved a minute, names looked up an hour.
+//! Rate limits per user, in fixed windows: log entries and read markers a minute, looked-up usernames an hour.
 //!
-//! A window's count is one item that expires with it. It is counted before or together with what it limits, so that concurrent
+//! A window's count is one item that expires with it. It is incremented before or together with what it limits, so that concurrent
 //! requests cannot pass on the same count.
 
 use crate::{
     Confab, Error, Result,
-    aws::table::{Applied, Key, Write},
+    aws::table::Write,
     date::Date,
     ids::UserId,
+    key::{Key, Partition},
 };
 
 const MINUTE_SECONDS: i64 = 60;
 const HOUR_SECONDS: i64 = 3600;
 
-/// What is limited.
+/// An operation that is rate limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rate {
     /// Log entries, of whatever type, and chats started: `PostsPerMinute`.
@@ -32,7 +33,7 @@ impl Rate {
             Self::Lookups => "lookups",
         };
         let window = Date::now().epoch_seconds() / self.window_seconds();
-        Key::new(format!("RATES#{kind}#{user_id}"), window.to_string())
+        Partition::Rates.key(format!("{kind}#{user_id}"), window.to_string())
     }
 
     fn window_seconds(self) -> i64 {
@@ -44,8 +45,8 @@ impl Rate {
 }
 
 impl Confab {
-    /// The write that counts `number` events of a user. Its condition fails with [`Error::Throttled`] once the limit is reached; without
-    /// a limit there is nothing to write.
+    /// The write that counts `number` operations of a user. It fails with [`Error::Throttled`] once the limit is reached. Without a limit
+    /// there is none.
     pub(crate) fn charge(&self, rate: Rate, user_id: UserId, number: usize) -> Option<Write> {
         let limits = self.limits();
         let most = match rate {
@@ -63,15 +64,14 @@ impl Confab {
         Some(write)
     }
 
-    /// Counts events by themselves.
+    /// Counts operations by themselves, outside of a transaction.
     ///
     /// # Errors
     /// [`Error::Throttled`] once the limit is reached.
     pub(crate) async fn throttle(&self, rate: Rate, user_id: UserId, number: usize) -> Result<()> {
-        let Some(write) = self.charge(rate, user_id, number) else { return Ok(()) };
-        match self.table().apply(write).await? {
-            Applied::Done(_) => Ok(()),
-            Applied::ConditionFailed(_) => Err(Error::limited(rate.window_seconds())),
+        match self.charge(rate, user_id, number) {
+            Some(write) => self.table().apply(write).await.map(drop),
+            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Who is calling: users, tokens, and what a request shows of them.
+//! Authentication: users, tokens, and who a request's token belongs to.
 
+pub mod authentication;
 pub mod token;
 pub mod user;
-pub mod username;
+pub(crate) mod username;

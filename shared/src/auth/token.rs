@@ -1,7 +1,7 @@
-//! Tokens: what a client shows to be let in. The table holds only their hashes.
+//! Tokens: the bearer credentials of clients. The table holds only their hashes.
 //!
-//! A token is 64 hex digits: the user's id in 16, and a secret of 192 random bits in 48. The id in it is what lets one
-//! read by known keys answer at once who this is and whether the token is good.
+//! A token is 64 hexadecimal digits: the user's id in 16, and a secret of 192 random bits in 48. With the id, all keys that a request
+//! needs are known from the start, so one read authenticates it.
 
 use std::fmt;
 
@@ -9,7 +9,13 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, aws::table::Key, date::Date, ids::UserId};
+use crate::{
+    Error, Result,
+    date::Date,
+    ids::UserId,
+    key::{Key, Partition},
+    random,
+};
 
 const ID_DIGITS: usize = 16;
 const SECRET_BYTES: usize = 24;
@@ -22,7 +28,7 @@ pub struct Token {
     text: String,
 }
 
-/// The hash of a token, which is all that is stored of it.
+/// The hash of a token, under which it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash(String);
@@ -35,34 +41,41 @@ pub(crate) struct StoredToken {
     pub(crate) expires_at: i64,
 }
 
+/// A token as stored, with its key.
+#[derive(Debug, Deserialize)]
+pub(crate) struct KeyedToken {
+    #[serde(flatten)]
+    pub(crate) key: Key,
+    #[serde(flatten)]
+    pub(crate) token: StoredToken,
+}
+
 impl Token {
     /// A new token for a user.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
+    /// When the operating system provides no random bytes.
     pub fn issue(user_id: UserId) -> Result<Self> {
-        let mut secret = [0; SECRET_BYTES];
-        getrandom::fill(&mut secret).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Self { user_id, text: format!("{:016x}{}", user_id.0, hex::encode(secret)) })
+        Ok(Self { user_id, text: format!("{:016x}{}", user_id.0, random::hex::<SECRET_BYTES>()?) })
     }
 
-    /// Reads a token, as one finds it in a header.
+    /// Reads a token as it stands in a header.
     ///
     /// # Errors
-    /// [`Error::BadCredentials`] when it cannot be one of ours.
+    /// [`Error::BadCredentials`] when it does not have the format of a token.
     pub fn parse(text: &str) -> Result<Self> {
-        let is_ours = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_token = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let user_id = text.get(..ID_DIGITS).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         match user_id {
-            Some(user_id) if is_ours => Ok(Self { user_id: UserId(user_id), text: text.to_owned() }),
+            Some(user_id) if is_token => Ok(Self { user_id: UserId(user_id), text: text.to_owned() }),
             _ => Err(Error::BadCredentials("Invalid token.")),
         }
     }
 
-    /// Reads an `Authorization` header. Another scheme than `Token` is as good as no header, as in the original.
+    /// Reads an `Authorization` header. Another scheme than `Token` counts as no header, as in the original.
     ///
     /// # Errors
-    /// [`Error::BadCredentials`] in the original's words where the header is malformed.
+    /// [`Error::BadCredentials`] where the header is malformed.
     pub fn from_authorization(header: Option<&HeaderValue>) -> Result<Option<Self>> {
         let Some(header) = header else { return Ok(None) };
         let mut words = header.as_bytes().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -73,24 +86,24 @@ impl Token {
         if words.next().is_some() {
             return Err(Error::BadCredentials("Invalid token header. Token string should not contain spaces."));
         }
-        // A gateway that hands headers on as JSON can only put U+FFFD where the bytes were not UTF-8.
+        // A gateway that passes headers on as JSON has U+FFFD where the bytes were not UTF-8.
         let token = std::str::from_utf8(token).ok().filter(|token| !token.contains('\u{FFFD}')).ok_or(
             Error::BadCredentials("Invalid token header. Token string should not contain invalid characters."),
         )?;
         Self::parse(token).map(Some)
     }
 
-    /// Whose token this claims to be.
+    /// The user whose token this claims to be.
     pub fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// What is stored of it.
+    /// Its hash, under which it is stored.
     pub fn hash(&self) -> TokenHash {
         TokenHash(hex::encode(Sha256::digest(self.text.as_bytes())))
     }
 
-    /// The token itself, for the one answer that carries it.
+    /// The token itself, for the one response that carries it.
     pub fn reveal(&self) -> &str {
         &self.text
     }
@@ -110,22 +123,16 @@ impl fmt::Display for TokenHash {
 
 impl StoredToken {
     pub(crate) fn key(user_id: UserId, hash: &TokenHash) -> Key {
-        Key::new(Self::partition(user_id), hash.0.clone())
+        Partition::Tokens.key(user_id, hash.0.clone())
     }
 
-    /// Where all tokens of a user are. Apart from the user's other items, so that a function may be let extend tokens and nothing
-    /// else.
-    pub(crate) fn partition(user_id: UserId) -> String {
-        format!("TOKENS#{user_id}")
-    }
-
-    /// A token that is good until it has not been used for `lifetime` seconds, or the password changes.
+    /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes.
     pub(crate) fn new(epoch: u64, lifetime: i64) -> Self {
         let create_date = Date::now();
         Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime }
     }
 
-    /// When it will expire if it is used now; `None` while that is not worth a write, which is a thirtieth of its life.
+    /// When it expires if it is used now; `None` while that is not worth a write, which is for a thirtieth of its lifetime.
     pub(crate) fn extended(&self, lifetime: i64) -> Option<i64> {
         let expires_at = Date::now().epoch_seconds() + lifetime;
         (expires_at - self.expires_at > lifetime / 30).then_some(expires_at)
@@ -142,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_carries_its_user() {
+    fn a_token_has_the_id_of_its_user() {
         let token = Token::issue(UserId(77)).unwrap();
         let read = authorization(format!("tOkEn\t {} ", token.reveal()).as_bytes()).unwrap().unwrap();
         assert_eq!((read.user_id(), read.hash()), (UserId(77), token.hash()));
@@ -158,12 +165,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_gives_an_answer(bytes in proptest::collection::vec(prop_oneof![32_u8..127, 128_u8..=255], 0..90)) {
+        fn any_header_is_read_or_rejected(bytes in proptest::collection::vec(prop_oneof![32_u8..127, 128_u8..=255], 0..90)) {
             let _ = authorization(&bytes);
         }
 
         #[test]
-        fn any_text_gives_an_answer(text in "\\PC{0,70}") {
+        fn any_text_is_read_or_rejected(text in "\\PC{0,70}") {
             let _ = Token::parse(&text);
         }
     }

@@ -1,17 +1,45 @@
-//! Which usernames may be registered. Users who have another one already, from before or from Django, keep it.
+//! Usernames: which ones may be registered, and the items that make them unique. Existing users with another name, of an earlier version
+//! or imported, keep it.
 
-use unicode_normalization::char::is_combining_mark;
+use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::{
-    auth::user::{USERNAME_CHARACTERS, normalized},
     error::Invalid,
-    input::fields::{Fields, Text},
+    ids::UserId,
+    input::{fields::Fields, text::Text},
+    key::{Key, Partition},
 };
 
-/// Letters that show as nothing. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs' two blanks are
+/// The longest username, in characters.
+pub(crate) const USERNAME_CHARACTERS: usize = 150;
+
+/// Letters without a visible form. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs' two blanks are
 /// spaces in all but name (<https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>).
 const BLANK_LETTERS: [char; 8] =
     ['\u{115F}', '\u{1160}', '\u{17B4}', '\u{17B5}', '\u{3164}', '\u{FFA0}', '\u{13441}', '\u{13442}'];
+
+/// The item that makes a username unique and leads from it to the user.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Username {
+    pub(crate) user_id: UserId,
+}
+
+impl Username {
+    /// Whether there can be such a username at all. DynamoDB rejects keys above 2 KB, and empty ones.
+    pub(crate) fn is_possible(username: &str) -> bool {
+        !username.is_empty() && username.chars().count() <= USERNAME_CHARACTERS
+    }
+
+    pub(crate) fn key(username: &str) -> Key {
+        Partition::Username.key(username, "USERNAME")
+    }
+}
+
+/// A username in the form that is stored and looked up: NFKC, as Django normalises it.
+pub(crate) fn normalized(username: &str) -> String {
+    username.nfkc().collect()
+}
 
 /// Reads the field `username`.
 pub(crate) fn read(fields: &Fields, invalid: &mut Invalid) -> Option<String> {

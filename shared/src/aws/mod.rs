@@ -1,4 +1,7 @@
-//! AWS: the table, the topic, the queues and the sockets.
+//! AWS: the table, the topic, the queues and the sockets, each behind a client that knows nothing of chats.
 
-pub mod sockets;
+mod client;
+pub(crate) mod queue;
+pub(crate) mod sockets;
 pub mod table;
+pub(crate) mod topic;

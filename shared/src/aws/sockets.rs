@@ -1,4 +1,4 @@
-//! The way out to WebSocket clients: API Gateway's `@connections`.
+//! API Gateway's `@connections`: frames to WebSocket clients.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use aws_sdk_apigatewaymanagement::{
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use futures_util::{StreamExt, future, stream};
 
-use crate::{Result, environment::Environment};
+use super::client::config_at;
+use crate::{Result, environment::Environment, ids::ConnectionId};
 
 /// A frame that a socket does not take within this time counts as not written.
-const FRAME: Duration = Duration::from_secs(1);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(1);
 /// Sockets that are notified concurrently, and the time for all of them.
-const NOTIFIED_AT_A_TIME: usize = 32;
-const NOTIFYING: Duration = Duration::from_secs(3);
+const CONCURRENT_NOTIFICATIONS: usize = 32;
+const NOTIFICATIONS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The connections of a WebSocket API.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Sockets {
     closing: Client,
 }
 
-/// Whether a frame went out.
+/// Whether a frame was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     Yes,
@@ -35,21 +36,28 @@ pub(crate) enum Sent {
 }
 
 impl Sockets {
-    pub(crate) fn new(environment: &Environment) -> Option<Self> {
-        let endpoint = environment.get("WEBSOCKET_ENDPOINT")?;
-        // A socket that hangs must not hold up its chat, so nothing is retried here: what could not be written goes to the delivery
-        // queue. A frame that was given up and had gone out all the same goes out twice.
-        let timeouts = TimeoutConfig::builder().connect_timeout(FRAME).operation_timeout(FRAME).build();
-        let config = Builder::from(&environment.client_at(Some(endpoint)));
+    /// The sockets of the API at `WEBSOCKET_ENDPOINT`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub(crate) fn new(environment: &Environment) -> Result<Self> {
+        let endpoint = environment.require("WEBSOCKET_ENDPOINT")?;
+        let config = Builder::from(&config_at(environment, Some(endpoint)));
         let closing = Client::from_conf(config.clone().build());
+        // No retries, so that a socket that hangs does not hold up its chat: what could not be written goes to the delivery queue. A frame
+        // that was given up and yet arrived is sent twice.
+        let timeouts = TimeoutConfig::builder().connect_timeout(FRAME_TIMEOUT).operation_timeout(FRAME_TIMEOUT).build();
         let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
-        Some(Self { client: Client::from_conf(config.build()), closing })
+        Ok(Self { client: Client::from_conf(config.build()), closing })
     }
 
     /// Sends one frame.
-    pub(crate) async fn post(&self, connection_id: &str, frame: &str) -> Result<Sent> {
+    ///
+    /// # Errors
+    /// When the socket does not take it in time, or `@connections` fails.
+    pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: &str) -> Result<Sent> {
         let frame = Blob::new(frame.as_bytes());
-        match self.client.post_to_connection().connection_id(connection_id).data(frame).send().await {
+        match self.client.post_to_connection().connection_id(connection_id.as_str()).data(frame).send().await {
             Ok(_) => Ok(Sent::Yes),
             Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => {
                 Ok(Sent::Gone)
@@ -58,22 +66,25 @@ impl Sockets {
         }
     }
 
-    /// Sends a frame to some sockets as a courtesy: one that does not take it in time, or at all, goes without.
-    pub(crate) async fn notify(&self, connection_ids: impl IntoIterator<Item = String>, frame: &str) {
-        let notify = async |connection_id: String| {
+    /// Sends a frame to some sockets, best effort: a failure is logged and not returned.
+    pub(crate) async fn notify(&self, connection_ids: impl IntoIterator<Item = ConnectionId>, frame: &str) {
+        let notify = async |connection_id: ConnectionId| {
             if let Err(error) = self.post(&connection_id, frame).await {
                 error.log();
             }
         };
-        let all = stream::iter(connection_ids).map(notify).buffer_unordered(NOTIFIED_AT_A_TIME);
-        if tokio::time::timeout(NOTIFYING, all.for_each(future::ready)).await.is_err() {
+        let all = stream::iter(connection_ids).map(notify).buffer_unordered(CONCURRENT_NOTIFICATIONS);
+        if tokio::time::timeout(NOTIFICATIONS_TIMEOUT, all.for_each(future::ready)).await.is_err() {
             tracing::warn!("some sockets were not notified in time");
         }
     }
 
-    /// Closes a connection; one that is closed already is fine.
-    pub(crate) async fn close(&self, connection_id: &str) -> Result<()> {
-        match self.closing.delete_connection().connection_id(connection_id).send().await {
+    /// Closes a connection; idempotent.
+    ///
+    /// # Errors
+    /// When `@connections` fails.
+    pub(crate) async fn close(&self, connection_id: &ConnectionId) -> Result<()> {
+        match self.closing.delete_connection().connection_id(connection_id.as_str()).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(DeleteConnectionError::is_gone_exception) => Ok(()),
             Err(error) => Err(error.into()),

@@ -1,48 +1,45 @@
 //! Exporting a chat's log as JSON Lines, a part at a time.
 //!
-//! A function behind API Gateway's HTTP API answers with at most 6 MB and cannot stream
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next one, and any
-//! line's id is a place to go on from.
+//! A function behind API Gateway's HTTP API responds with at most 6 MB and cannot stream
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next one, and the id of
+//! any line is a place to continue from.
 
+use super::{
+    access::ChatAccess,
+    entry::Entry,
+    page::{PAGE_BYTES, response_bytes},
+};
 use crate::{
     Confab, Result,
-    api::http::Target,
-    chats::access::ChatAccess,
-    chats::history::{PAGE_BYTES, answer_bytes},
-    chats::log::Entry,
     error::Invalid,
     ids::{EntryId, LAST_ID},
-    input::query::{number, parameters},
+    input::{query::Query, target::Target},
 };
 
-/// So many entries are in one part at most.
+/// The most entries of a part.
 const ENTRIES: usize = 5000;
 
 /// A part of an export.
 #[derive(Debug)]
 pub struct Export {
-    /// The entries as they are told on the sockets, one a line.
+    /// The events of the entries, as on the sockets, one a line.
     pub lines: String,
     /// The address of the next part, where there is one.
     pub next: Option<String>,
 }
 
-/// Reads `after` from a query string: the entry to go on from, 0 for the start.
-///
-/// # Errors
-/// [`crate::Error::Invalid`] where it is no id.
+/// Reads `after` from a query string: the entry to continue behind, 0 for the start.
 fn after(query: &str) -> Result<EntryId> {
     let mut invalid = Invalid::default();
-    let value = parameters(query)?.remove("after");
-    let after = value.map_or(Some(0), |value| number("after", &value, 0..=LAST_ID, &mut invalid));
+    let after = Query::read(query)?.number("after", 0..=LAST_ID, &mut invalid);
     invalid.unless_empty(after.unwrap_or(0))
 }
 
 impl Confab {
-    /// The entries of a chat's log from where `target` says.
+    /// Exports a part of a chat's log, from where `target` says.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`crate::Error::Invalid`] for an `after` that is none.
+    /// As [`ChatAccess::require_member`]; [`crate::Error::Invalid`] for `after`.
     pub async fn export(&self, access: &ChatAccess, target: &Target) -> Result<Export> {
         let uri = &access.require_member()?.uri;
         let after = after(target.query())?;
@@ -50,11 +47,11 @@ impl Confab {
         let enough =
             |entries: &[Entry]| entries.len() >= ENTRIES || entries.iter().map(bytes).sum::<usize>() > PAGE_BYTES;
         let (entries, context) = self.events_after(uri, after, enough).await?;
-        let (mut lines, mut weight, mut last) = (String::new(), 0, after);
+        let (mut lines, mut size, mut last) = (String::new(), 0, after);
         for entry in entries.iter().take(ENTRIES) {
-            let line = context.json(uri, entry)?;
-            weight += answer_bytes(&line) + 2;
-            if weight > PAGE_BYTES {
+            let line = context.event(uri, entry)?;
+            size += response_bytes(&line) + 2;
+            if size > PAGE_BYTES {
                 break;
             }
             lines.push_str(&line);

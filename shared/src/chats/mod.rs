@@ -1,18 +1,33 @@
-//! Chats: their members, their logs, and everything that can be done in one.
+//! Chats: their members, their logs, and every operation on one.
 
-pub mod access;
-pub mod chat;
-pub mod edit;
-pub mod event;
+pub(crate) mod access;
+pub(crate) mod chat;
+mod delete;
+mod edit;
+pub mod emoji;
+pub(crate) mod entry;
+pub(crate) mod event;
+mod eviction;
 pub mod export;
 pub mod history;
-pub mod leave;
-pub mod list;
-pub mod log;
-pub mod members;
-pub mod post;
-pub mod publish;
-pub mod reaction;
-pub mod read_marker;
+pub mod idempotency;
+mod join;
+mod leave;
+mod list;
+pub(crate) mod log;
+mod log_scan;
+pub(crate) mod member;
+mod members;
+pub mod message;
+mod message_view;
+mod ownership;
+mod page;
+mod post;
+pub(crate) mod publish;
+mod reaction;
+mod read_marker;
 pub mod search;
-pub mod unread;
+mod show;
+mod start;
+mod unread;
+mod visible_users;

@@ -1,21 +1,22 @@
-//! Read markers: how far each member has read, which moves forward only and is told to the chat, unless that is large.
+//! Read markers: how far each member has read. A marker moves forward only; the other members are notified, except in large chats.
 
 use serde::Serialize;
-use serde_json::json;
 
+use super::{
+    access::ChatAccess,
+    member::{MEMBERS_SHOWN, Member},
+};
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
     auth::user::User,
     aws::table::{Applied, read},
-    chats::access::ChatAccess,
-    chats::members::{MEMBERS_SHOWN, Member},
     error::Invalid,
     ids::{ChatUri, EntryId},
     input::fields::Fields,
 };
 
-/// How far a member has read.
+/// A member's read marker.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReadMarker {
     #[serde(rename = "type")]
@@ -26,11 +27,11 @@ pub struct ReadMarker {
 }
 
 impl Confab {
-    /// Moves the caller's read marker forward to the entry `id`, and tells the chat. A marker that is there already, or further, stays
-    /// where it is; the answer says where.
+    /// Moves the caller's read marker forward to the entry `id`, and notifies the chat. A marker that is there already, or further, stays
+    /// where it is; the response says where.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is no entry of this chat's; [`Error::Throttled`] for too many a minute.
+    /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is not an entry of this chat; [`Error::Throttled`].
     pub async fn mark_read(&self, access: &ChatAccess, fields: &Fields) -> Result<ReadMarker> {
         let chat = access.require_member()?;
         let user = access.caller.public();
@@ -44,15 +45,15 @@ impl Confab {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
         };
         self.throttle(Rate::Markers, user.id, 1).await?;
-        match self.table().apply(Member::read_up_to(&chat, user.id, id)).await? {
+        match self.table().attempt(Member::read_up_to(&chat, user.id, id)).await? {
             Applied::Done(_) => {}
-            Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(&item)?.read_id)),
+            Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(item)?.read_id)),
             Applied::ConditionFailed(None) => return Err(Error::not_a_member()),
         }
-        // As with presence: what each does would be told to all.
+        // As with presence: in a large chat, what each member does would be sent to all.
         if chat.member_count <= MEMBERS_SHOWN {
             let uri = &chat.uri;
-            self.tell(uri, format!("{uri}-read-{}-{id}", user.id), &json!(marker(id))).await;
+            self.broadcast(uri, format!("{uri}-read-{}-{id}", user.id), &marker(id)).await;
         }
         Ok(marker(id))
     }

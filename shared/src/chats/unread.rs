@@ -1,22 +1,16 @@
-//! Counting what a member has not read.
+//! Counting unread messages.
 //!
-//! Chats and members count messages as they are posted, and a marker at the log's end remembers the counts, so that what has come
-//! since is a subtraction. A count says how many messages were deleted, but not which; so where messages have been deleted since, and where
-//! the marker was set before the log's end, the log is read, and that is bounded for all chats of a request together.
+//! Chats and members count messages as they are posted, and a marker at the log's end remembers the counts, so that what was posted since is
+//! a subtraction. A count says how many messages were deleted, but not which; so where messages have been deleted since, and where the
+//! marker was set before the log's end, the log is read, within a budget for all chats of a request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{
-    Confab, Result,
-    aws::table::read,
-    chats::chat::Chat,
-    chats::log::Entry,
-    chats::members::Member,
-    ids::{EntryId, LAST_ID},
-};
+use super::{chat::Chat, log_scan::Scanned, member::Member};
+use crate::{Confab, Result};
 
 /// Unread messages are counted up to here.
-pub(crate) const UNREAD: u64 = 99;
+const UNREAD: u64 = 99;
 /// The most entries behind the marker of one chat that are read.
 const ENTRIES: usize = 1000;
 /// Entries per read.
@@ -24,11 +18,11 @@ const ENTRIES_PER_READ: usize = UNREAD as usize + 1;
 
 /// The messages of others behind a member's read marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unread {
+pub(super) struct Unread {
     /// A lower bound where `more` is set; 99 at most.
-    pub(crate) count: u64,
+    pub(super) count: u64,
     /// Whether there may be more.
-    pub(crate) more: bool,
+    pub(super) more: bool,
 }
 
 impl Unread {
@@ -40,7 +34,7 @@ impl Unread {
         Self { count: count.min(UNREAD), more: true }
     }
 
-    /// What the counts tell: how many, and whether that is exact. Otherwise it is the least that there can be.
+    /// The number according to the counts, and whether it is exact; otherwise it is a lower bound.
     fn counted(chat: &Chat, member: &Member) -> Option<(u64, bool)> {
         let counts = member.read_counts.filter(|counts| counts.own_last_id <= member.read_id)?;
         let own = member.own_count.saturating_sub(counts.own);
@@ -50,12 +44,12 @@ impl Unread {
     }
 }
 
-/// How often a request may still read a log.
+/// How many reads of logs a request has left.
 #[derive(Debug)]
-pub(crate) struct ReadBudget(AtomicUsize);
+pub(super) struct ReadBudget(AtomicUsize);
 
 impl ReadBudget {
-    pub(crate) fn new(reads: usize) -> Self {
+    pub(super) fn new(reads: usize) -> Self {
         Self(AtomicUsize::new(reads))
     }
 
@@ -65,8 +59,8 @@ impl ReadBudget {
 }
 
 impl Confab {
-    /// Counts what a member has not read.
-    pub(crate) async fn unread(&self, chat: &Chat, member: &Member, budget: &ReadBudget) -> Result<Unread> {
+    /// Counts a member's unread messages.
+    pub(super) async fn unread(&self, chat: &Chat, member: &Member, budget: &ReadBudget) -> Result<Unread> {
         if chat.last_message_id <= member.read_id {
             return Ok(Unread::exactly(0));
         }
@@ -78,52 +72,34 @@ impl Confab {
     }
 
     async fn unread_in_log(&self, chat: &Chat, member: &Member, least: u64, budget: &ReadBudget) -> Result<Unread> {
-        let (mut unread, mut seen): (u64, EntryId) = (0, member.read_id);
-        let mut pages = self.log_pages(&chat.uri, member.read_id + 1, LAST_ID).limit(ENTRIES_PER_READ);
-        for _ in 0..ENTRIES / ENTRIES_PER_READ {
-            if !budget.take() {
+        let mut scan = self.scan_after(&chat.uri, member.read_id).page_size(ENTRIES_PER_READ).bound(ENTRIES);
+        let mut unread = 0;
+        while unread <= UNREAD {
+            if scan.needs_read() && !budget.take() {
                 return Ok(Unread::at_least(unread.max(least)));
             }
-            let Some(page) = pages.next().await? else { return Ok(Unread::exactly(unread)) };
-            for item in &page {
-                let entry: Entry = read(item)?;
-                // What is behind a hole does not count yet: see `log`.
-                if entry.id != seen + 1 {
-                    return Ok(Unread::exactly(unread));
-                }
-                seen = entry.id;
-                unread += u64::from(entry.is_message() && entry.body.user_id != member.user_id);
-            }
-            if unread > UNREAD {
-                return Ok(Unread::exactly(unread));
-            }
+            let Some(Scanned { entry, .. }) = scan.next().await? else {
+                let has_more = scan.is_bounded() && scan.seen() < Some(chat.last_message_id);
+                return Ok(if has_more { Unread::at_least(unread.max(least)) } else { Unread::exactly(unread) });
+            };
+            unread += u64::from(entry.is_message() && entry.body.user_id != member.user_id);
         }
-        match seen < chat.last_message_id {
-            true => Ok(Unread::at_least(unread.max(least))),
-            false => Ok(Unread::exactly(unread)),
-        }
+        Ok(Unread::exactly(unread))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chats::members::Role, date::Date, ids::UserId};
+    use crate::{
+        chats::member::{ReadCounts, Role},
+        date::Date,
+        ids::UserId,
+    };
 
     fn chat(message_count: u64, deletion_count: u64) -> Chat {
-        let (uri, now) = ("0123456789abcde".parse().unwrap(), Date::now());
-        Chat {
-            uri,
-            id: 1,
-            owner_id: UserId(1),
-            last_id: 100,
-            last_message_id: 100,
-            member_count: 2,
-            message_count,
-            deletion_count,
-            create_date: now,
-            update_date: now,
-        }
+        let chat = Chat::new("0123456789abcde".parse().unwrap(), 1, UserId(1));
+        Chat { last_id: 100, last_message_id: 100, member_count: 2, message_count, deletion_count, ..chat }
     }
 
     #[test]
@@ -138,6 +114,4 @@ mod tests {
         assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: counts, ..spoke }), None);
         assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: None, ..member }), None);
     }
-
-    use crate::chats::members::ReadCounts;
 }

@@ -1,4 +1,6 @@
-//! WebSocket connections: what is open, and what it is subscribed to.
+//! WebSocket connections: which ones are open, what they are subscribed to, and how they are closed.
 
+pub(crate) mod close;
 pub(crate) mod connection;
-pub(crate) mod revocation;
+pub(crate) mod presence;
+pub(crate) mod subscriber;

@@ -1,6 +1,5 @@
-//! The fields of a request's body, whichever of the three formats they came in, and the checks of a text among them.
-//!
-//! The words of complaint are Django REST framework's.
+//! The fields of a request's body, in any of the three formats that the original accepts. The texts of problems are Django REST
+//! framework's.
 
 use std::{
     borrow::Cow,
@@ -18,7 +17,7 @@ use crate::{
     ids::{EntryId, LAST_ID},
 };
 
-/// The fields of a body, in the order in which they came. A name may come more than once in a form.
+/// The fields of a body, in the order in which they were sent. In a form, a name may be repeated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields {
     fields: Vec<(String, Value)>,
@@ -27,10 +26,10 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Reads a body as its `Content-Type` says: JSON, a URL-encoded form, or a multipart form.
+    /// Reads a body of the format that `Content-Type` names: JSON, a URL-encoded form, or a multipart form.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] for another format, [`Error::Malformed`] where the body is not what it claims.
+    /// [`Error::UnsupportedMediaType`] for another format, [`Error::Malformed`] where the body is not of its format.
     pub async fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self> {
         if body.is_empty() {
             return Ok(Self::default());
@@ -41,7 +40,7 @@ impl Fields {
         let encoding = encoding(content_type).ok_or_else(unsupported)?;
         match media_type.as_str() {
             "application/json" => Self::from_json(&decoded(encoding, body, "JSON parse error")?),
-            // Percent-encoded bytes of UTF-16 would not be what anything sends.
+            // No client sends percent-encoded UTF-16.
             "application/x-www-form-urlencoded" if encoding.is_ascii_compatible() => Self::from_form(encoding, body),
             "multipart/form-data" => Self::from_multipart(content_type, encoding, body).await,
             _ => Err(unsupported()),
@@ -111,15 +110,15 @@ impl Fields {
         Ok(Self { fields, ..Self::default() })
     }
 
-    /// The value of a field; the last, where a form has several.
+    /// The value of a field; the last one where a form repeats it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The id of an entry, where the field is there and not null. In a form it is a text, and in JSON 5.0 is as whole as 5.
+    /// The id of an entry, where the field is present and not null. In a form it is a text, and in JSON `5.0` equals `5`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where it is no id.
+    /// [`Error::Invalid`] where it is not an id.
     pub fn entry_id(&self, name: &'static str) -> Result<Option<EntryId>> {
         let Some(value) = self.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
         let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
@@ -129,7 +128,7 @@ impl Fields {
         number.map(Some).ok_or_else(|| problem().into())
     }
 
-    /// The same where it must be there.
+    /// The id of an entry, where the field is required.
     ///
     /// # Errors
     /// As [`Fields::entry_id`].
@@ -137,25 +136,9 @@ impl Fields {
         self.entry_id(name)?.ok_or_else(|| Invalid::field(name, "This field is required.").into())
     }
 
-    /// A value of a field as a trimmed text: numbers are taken as text, but only with the digits that were sent.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
-        self.untrimmed_text_of(name, value).map(|text| text.trim().to_owned())
-    }
-
-    /// The same with the white space around it.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn untrimmed_text_of(&self, name: &str, value: &Value) -> std::result::Result<String, &'static str> {
-        match value {
-            Value::String(text) => Ok(text.clone()),
-            Value::Number(number) if !self.inexact.contains(name) => Ok(number.to_string()),
-            Value::Null => Err("This field may not be null."),
-            Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
-        }
+    /// Whether a field has a number that does not read as it was sent.
+    pub(crate) fn is_inexact(&self, name: &str) -> bool {
+        self.inexact.contains(name)
     }
 
     /// All values of a field: a form's repeated fields, or the elements of a JSON array.
@@ -174,7 +157,7 @@ impl From<Map<String, Value>> for Fields {
     }
 }
 
-/// The encoding that a `Content-Type` names, or UTF-8; `None` for one that is not known.
+/// The encoding that a `Content-Type` names, or UTF-8; `None` for an unknown one.
 fn encoding(content_type: &str) -> Option<&'static Encoding> {
     let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let charset = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset")).last();
@@ -191,9 +174,9 @@ fn decoded<'a>(encoding: &'static Encoding, bytes: &'a [u8], problem: &str) -> R
     text.ok_or_else(|| Error::Malformed(format!("{problem} - the body is not {}", encoding.name())))
 }
 
-/// The members of a JSON object with a number that does not read as it was sent. Lists are looked into, since they can have texts.
+/// The members of a JSON object with a number that does not read as it was sent, itself or in a list.
 fn inexact(json: &str) -> BTreeSet<String> {
-    // What can be read as a `Value` can be read as this.
+    // This succeeds wherever reading a `Value` did.
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
     let is_inexact = |raw: &RawValue| {
         let number = serde_json::from_str::<serde_json::Number>(raw.get());
@@ -206,76 +189,10 @@ fn inexact(json: &str) -> BTreeSet<String> {
     members.into_iter().filter(|(_, raw)| has_inexact(raw)).map(|(name, _)| name).collect()
 }
 
-/// What is expected of a text field. As in Django REST framework, numbers are taken as text, and white space around a text
-/// is dropped (see [`Fields::text_of`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Text {
-    name: &'static str,
-    required: bool,
-    blank: bool,
-    printable: bool,
-    at_most: usize,
-}
-
-impl Text {
-    /// A field that must be there and not be blank.
-    pub fn required(name: &'static str) -> Self {
-        Self { name, required: true, blank: false, printable: false, at_most: usize::MAX }
-    }
-
-    /// A field that may be left out.
-    pub fn optional(name: &'static str) -> Self {
-        Self { required: false, ..Self::required(name) }
-    }
-
-    /// It may be blank.
-    pub fn blank(self) -> Self {
-        Self { blank: true, ..self }
-    }
-
-    /// It may have no control characters.
-    pub fn printable(self) -> Self {
-        Self { printable: true, ..self }
-    }
-
-    /// It may have so many characters at most.
-    pub fn at_most(self, characters: usize) -> Self {
-        Self { at_most: characters, ..self }
-    }
-
-    /// The text, trimmed; what is wrong with it goes to `invalid`.
-    pub fn read(self, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
-        let text = match fields.get(self.name) {
-            None if self.required => {
-                invalid.add(self.name, "This field is required.");
-                return None;
-            }
-            None => return None,
-            Some(value) => match fields.text_of(self.name, value) {
-                Ok(text) => text,
-                Err(problem) => {
-                    invalid.add(self.name, problem);
-                    return None;
-                }
-            },
-        };
-        if text.is_empty() && !self.blank {
-            invalid.add(self.name, "This field may not be blank.");
-            return None;
-        }
-        if self.printable && text.contains(char::is_control) {
-            invalid.add(self.name, "Control characters are not allowed.");
-        }
-        if text.chars().count() > self.at_most {
-            invalid.add(self.name, format!("Ensure this field has no more than {} characters.", self.at_most));
-        }
-        Some(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::text::Text;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -286,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn three_formats_say_the_same() {
+    fn three_formats_are_read_alike() {
         let multipart = b"--XX\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nHey \xc3\xa9!\r\n--XX--\r\n";
         for (content_type, body) in [
             ("application/json", r#"{"message": "Hey é!"}"#.as_bytes()),
@@ -331,7 +248,7 @@ mod tests {
 
     /// `caf\u{e9}` in the encodings of different forms, and what cannot be decoded.
     #[test]
-    fn charsets_are_decoded_or_refused() {
+    fn charsets_are_decoded_or_rejected() {
         let multipart = |headers: &str| {
             let head = format!("--X\r\nContent-Disposition: form-data; name=\"m\"\r\n{headers}\r\n");
             [head.as_bytes(), b"caf\xe9\r\n--X--\r\n"].concat()
@@ -365,24 +282,25 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
+    fn numbers_are_accepted_as_texts_with_the_digits_sent_or_not_at_all() {
         let text = |number: &str| {
             let fields =
                 read("application/json", format!("{{\"m\": {number}, \"l\": [{number}]}}").as_bytes()).unwrap();
-            let of_list = fields.text_of("l", fields.list("l").unwrap()[0]);
-            assert_eq!(fields.text_of("m", fields.get("m").unwrap()), of_list);
+            let mut invalid = Invalid::default();
+            let of_list = Text::required("l").read_value(fields.list("l").unwrap()[0], &fields, &mut invalid);
+            assert_eq!(Text::required("m").read(&fields, &mut invalid), of_list);
             of_list
         };
         for number in ["1", "-7", "1.5", "0.1", "18446744073709551615", "9007199254740993"] {
             assert_eq!(text(number).unwrap(), number);
         }
         for number in ["12345678901234567890123", "1.50", "1E2", "-0", "0.1000000000000000055511151231257827"] {
-            assert!(text(number).is_err(), "{number}");
+            assert!(text(number).is_none(), "{number}");
         }
     }
 
     #[test]
-    fn other_formats_are_refused() {
+    fn other_formats_are_rejected() {
         assert!(matches!(read("text/plain", b"x"), Err(Error::UnsupportedMediaType(t)) if t == "text/plain"));
         assert!(matches!(read("multipart/form-data", b"x"), Err(Error::Malformed(_))));
         assert!(matches!(read("multipart/form-data; boundary=XX", b"--XX\r\nContent-Disp"), Err(Error::Malformed(_))));
@@ -390,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_gives_an_answer(
+        fn any_body_is_read_or_rejected(
             kind in prop_oneof![
                 Just("application/json"),
                 Just("application/json; charset=utf-16be"),
@@ -408,7 +326,7 @@ mod tests {
         }
 
         #[test]
-        fn a_form_says_what_was_written(name in "\\PC{1,10}", value in "\\PC{0,10}") {
+        fn a_form_reads_as_it_was_written(name in "\\PC{1,10}", value in "\\PC{0,10}") {
             let form = form_urlencoded::Serializer::new(String::new()).append_pair(&name, &value).finish();
             let fields = read("application/x-www-form-urlencoded", form.as_bytes()).unwrap();
             prop_assert_eq!(fields.get(&name), Some(&json!(value)));

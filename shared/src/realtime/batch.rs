@@ -1,32 +1,38 @@
 //! Batches of messages from a queue: each message group by itself, in order, until a deadline.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future;
 
-use crate::{Confab, Error, Result, realtime::delivery::SlowConsumers};
+use crate::{
+    Confab, Error, Result,
+    ids::{ConnectionId, MessageId},
+    json,
+};
 
-/// What failed for a passing reason is tried again after about so long.
+/// The delay before the first retry of a transient failure.
 const RETRY: Duration = Duration::from_millis(100);
+const RETRIES: usize = 3;
 
 /// A message from a queue.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// SQS's id of the message.
-    pub message_id: String,
-    /// Its message group, within which order counts.
+    pub message_id: MessageId,
+    /// The message group, within which order counts.
     pub group: String,
-    /// Its body.
+    /// The body.
     pub body: String,
-    /// How often it has been handed out, this time included.
-    pub tries: u32,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
 }
 
-/// Some messages, and the time until when to handle them.
+/// Some messages, and the time until which to process them.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The messages, in the queue's order.
@@ -35,19 +41,34 @@ pub struct Batch {
     pub deadline: Instant,
 }
 
-/// What is done with the messages of a queue.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
-    /// From the exchange to a chat.
-    FanOut,
-    /// To a shard of a chat, or a single socket.
-    Deliver,
+/// The processing of a queue's messages.
+pub(super) trait Consumer {
+    /// Processes the records at the front of a group that belong together, and returns their number.
+    fn consume(
+        confab: &Confab,
+        records: &[Record],
+        slow: &SlowConsumers,
+    ) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so that each of them delays
+/// the batch once, and not once for each of its chats.
+#[derive(Debug, Default)]
+pub(super) struct SlowConsumers(Mutex<HashSet<ConnectionId>>);
+
+impl SlowConsumers {
+    pub(super) fn add(&self, connection_id: &ConnectionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(connection_id.clone());
+    }
+
+    pub(super) fn has(&self, connection_id: &ConnectionId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(connection_id)
+    }
 }
 
 impl Confab {
-    /// Handles a batch and names the records, by message id, that must be tried again: in each group the first that failed and all
-    /// behind it.
-    pub(crate) async fn work(&self, step: Step, Batch { records, deadline }: Batch) -> Vec<String> {
+    /// Processes a batch and returns the ids of the records to retry: in each group the first that failed and all behind it.
+    pub(super) async fn process<C: Consumer>(&self, Batch { records, deadline }: Batch) -> Vec<MessageId> {
         let slow = SlowConsumers::default();
         let mut groups: Vec<Vec<Record>> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -58,29 +79,22 @@ impl Confab {
             });
             groups[place].push(record);
         }
-        future::join_all(groups.iter().map(|group| self.work_through(step, group, deadline, &slow))).await.concat()
+        future::join_all(groups.iter().map(|group| self.process_group::<C>(group, deadline, &slow))).await.concat()
     }
 
-    async fn work_through(
+    async fn process_group<C: Consumer>(
         &self,
-        step: Step,
         mut records: &[Record],
         deadline: Instant,
         slow: &SlowConsumers,
-    ) -> Vec<String> {
-        let mut pauses = ExponentialBuilder::new().with_max_times(3).with_min_delay(RETRY).with_jitter().build();
+    ) -> Vec<MessageId> {
+        let mut pauses = ExponentialBuilder::new().with_max_times(RETRIES).with_min_delay(RETRY).with_jitter().build();
         while !records.is_empty() {
-            let front = async {
-                match step {
-                    Step::FanOut => self.fan_out_front(records, slow).await,
-                    Step::Deliver => self.deliver_front(records, slow).await,
-                }
-            };
-            let done = tokio::time::timeout_at(deadline.into(), front).await;
-            match done.unwrap_or_else(|_| Err(Error::Busy(Some("the time is up".into())))) {
-                Ok(done) => records = &records[done..],
+            let consumed = tokio::time::timeout_at(deadline.into(), C::consume(self, records, slow)).await;
+            match consumed.unwrap_or_else(|_| Err(Error::Busy(Some("the time is up".into())))) {
+                Ok(consumed) => records = &records[consumed..],
                 Err(error) => match pauses.next() {
-                    // The queue would bring it back only after its visibility time-out, and hold up the group until then.
+                    // The queue would return it only after its visibility time-out, and block the group until then.
                     Some(pause) if matches!(error, Error::Busy(_)) && Instant::now() + pause < deadline => {
                         tokio::time::sleep(pause).await;
                     }
@@ -94,9 +108,12 @@ impl Confab {
         records.iter().map(|record| record.message_id.clone()).collect()
     }
 
-    /// Puts a record that cannot be understood with the dead letters.
-    pub(crate) async fn dead_letter(&self, record: &Record) -> Result<()> {
-        tracing::warn!(message_id = record.message_id, "a message that cannot be understood goes to the dead letters");
-        self.dead_letters()?.dead_letter(&record.message_id, &record.group, &record.body).await
+    /// Moves a record that cannot be read to the dead-letter queue, once however often that is repeated.
+    pub(super) async fn dead_letter(&self, record: &Record) -> Result<()> {
+        let Record { message_id, group, body, .. } = record;
+        tracing::warn!(%message_id, "a message that cannot be read goes to the dead-letter queue");
+        // It came by a queue; but if it has a character that SQS does not accept, it must not block all others.
+        let body = json::escape(body.clone());
+        self.dead_letters()?.send(group, message_id.as_str(), body).await
     }
 }

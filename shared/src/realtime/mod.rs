@@ -1,7 +1,13 @@
-//! Delivery: from the exchange and the table's stream to the sockets.
+//! Delivery in real time: from the exchange and the table's stream to the sockets.
 
 pub mod batch;
-pub mod delivery;
-pub mod fanout;
-pub mod presence;
+mod connect;
+pub(crate) mod cursor;
+pub(crate) mod delivery;
+mod fanout;
+pub(crate) mod frame;
+mod notification;
+mod presence;
+mod relay;
 pub mod stream;
+mod subscription;

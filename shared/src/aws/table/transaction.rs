@@ -1,0 +1,77 @@
+//! Transactions: several writes, all or none.
+
+use aws_sdk_dynamodb::{
+    error::SdkError, operation::transact_write_items::TransactWriteItemsError, types::CancellationReason,
+};
+
+use super::{Table, Write, conflict_pauses, pause, write::Otherwise};
+use crate::{
+    Error, Result,
+    metrics::{self, Metric},
+};
+
+/// How an attempt at a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transacted {
+    /// All of it was done.
+    Done,
+    /// Nothing was done: another transaction was at work on an item, or DynamoDB was short of capacity. Worth a retry.
+    Conflict,
+}
+
+impl Table {
+    /// Applies several writes atomically, and backs off while other transactions are at work on the same items.
+    ///
+    /// # Errors
+    /// As [`Table::transact_once`]; [`Error::Busy`] if the items stay in use.
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<()> {
+        let mut pauses = conflict_pauses();
+        while self.transact_once(writes.clone()).await? == Transacted::Conflict {
+            metrics::count(Metric::TransactionRetries, 1);
+            pause(&mut pauses, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies several writes atomically. The SDK gives each call a token, so its retries are idempotent.
+    ///
+    /// # Errors
+    /// The error of the first write whose condition failed ([`Write::otherwise`]); when DynamoDB fails.
+    pub(crate) async fn transact_once(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let meanings: Vec<Otherwise> = writes.iter().map(|write| write.otherwise.clone()).collect();
+        let items = writes.into_iter().map(|write| write.into_transaction_item(&self.name));
+        let items = items.collect::<Result<Vec<_>>>()?;
+        metrics::called_dynamodb();
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(Transacted::Done),
+            Err(SdkError::ServiceError(error))
+                if matches!(error.err(), TransactWriteItemsError::TransactionCanceledException(_)) =>
+            {
+                let TransactWriteItemsError::TransactionCanceledException(cancelled) = error.into_err() else {
+                    return Err(Error::internal("a cancelled transaction without reasons"));
+                };
+                cancelled_for(cancelled.cancellation_reasons.unwrap_or_default(), &meanings)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What a cancelled transaction means: the reasons are in the order of the writes.
+fn cancelled_for(reasons: Vec<CancellationReason>, meanings: &[Otherwise]) -> Result<Transacted> {
+    let mut failed = None;
+    for (reason, otherwise) in reasons.into_iter().zip(meanings) {
+        match reason.code.as_deref() {
+            None | Some("None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {}
+            Some("ConditionalCheckFailed") => failed = failed.or(Some((otherwise, reason.item))),
+            Some(code) => {
+                let message = reason.message.as_deref().unwrap_or_default();
+                return Err(Error::internal(format!("{code}: {message}")));
+            }
+        }
+    }
+    match failed {
+        Some((otherwise, item)) => Err(otherwise.error(item)),
+        None => Ok(Transacted::Conflict),
+    }
+}

@@ -1,0 +1,54 @@
+//! Deleting a message, in one transaction with the entry about it. The text is deleted from the table; that there was a message remains.
+
+use super::{
+    access::ChatAccess,
+    entry::{Entry, EntryBody, EntryType, Reactions, if_message},
+    member::Member,
+};
+use crate::{
+    Confab, Error, Result,
+    aws::table::{Item, Write},
+    ids::{EntryId, UserId},
+};
+
+impl Confab {
+    /// Deletes a message: the caller's own or, for the chat's owner, any; idempotent.
+    ///
+    /// # Errors
+    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown message; [`Error::Forbidden`] for another author's;
+    /// [`Error::Throttled`].
+    pub async fn delete_message(&self, access: &ChatAccess, id: EntryId) -> Result<()> {
+        let user_id = access.caller.user.id;
+        let is_owner = access.require_member()?.owner_id == user_id;
+        let deleted = EntryBody::about(id, EntryType::Deleted, user_id);
+        self.change_message(access, deleted, |chat, entry| {
+            let set =
+                "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
+            let own = if is_owner { "" } else { "AND user_id = :user" };
+            let mut delete = if_message(Write::update(Entry::key(&chat.uri, id), set), own)?
+                .serialized(":none", &Reactions::new())?
+                .number(":change", entry.id)
+                .serialized(":date", &entry.create_date)?
+                .otherwise(move |item| not_deleted(item, user_id, is_owner));
+            if !is_owner {
+                delete = delete.number(":user", user_id);
+            }
+            let allowed = match is_owner {
+                // The chat has been handed over since. It may still be the caller's own message, so the next attempt will tell.
+                true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
+                false => Member::require(&chat.uri, user_id),
+            };
+            Ok([delete, allowed])
+        })
+        .await
+    }
+}
+
+/// Why a message was not deleted.
+fn not_deleted(item: Option<Item>, user_id: UserId, is_owner: bool) -> Error {
+    match Entry::message_of(item) {
+        Ok(message) if is_owner || message.body.user_id == user_id => Error::AlreadyDone,
+        Ok(_) => Error::Forbidden("Only its author and the owner of the chat can delete a message."),
+        Err(error) => error,
+    }
+}

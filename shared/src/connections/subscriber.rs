@@ -1,0 +1,124 @@
+//! A chat's subscribers: the connections that the fan-out delivers to.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::connection::Connection;
+use crate::{
+    Confab, Error, Result,
+    aws::table::Write,
+    date::Date,
+    ids::{ChatUri, ConnectionId, UserId},
+    key::{Key, Partition},
+};
+
+/// A connection among a chat's subscribers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Subscriber {
+    pub(crate) connection_id: ConnectionId,
+    connect_date: Date,
+    pub(crate) user_id: UserId,
+    expires_at: i64,
+}
+
+/// One of the sixteen parts of a chat's subscribers, by a hash of the connection's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Shard(u8);
+
+impl Shard {
+    const NUMBER: u8 = 16;
+
+    pub(crate) fn of(connection_id: &ConnectionId) -> Self {
+        Self(Sha256::digest(connection_id.as_str())[0] % Self::NUMBER)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::NUMBER).map(Self)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl Subscriber {
+    /// A connection as a subscriber.
+    pub(crate) fn new(connection_id: ConnectionId, connection: &Connection) -> Self {
+        let Connection { identity, connect_date, expires_at } = connection;
+        Self { connection_id, connect_date: *connect_date, user_id: identity.user_id, expires_at: *expires_at }
+    }
+
+    pub(crate) fn key(uri: &ChatUri, connection_id: &ConnectionId) -> Key {
+        Partition::Subscribers.key(uri, format!("{}#{connection_id}", Shard::of(connection_id)))
+    }
+
+    /// How long ago it connected.
+    pub(crate) fn age_seconds(&self) -> i64 {
+        Date::now().epoch_seconds() - self.connect_date.epoch_seconds()
+    }
+}
+
+impl Confab {
+    /// Ends a subscription, and returns whether there was one.
+    pub(crate) async fn end_subscription(&self, connection_id: &ConnectionId, uri: &ChatUri) -> Result<bool> {
+        let subscriber = Write::delete(Subscriber::key(uri, connection_id));
+        let writes = vec![
+            Write::update(Connection::key(connection_id), "DELETE uris :uris")
+                .texts(":uris", [uri])
+                .if_present()
+                .otherwise(|_| Error::NotFound),
+            subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
+        ];
+        match self.table().transact(writes).await {
+            Ok(()) => Ok(true),
+            // The connection has been dropped already.
+            Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
+            Err(Error::AlreadyDone) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drops a connection that is gone, found as a subscriber of `uri`.
+    pub(crate) async fn drop_subscriber(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<()> {
+        // The connection first: when the subscriber goes, the stream's consumer evaluates whether its user is still online. The subscriber
+        // by itself too, in case an earlier clean-up was cut off in between.
+        self.drop_connection(connection_id).await?;
+        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await.map(drop)
+    }
+
+    /// A chat's subscribers, or `None` if they are more than are served directly.
+    pub(crate) async fn few_subscribers(&self, uri: &ChatUri) -> Result<Option<Vec<Subscriber>>> {
+        let most = self.limits().large_chat;
+        let pages = self.table().pages(Partition::Subscribers.of(uri)).limit(most + 1);
+        let subscribers: Vec<Subscriber> = pages.up_to(most + 1).await?;
+        Ok((subscribers.len() <= most).then_some(subscribers))
+    }
+
+    /// A shard of a chat's subscribers.
+    pub(crate) async fn shard_of_subscribers(&self, uri: &ChatUri, shard: Shard) -> Result<Vec<Subscriber>> {
+        self.table().pages_under(Partition::Subscribers.of(uri), &format!("{shard}#")).all().await
+    }
+
+    /// A connection as a subscriber of a chat, if it is one.
+    pub(crate) async fn subscriber(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<Option<Subscriber>> {
+        self.table().get(Subscriber::key(uri, connection_id)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_connection_has_one_shard_and_no_shard_is_left_out() {
+        let shards: HashSet<Shard> = (0..2000).map(|n| Shard::of(&format!("{n}=").into())).collect();
+        assert_eq!(shards, Shard::all().collect());
+    }
+}

@@ -1,0 +1,41 @@
+//! Frames: as many lines as one WebSocket message holds.
+
+/// The most bytes of a frame that joins lines: what API Gateway meters as one message, and sends as one frame
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>).
+pub(crate) const FRAME_BYTES: usize = 32 * 1024;
+/// The most bytes of a single line.
+pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
+
+/// Joins lines into as few frames as hold them.
+pub(crate) fn frames<'a, T: AsRef<str> + 'a>(lines: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    let mut frames: Vec<String> = Vec::new();
+    for line in lines {
+        let line = line.as_ref();
+        match frames.last_mut() {
+            Some(frame) if frame.len() + 1 + line.len() <= FRAME_BYTES => {
+                frame.push('\n');
+                frame.push_str(line);
+            }
+            _ => frames.push(line.to_owned()),
+        }
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn frames_keep_every_line_in_order(sizes in proptest::collection::vec(1..20_000_usize, 0..40)) {
+            let lines: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+            let frames = frames(&lines);
+            let unpacked: Vec<&str> = frames.iter().flat_map(|frame| frame.split('\n')).collect();
+            prop_assert_eq!(unpacked, lines);
+            prop_assert!(frames.iter().all(|frame| frame.len() <= FRAME_BYTES));
+            prop_assert!(frames.windows(2).all(|pair| pair[0].len() + 1 + pair[1].len() > FRAME_BYTES || pair[1].contains('\n')));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The relay: from the table's stream to the exchange, so that every log entry is published at least once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::future;
+
+use super::stream::StreamRecord;
+use crate::{
+    Confab, Error,
+    chats::entry::Entry,
+    ids::{ChatUri, SequenceNumber},
+};
+
+impl Confab {
+    /// Publishes the log entries among some stream records, whether or not they have been published: the exchange drops what it has had in
+    /// the last five minutes, and the fan-out what it has delivered. Imported entries are not published. Returns the sequence number of the
+    /// first record to retry.
+    pub async fn relay(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
+        let mut chats: BTreeMap<ChatUri, (usize, Vec<Entry>)> = BTreeMap::new();
+        for (place, record) in records.iter().enumerate().filter(|(_, record)| !record.is_imported()) {
+            match record.entry() {
+                Some((uri, entry)) => chats.entry(uri).or_insert_with(|| (place, Vec::new())).1.push(entry),
+                // A retry would not make an entry of it, and would block all records behind it.
+                None => tracing::error!(sequence_number = %record.sequence_number, "a record that is not a log entry"),
+            }
+        }
+        let all: Vec<(&ChatUri, &[Entry])> =
+            chats.iter().map(|(uri, (_, entries))| (uri, entries.as_slice())).collect();
+        let context = match self.event_context(&all, HashMap::new()).await {
+            Ok(context) => context,
+            Err(error) => {
+                error.log();
+                return records.first().map(|record| record.sequence_number.clone());
+            }
+        };
+        let published = chats.iter().map(|(uri, (_, entries))| self.publish_events(uri, entries, &context));
+        let published = future::join_all(published).await.into_iter().zip(chats.values());
+        let failed = published
+            .filter_map(|(published, (place, _))| published.inspect_err(Error::log).err().map(|_| *place))
+            .min();
+        failed.map(|place| records[place].sequence_number.clone())
+    }
+}
