@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end suite with the functions as separate binaries behind `cargo lambda watch`, and invokes each function with
-# its sample event. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
+# Runs the end-to-end suite against the functions as they are deployed, each a process of `bootstrap`, behind `cargo lambda watch`, and
+# invokes functions with the sample events. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ wait_for() { # a port
 }
 
 cargo build --workspace --bins --locked
-# All users of the suite come from one address, and say more than people do.
+# All users of the suite come from one address, and send more than people do.
 parameters=()
 for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
     parameters+=(--parameter "$limit=0")
@@ -27,13 +27,26 @@ done
 exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
 target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
-cargo lambda watch --invoke-port 9100 >"$logs/watch.log" 2>&1 &
+
+# `cargo lambda watch` serves functions that are binaries of a package, so it is given a package that has one of each name. With
+# --only-lambda-apis it builds and starts none of them.
+functions=$(sed -n 's/^ *Handler: //p' template.yaml)
+mkdir "$logs/package"
+printf '[package]\nname = "functions"\n\n[workspace]\n' >"$logs/package/Cargo.toml"
+printf '\n[[bin]]\nname = "%s"\npath = "main.rs"\n' $functions >>"$logs/package/Cargo.toml"
+cp functions/src/main.rs "$logs/package/"
+(cd "$logs/package" && exec cargo lambda watch --only-lambda-apis --invoke-address 127.0.0.1 --invoke-port 9100) >"$logs/watch.log" 2>&1 &
 wait_for $port
 wait_for 9100
+for function in $functions; do
+    _HANDLER=$function AWS_LAMBDA_RUNTIME_API=$lambda/.rt/$function AWS_LAMBDA_FUNCTION_NAME=$function \
+        AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=4096 \
+        target/debug/bootstrap >"$logs/$function.log" 2>&1 &
+done
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
-    answer=$(cargo lambda invoke --invoke-port 9100 "$function" --data-file "$event")
+    answer=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
     echo "$function: $answer"
 done
 

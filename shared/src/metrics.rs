@@ -51,6 +51,8 @@ pub struct Metrics {
     pub user_id: Option<UserId>,
     /// Which chat it was about.
     pub uri: Option<ChatUri>,
+    /// What a frame asked for.
+    pub action: Option<&'static str>,
     /// How often DynamoDB was called; the SDK's own retries do not count.
     pub dynamodb_calls: u64,
     metrics: BTreeMap<Metric, Vec<i64>>,
@@ -96,6 +98,10 @@ pub(crate) fn called_dynamodb() {
 
 pub(crate) fn user(user_id: UserId) {
     note(|metrics| metrics.user_id = Some(user_id));
+}
+
+pub(crate) fn action(name: &'static str) {
+    note(|metrics| metrics.action = Some(name));
 }
 
 pub(crate) fn chat(uri: &ChatUri) {

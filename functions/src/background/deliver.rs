@@ -2,7 +2,6 @@
 
 use confab_shared::{Confab, realtime::batch::Batch};
 
-/// Delivers a batch until the deadline, and names the messages that must be tried again.
-pub async fn handle(confab: &Confab, batch: Batch) -> Vec<String> {
+pub(crate) async fn handle(confab: &Confab, batch: Batch) -> Vec<String> {
     confab.deliver(batch).await
 }

@@ -17,7 +17,7 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::NotFound`] where there is no such message (any more), [`Error::Forbidden`] for somebody
     /// else's; [`Error::Throttled`] as for posting.
-    pub async fn edit(&self, access: &ChatAccess, id: EntryId, text: &MessageText) -> Result<()> {
+    pub async fn edit_message(&self, access: &ChatAccess, id: EntryId, text: &MessageText) -> Result<()> {
         let chat = access.require_member()?;
         let (uri, user_id) = (&chat.uri, access.caller.user.id);
         let chat = self.chat_with(chat, id).await?.ok_or(Error::NotFound)?;

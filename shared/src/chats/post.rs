@@ -137,7 +137,7 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::KeyReused`] if the key was used for another message; [`Error::Invalid`] if there is no
     /// message that it could reply to; [`Error::Throttled`] for too many messages a minute.
-    pub async fn post(
+    pub async fn post_message(
         &self,
         access: &ChatAccess,
         message: Message,

@@ -99,7 +99,7 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::NotFound`] where there is no such message (any more); [`Error::Invalid`] where it has too
     /// many reactions; [`Error::Throttled`] as for posting.
-    pub async fn react(&self, access: &ChatAccess, id: EntryId, emoji: &Emoji) -> Result<()> {
+    pub async fn add_reaction(&self, access: &ChatAccess, id: EntryId, emoji: &Emoji) -> Result<()> {
         let room = "(attribute_exists(reactions.#emoji) OR size(reactions) < :emoji) \
                     AND (attribute_not_exists(reactions.#emoji) OR size(reactions.#emoji) < :most)";
         let add = Write::update(

@@ -12,7 +12,6 @@ use crate::{
     chats::members::{MEMBERS_SHOWN, Member},
     error::Invalid,
     ids::{ChatUri, EntryId},
-    input::fields::Fields,
 };
 
 /// How far a member has read.
@@ -31,10 +30,9 @@ impl Confab {
     ///
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is no entry of this chat's; [`Error::Throttled`] for too many a minute.
-    pub async fn mark_read(&self, access: &ChatAccess, fields: &Fields) -> Result<ReadMarker> {
+    pub async fn mark_read(&self, access: &ChatAccess, id: EntryId) -> Result<ReadMarker> {
         let chat = access.require_member()?;
         let user = access.caller.public();
-        let id = fields.required_entry_id("id")?;
         let marker = |read_id| ReadMarker { kind: "read", uri: chat.uri.clone(), user: user.clone(), read_id };
         let read_id = access.member()?.read_id;
         if id <= read_id {
