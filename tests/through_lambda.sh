@@ -27,22 +27,9 @@ done
 exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
 target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
-
-# `cargo lambda watch` serves functions that are binaries of a package, so it is given a package that has one of each name. With
-# --only-lambda-apis it builds and starts none of them.
-functions=$(sed -n 's/^ *Handler: //p' template.yaml)
-mkdir "$logs/package"
-printf '[package]\nname = "functions"\n\n[workspace]\n' >"$logs/package/Cargo.toml"
-printf '\n[[bin]]\nname = "%s"\npath = "main.rs"\n' $functions >>"$logs/package/Cargo.toml"
-cp functions/src/main.rs "$logs/package/"
-(cd "$logs/package" && exec cargo lambda watch --only-lambda-apis --invoke-address 127.0.0.1 --invoke-port 9100) >"$logs/watch.log" 2>&1 &
+tests/lambda_watch.sh 9100 >"$logs/watch.log" 2>&1 &
 wait_for $port
 wait_for 9100
-for function in $functions; do
-    _HANDLER=$function AWS_LAMBDA_RUNTIME_API=$lambda/.rt/$function AWS_LAMBDA_FUNCTION_NAME=$function \
-        AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=4096 \
-        target/debug/bootstrap >"$logs/$function.log" 2>&1 &
-done
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
