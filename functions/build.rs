@@ -1,11 +1,8 @@
-//! Reads the routes out of `template.yaml`, the only place that has them, for the `fallback` function.
+//! Reads the routes of the HTTP API from `template.yaml`, the single source of truth for routing, for the `fallback` function.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 
 use saphyr::{LoadableYamlNode, Yaml};
-
-/// Functions that let callers in without a token.
-const OPEN: [&str; 2] = ["register", "login"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let template = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../template.yaml");
@@ -15,15 +12,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let template = documents.first().ok_or("template.yaml is empty")?;
     let mut routes = String::from("const ROUTES: &[Route] = &[\n");
     for (_, resource) in members(get(template, "Resources")) {
-        let name = get(get(resource, "Properties"), "Handler").and_then(Yaml::as_str);
+        let function = get(get(resource, "Properties"), "Handler").and_then(Yaml::as_str);
         for (_, event) in members(get(get(resource, "Properties"), "Events")) {
             let properties = get(event, "Properties");
             let text = |name| get(properties, name).and_then(Yaml::as_str);
-            if let (Some("HttpApi"), Some(method), Some(path)) =
-                (get(event, "Type").and_then(Yaml::as_str), text("Method"), text("Path"))
+            if let (Some("HttpApi"), Some(function), Some(method), Some(path)) =
+                (get(event, "Type").and_then(Yaml::as_str), function, text("Method"), text("Path"))
             {
-                let open = name.is_some_and(|name| OPEN.contains(&name));
-                writeln!(routes, "    Route {{ method: {:?}, path: {path:?}, open: {open} }},", method.to_uppercase())?;
+                let method = method.to_uppercase();
+                writeln!(routes, "    Route {{ method: {method:?}, path: {path:?}, function: {function:?} }},")?;
             }
         }
     }

@@ -1,8 +1,8 @@
 """Checks docs/asyncapi.yaml, the description of the WebSocket API, by itself.
 
 That it is AsyncAPI 3.0, that its references lead somewhere and its examples fit their schemas, that each message from the server is closed and stands
-under the name that its `type` gives it, and that a client can do what template.yaml has routes for and nothing else. Whether the server keeps to it
-is for the end-to-end tests, which hold each line that comes over a socket against it.
+under the name that its `type` gives it, and that each action has the operation of its name. Whether the server keeps to it is for the end-to-end
+tests: they compare the operations with the actions that the server knows, and each line that comes over a socket with its schema.
 
 Needs what tests/requirements.txt lists; npm, which is among that, fetches AsyncAPI's own schema.
 
@@ -17,7 +17,6 @@ import sys
 import tarfile
 import tempfile
 
-import laptop
 import yaml
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
@@ -28,9 +27,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPECS = "@asyncapi/specs@6.11.1"
 SCHEMA = "package/schemas/3.0.0-without-$id.json"
 
-# `ws-default`, which gets whatever has no route of its own, answers these itself.
-WITHOUT_ROUTE = {"ping"}
-
 # What has no `type` of ours.
 WITHOUT_TYPE = {"Foreign", "Failure"}
 
@@ -38,7 +34,6 @@ WITHOUT_TYPE = {"Foreign", "Failure"}
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/asyncapi.yaml")
-    arguments.add_argument("--template", type=pathlib.Path, default=ROOT / "template.yaml")
     arguments = arguments.parse_args()
 
     document = yaml.safe_load(arguments.document.read_text())
@@ -51,7 +46,7 @@ def main():
     if unused := document["components"]["messages"].keys() - asked.keys() - told.keys():
         sys.exit(f"No operation has {sorted(unused)}.")
     check_names(document, told)
-    check_actions(document, arguments.template)
+    check_actions(document)
     examples = check_examples(document)
     print(f"AsyncAPI {document['asyncapi']}: {len(asked)} actions, {len(told)} messages from the server, {examples} examples.")
 
@@ -113,30 +108,19 @@ def check_names(document, told):
             sys.exit(f"{name} is open.")
 
 
-def check_actions(document, template):
-    """That a client can do what there are routes for, each by the operation of its name."""
-    described = set()
+def check_actions(document):
+    """That each action is described by the operation of its name."""
     for name, operation in document["operations"].items():
         if operation["action"] == "receive":
             messages = messages_of(document, [operation]).values()
             actions = {payload_of(document, message)["properties"]["action"]["const"] for message in messages}
             if actions != {name}:
                 sys.exit(f"The operation {name} is for {sorted(actions)}.")
-            described |= actions
-    routes = {key for key in websocket_routes(template) if not key.startswith("$")} | WITHOUT_ROUTE
-    if described != routes:
-        sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
 
 
 def payload_of(document, message):
     payload = message["payload"]
     return resolved(document, payload["$ref"]) if "$ref" in payload else payload
-
-
-def websocket_routes(template):
-    resources = laptop.resources(template)
-    apis = (resource for resource in resources if resource["Type"] == "AWS::Serverless::WebSocketApi")
-    return [key for api in apis for key in api["Properties"]["Routes"]]
 
 
 def check_examples(document):

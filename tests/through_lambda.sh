@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end suite with the functions as separate binaries behind `cargo lambda watch`, and invokes each function with
-# its sample event. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
+# Runs the end-to-end suite against the functions as they are deployed, each a process of `bootstrap`, behind `cargo lambda watch`, and
+# invokes functions with the sample events. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ wait_for() { # a port
 }
 
 cargo build --workspace --bins --locked
-# All users of the suite come from one address, and say more than people do.
+# All users of the suite come from one address, and send more than people do.
 parameters=()
 for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
     parameters+=(--parameter "$limit=0")
@@ -27,13 +27,13 @@ done
 exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
 target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
-cargo lambda watch --invoke-port 9100 >"$logs/watch.log" 2>&1 &
+tests/lambda_watch.sh 9100 >"$logs/watch.log" 2>&1 &
 wait_for $port
 wait_for 9100
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
-    answer=$(cargo lambda invoke --invoke-port 9100 "$function" --data-file "$event")
+    answer=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
     echo "$function: $answer"
 done
 

@@ -1,65 +1,77 @@
-//! Confab's Lambda functions: a module per endpoint, and what turns Lambda's events into their arguments.
+//! Confab's Lambda functions: a module for each endpoint, and the runtime that calls them with Lambda's events.
 //!
-//! `src/bin/` has a binary for each; the laptop cloud finds the same functions by name.
+//! All functions are one program, `bootstrap`. It and the laptop cloud look functions up by name.
 
 #![deny(clippy::unwrap_used)]
 
-pub mod background;
-pub mod http;
-mod http_event;
+mod http {
+    pub(crate) mod create_chat;
+    pub(crate) mod delete_message;
+    pub(crate) mod edit_message;
+    pub(crate) mod export_chat;
+    pub(crate) mod fallback;
+    pub(crate) mod get_chat;
+    pub(crate) mod join_chat;
+    pub(crate) mod leave_chat;
+    pub(crate) mod list_chats;
+    pub(crate) mod list_members;
+    pub(crate) mod list_messages;
+    pub(crate) mod login;
+    pub(crate) mod logout;
+    pub(crate) mod logout_all;
+    pub(crate) mod mark_read;
+    pub(crate) mod me;
+    pub(crate) mod post_message;
+    pub(crate) mod react;
+    pub(crate) mod register;
+    pub(crate) mod search_messages;
+    pub(crate) mod set_password;
+}
+mod websocket;
+mod background {
+    pub(crate) mod deliver;
+    pub(crate) mod fanout;
+    pub(crate) mod reconcile;
+    pub(crate) mod relay;
+}
 mod runtime;
-pub mod websocket;
 
-/// Declares each function: the module that it is, the constant by which its binary names it, and what it is called with.
+/// Declares the functions: the name of each, which is its `Handler` in the template, what it is invoked with, and its module.
 macro_rules! functions {
-    ($($name:literal $constant:ident = $kind:ident($($module:ident)::+);)*) => {
-        $(
-            #[doc = concat!("The function `", $name, "`.")]
-            pub const $constant: Function = Function::$kind(|confab, input| Box::pin($($module)::+::handle(confab, input)));
-        )*
-
-        /// Every function, by the name of its binary.
-        pub const FUNCTIONS: &[(&str, Function)] = &[$(($name, $constant)),*];
+    ($($name:literal: $kind:ident($($module:ident)::+),)*) => {
+        /// Every function, by its name.
+        pub const FUNCTIONS: &[(&str, Function)] =
+            &[$(($name, Function::$kind(|confab, input| Box::pin($($module)::+::handle(confab, input))))),*];
     };
 }
 
 functions! {
-    "register" REGISTER = Http(http::register);
-    "login" LOGIN = Http(http::login);
-    "logout" LOGOUT = Http(http::logout);
-    "logout-all" LOGOUT_ALL = Http(http::logout_all);
-    "me" ME = Http(http::me);
-    "set-password" SET_PASSWORD = Http(http::set_password);
-    "create-chat" CREATE_CHAT = Http(http::create_chat);
-    "list-chats" LIST_CHATS = Http(http::list_chats);
-    "get-chat" GET_CHAT = Http(http::get_chat);
-    "list-members" LIST_MEMBERS = Http(http::list_members);
-    "join-chat" JOIN_CHAT = Http(http::join_chat);
-    "leave-chat" LEAVE_CHAT = Http(http::leave_chat);
-    "export-chat" EXPORT_CHAT = Http(http::export_chat);
-    "list-messages" LIST_MESSAGES = Http(http::list_messages);
-    "search-messages" SEARCH_MESSAGES = Http(http::search_messages);
-    "post-message" POST_MESSAGE = Http(http::post_message);
-    "edit-message" EDIT_MESSAGE = Http(http::edit_message);
-    "delete-message" DELETE_MESSAGE = Http(http::delete_message);
-    "react" REACT = Http(http::react);
-    "mark-read" MARK_READ = Http(http::mark_read);
-    "fallback" FALLBACK = Http(http::fallback);
-    "ws-connect" WS_CONNECT = Open(websocket::connect);
-    "ws-disconnect" WS_DISCONNECT = Close(websocket::disconnect);
-    "ws-subscribe" WS_SUBSCRIBE = Act(websocket::subscribe);
-    "ws-unsubscribe" WS_UNSUBSCRIBE = Act(websocket::unsubscribe);
-    "ws-send" WS_SEND = Act(websocket::send);
-    "ws-edit" WS_EDIT = Act(websocket::edit);
-    "ws-delete" WS_DELETE = Act(websocket::delete);
-    "ws-react" WS_REACT = Act(websocket::react);
-    "ws-read" WS_READ = Act(websocket::read);
-    "ws-typing" WS_TYPING = Act(websocket::typing);
-    "ws-default" WS_DEFAULT = Act(websocket::default);
-    "fanout" FANOUT = Queue(background::fanout);
-    "deliver" DELIVER = Queue(background::deliver);
-    "relay" RELAY = Stream(background::relay);
-    "reconcile" RECONCILE = Stream(background::reconcile);
+    "register": PublicHttp(http::register),
+    "login": PublicHttp(http::login),
+    "logout": Http(http::logout),
+    "logout-all": Http(http::logout_all),
+    "me": Http(http::me),
+    "set-password": Http(http::set_password),
+    "create-chat": Http(http::create_chat),
+    "list-chats": Http(http::list_chats),
+    "get-chat": Http(http::get_chat),
+    "list-members": Http(http::list_members),
+    "join-chat": Http(http::join_chat),
+    "leave-chat": Http(http::leave_chat),
+    "export-chat": Http(http::export_chat),
+    "list-messages": Http(http::list_messages),
+    "search-messages": Http(http::search_messages),
+    "post-message": Http(http::post_message),
+    "edit-message": Http(http::edit_message),
+    "delete-message": Http(http::delete_message),
+    "react": Http(http::react),
+    "mark-read": Http(http::mark_read),
+    "fallback": Http(http::fallback),
+    "ws-message": WebSocket(websocket),
+    "fanout": Queue(background::fanout),
+    "deliver": Queue(background::deliver),
+    "relay": Stream(background::relay),
+    "reconcile": Stream(background::reconcile),
 }
 
 pub use runtime::{Error, Function, Handler, handler, run};

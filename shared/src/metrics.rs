@@ -49,6 +49,8 @@ impl Metric {
 pub struct Metrics {
     /// The authenticated caller.
     pub user_id: Option<UserId>,
+    /// The action of a frame.
+    pub action: Option<&'static str>,
     /// The chat of the request.
     pub uri: Option<ChatUri>,
     /// Calls of DynamoDB, without the SDK's own retries.
@@ -95,6 +97,10 @@ pub(crate) fn called_dynamodb() {
 
 pub(crate) fn user(user_id: UserId) {
     record(|metrics| metrics.user_id = Some(user_id));
+}
+
+pub(crate) fn action(name: &'static str) {
+    record(|metrics| metrics.action = Some(name));
 }
 
 pub(crate) fn chat(uri: &ChatUri) {

@@ -317,12 +317,13 @@ async fn what_is_written_while_a_client_subscribes_reaches_it() {
     user.post(&uri, "before").await;
     let mut socket = user.socket().await;
     // From here on registering takes a while, during which somebody posts, and nobody afterwards.
+    dynamodb.calls();
     dynamodb.inject(|call| {
-        let registers = call.caller == "ws-subscribe" && call.operation == "TransactWriteItems";
+        let registers = call.caller == "ws-message" && call.operation == "TransactWriteItems";
         if registers { Fault::Slow(Duration::from_millis(700)) } else { Fault::None }
     });
     socket.send(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
-    eventually("it is registering", async || dynamodb.count_of("ws-subscribe", "TransactWriteItems") == 1).await;
+    eventually("it is registering", async || dynamodb.count_of("ws-message", "TransactWriteItems") == 1).await;
     user.post(&uri, "meanwhile").await;
     let mut seen = Vec::new();
     while !seen.contains(&json!(2)) {

@@ -122,6 +122,18 @@ fn check(what: &str, schema: &Validator, value: &Value) {
 }
 
 #[test]
+fn every_action_is_documented() {
+    let document = document("asyncapi.yaml");
+    let operations = document["operations"].as_object().unwrap().iter();
+    let mut documented: Vec<&str> =
+        operations.filter(|(_, operation)| operation["action"] == "receive").map(|(name, _)| name.as_str()).collect();
+    let mut known: Vec<&str> = confab_shared::api::websocket::action_names().collect();
+    documented.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(documented, known);
+}
+
+#[test]
 fn the_documents_let_not_everything_pass() {
     let fails = |check: fn()| std::panic::catch_unwind(check).is_err();
     let token = json!({"auth_token": "0".repeat(64)});

@@ -1,20 +1,26 @@
-//! The sample events in `events/`: each function has one, and answers it. Needs a cloud of its own.
+//! The sample events in `events/`, one for each kind: every function answers the sample of its kind. Needs a cloud of its own.
 
 use std::{fs, path::Path};
 
+use confab_functions::Function;
 use serde_json::{Value, value::RawValue};
 
 use crate::world::{World, options};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_function_answers_its_sample_event() {
+async fn each_function_answers_the_sample_of_its_kind() {
     let world = World::own(options()).await;
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
-    for (name, _) in confab_functions::FUNCTIONS {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../events/{name}.json"));
-        let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {}", path.display()));
-        let payload: Box<RawValue> = serde_json::from_str(&text).unwrap();
+    for (name, function) in confab_functions::FUNCTIONS {
+        let sample = match function {
+            Function::Http(_) | Function::PublicHttp(_) => "post-message",
+            Function::WebSocket(_) => "ws-message",
+            Function::Queue(_) => "fanout",
+            Function::Stream(_) => "relay",
+        };
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../events/{sample}.json"));
+        let payload: Box<RawValue> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let function = confab_functions::handler(name, &environment).unwrap();
         let event = lambda_runtime::LambdaEvent::new(payload, lambda_runtime::Context::default());
         let answer: Value = function(event).await.unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -56,11 +56,10 @@ fn the_laptop_cloud_knows_no_chat() {
 }
 
 #[test]
-fn every_function_has_a_binary_and_a_place_in_the_template() {
+fn every_function_is_in_the_template() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let template = fs::read_to_string(root.join("template.yaml")).unwrap();
     for (name, _) in confab_functions::FUNCTIONS {
         assert!(template.contains(&format!("Handler: {name}\n")), "{name} is not in the template");
-        assert!(root.join(format!("functions/src/bin/{name}.rs")).exists(), "{name} has no binary");
     }
 }

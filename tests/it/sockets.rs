@@ -63,6 +63,47 @@ async fn an_error_names_the_request_even_if_that_is_not_valid() {
     assert_eq!(user.history(&uri).await.len(), 0);
 }
 
+/// Whoever is not a member of the chat learns nothing of what is wrong with the other fields.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_refused_before_the_fields_are_checked() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    let (mut own, mut strange) = (anna.socket().await, ben.socket().await);
+    for (action, detail) in [
+        ("send", "message: Not a valid string."),
+        ("edit", "id: This field is required."),
+        ("delete", "id: This field is required."),
+        ("react", "id: This field is required."),
+        ("read", "id: This field is required."),
+    ] {
+        let frame = json!({"action": action, "uri": uri, "message": 5, "emoji": 5});
+        let (own, strange) = (own.ask(&frame).await, strange.ask(&frame).await);
+        assert_eq!((&own["status"], &own["detail"]), (&json!(400), &json!(detail)), "{action}");
+        assert_eq!(strange["status"], 403, "{action}: {strange}");
+    }
+    for (more, detail) in [
+        (json!({"message": 5}), "message: Not a valid string."),
+        (json!({"message": null}), "message: This field may not be null."),
+        (json!({}), "message: This field is required."),
+    ] {
+        let mut frame = json!({"action": "edit", "uri": uri, "id": 1});
+        frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(own.ask(&frame).await["detail"], detail);
+    }
+    for (more, detail) in [
+        (json!({"id": "x"}), "id: A whole number from 0 to 9007199254740991 is required."),
+        (json!({"id": 1}), "emoji: This field is required."),
+        (json!({"id": 1, "emoji": null}), "emoji: This field may not be null."),
+        (json!({"id": 1, "emoji": 5}), "emoji: Not a valid string."),
+        (json!({"id": 1, "emoji": "👍", "remove": 1}), "remove: Must be a valid boolean."),
+    ] {
+        let mut frame = json!({"action": "react", "uri": uri});
+        frame.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(own.ask(&frame).await["detail"], detail);
+    }
+}
+
 /// A record that is gone, or a token that has expired, ends what a socket is good for, `ping` included.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
@@ -121,6 +162,8 @@ async fn what_makes_no_sense_is_answered_with_an_error() {
         ("{}".into(), Value::Null, 400),
         (r#"{"action": 5}"#.into(), Value::Null, 400),
         (r#"{"action": "fly"}"#.into(), json!("fly"), 404),
+        (r#"{"action": "$connect"}"#.into(), json!("$connect"), 404),
+        (r#"{"action": "$disconnect"}"#.into(), json!("$disconnect"), 404),
         (r#"{"action": "subscribe"}"#.into(), json!("subscribe"), 400),
         (r#"{"action": "subscribe", "uri": 5}"#.into(), json!("subscribe"), 400),
         (r#"{"action": "subscribe", "uri": "nope"}"#.into(), json!("subscribe"), 404),

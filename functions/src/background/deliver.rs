@@ -1,8 +1,7 @@
 //! The second step of the fan-out, for large chats: delivers to one shard of a chat, or to a socket that could not be written to.
 
-use confab_shared::{Confab, realtime::batch::Batch};
+use confab_shared::{Confab, ids::MessageId, realtime::batch::Batch};
 
-/// Delivers a batch until the deadline, and names the messages that must be tried again.
-pub async fn handle(confab: &Confab, batch: Batch) -> Vec<String> {
+pub(crate) async fn handle(confab: &Confab, batch: Batch) -> Vec<MessageId> {
     confab.deliver(batch).await
 }

@@ -1,8 +1,7 @@
 //! The fan-out: delivers what comes through the exchange's queue to the sockets of each chat.
 
-use confab_shared::{Confab, realtime::batch::Batch};
+use confab_shared::{Confab, ids::MessageId, realtime::batch::Batch};
 
-/// Delivers a batch until the deadline, and names the messages that must be tried again.
-pub async fn handle(confab: &Confab, batch: Batch) -> Vec<String> {
+pub(crate) async fn handle(confab: &Confab, batch: Batch) -> Vec<MessageId> {
     confab.fan_out(batch).await
 }

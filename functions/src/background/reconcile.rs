@@ -1,9 +1,8 @@
-//! Settles what follows from changes of the table: closes the sockets and ends the subscriptions of those whose right to them has ended,
-//! in case whoever ended it got no further, and tells chats who comes and goes.
+//! The reconciler: closes the sockets and ends the subscriptions of users whose right to them has ended, in case the function that ended
+//! it got no further, and publishes presence.
 
-use confab_shared::{Confab, realtime::stream::StreamRecord};
+use confab_shared::{Confab, ids::SequenceNumber, realtime::stream::StreamRecord};
 
-/// Goes through the changes in order, and names the first that must be tried again.
-pub async fn handle(confab: &Confab, changes: &[StreamRecord]) -> Option<String> {
-    confab.reconcile(changes).await
+pub(crate) async fn handle(confab: &Confab, records: &[StreamRecord]) -> Option<SequenceNumber> {
+    confab.reconcile(records).await
 }

@@ -1,8 +1,7 @@
-//! The relay: publishes every log entry that the table's stream tells of, in case whoever wrote it got no further than that.
+//! The relay: publishes every log entry that the table's stream reports, in case the function that wrote it got no further.
 
-use confab_shared::{Confab, realtime::stream::StreamRecord};
+use confab_shared::{Confab, ids::SequenceNumber, realtime::stream::StreamRecord};
 
-/// Publishes what was written, and names the first change that must be tried again.
-pub async fn handle(confab: &Confab, changes: &[StreamRecord]) -> Option<String> {
-    confab.relay(changes).await
+pub(crate) async fn handle(confab: &Confab, records: &[StreamRecord]) -> Option<SequenceNumber> {
+    confab.relay(records).await
 }

@@ -6,11 +6,7 @@ use confab_shared::{
 };
 use serde_json::json;
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     let uri = confab.start_chat(&caller).await?;
     Answer::ok(&json!({ "status": "SUCCESS", "uri": uri, "message": "New chat session created" }))

@@ -1,15 +1,11 @@
-//! `GET /api/chats/{uri}/export/`: a chat's log as JSON Lines, a part at a time.
+//! `GET /api/chats/{uri}/export/`: a chat's log as JSON Lines, a page at a time.
 
 use confab_shared::{
     Confab, Result,
     api::http::{Answer, Request},
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     let export = confab.export(&access, &request.target).await?;
     Answer::lines(export.lines, export.next.as_deref())

@@ -1,11 +1,13 @@
-//! `$default`: answers whatever no other function's route matches.
+//! `$default`: answers requests that match no other function's route.
 //!
-//! It knows the routes from `template.yaml` itself, by way of the build script: a list of its own would drift.
+//! The build script reads the routes from `template.yaml`.
 
 use confab_shared::{
     Confab, Error, Result,
     api::http::{Answer, Request},
 };
+
+use crate::Function;
 
 include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 
@@ -13,21 +15,25 @@ include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 struct Route {
     method: &'static str,
     path: &'static str,
-    /// Whether its function lets callers in without a token.
-    open: bool,
+    /// The name of its function.
+    function: &'static str,
 }
 
-/// Answers 405 for a known path with another method, 308 for one that only a trailing slash keeps from its route, else 404.
-///
-/// # Errors
-/// What the caller is to be told; that is the rule here.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+impl Route {
+    /// Whether it needs no token.
+    fn is_public(&self) -> bool {
+        matches!(Function::named(self.function), Some(Function::PublicHttp(_)))
+    }
+}
+
+/// Answers 405 for a known path with another method, 308 for a path that needs a trailing slash removed, else 404.
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let path = request.target.path();
     let bare = path.strip_suffix('/').unwrap_or(path);
     let routes: Vec<&Route> = ROUTES.iter().filter(|route| matches(route.path, bare)).collect();
-    // As in the original, callers are asked who they are before they are told that a method is wrong.
+    // As in the original, callers are authenticated before they learn that a method is wrong.
     let token = request.token()?;
-    if routes.is_empty() || routes.iter().all(|route| route.open) {
+    if routes.is_empty() || routes.iter().all(|route| route.is_public()) {
         confab.authenticate_if_given(token.as_ref()).await?;
     } else {
         confab.authenticate(token.as_ref()).await?;
@@ -40,7 +46,7 @@ pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     if methods.contains(&request.method.as_str()) {
         let query = Some(request.target.query()).filter(|query| !query.is_empty());
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        // Relative to the path, whatever a proxy or a custom domain has put before it.
+        // Relative to the path, since a proxy or a custom domain may have put something before it.
         let last = bare.rsplit('/').next().unwrap_or_default();
         return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("../{last}{query}")) };
     }
@@ -63,9 +69,10 @@ mod tests {
     #[test]
     fn the_templates_routes_are_known() {
         let find = |method, path| ROUTES.iter().find(|route| route.method == method && matches(route.path, path));
-        assert!(find("POST", "/auth/token/create").is_some_and(|route| route.open));
-        assert!(find("PATCH", "/api/chats/0123456789abcde").is_some_and(|route| !route.open));
+        assert!(find("POST", "/auth/token/create").is_some_and(Route::is_public));
+        assert!(find("PATCH", "/api/chats/0123456789abcde").is_some_and(|route| !route.is_public()));
         assert!(find("POST", "/api/chats/x/messages/y").is_none());
+        assert!(ROUTES.iter().all(|route| Function::named(route.function).is_some()));
         assert!(ROUTES.iter().all(|route| route.path.starts_with('/') && !route.path.ends_with('/')));
     }
 }

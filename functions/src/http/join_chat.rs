@@ -1,15 +1,11 @@
-//! `PATCH /api/chats/{uri}/`: joins a chat, invites others into it, or with `owner` hands it over.
+//! `PATCH /api/chats/{uri}/`: joins a chat, invites others to it, or with `owner` transfers it.
 
 use confab_shared::{
     Confab, Result,
     api::http::{Answer, Request},
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     let fields = request.fields().await?;
     Answer::ok(&match fields.get("owner") {

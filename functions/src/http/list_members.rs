@@ -5,11 +5,7 @@ use confab_shared::{
     api::http::{Answer, Request},
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     Answer::ok(&confab.list_members(&access, &request.target).await?)
 }

@@ -1,15 +1,12 @@
-//! `GET /api/chats/{uri}/messages/`: reads the history of a chat, a page at a time.
+//! `GET /api/chats/{uri}/messages/`: the history of a chat, a page at a time.
 
 use confab_shared::{
     Confab, Result,
     api::http::{Answer, Request},
+    chats::history::HistoryRange,
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
-    Answer::ok(&confab.history(&access, &request.page()?, &request.target).await?)
+    Answer::ok(&confab.history(&access, &HistoryRange::read(request.target.query())?, &request.target).await?)
 }

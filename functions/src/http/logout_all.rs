@@ -5,11 +5,7 @@ use confab_shared::{
     api::http::{Answer, Request},
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     confab.log_out_everywhere(&caller).await?;
     Ok(Answer::no_content())

@@ -5,11 +5,9 @@ use confab_shared::{
     api::http::{Answer, Request},
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
-    Answer::ok(&confab.mark_read(&access, &request.fields().await?).await?)
+    let fields = request.fields().await?;
+    access.require_member()?;
+    Answer::ok(&confab.mark_read(&access, fields.required_entry_id("id")?).await?)
 }

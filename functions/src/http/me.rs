@@ -1,4 +1,4 @@
-//! `GET, PUT and PATCH /auth/me/`: shows and changes one's own profile.
+//! `GET`, `PUT` and `PATCH /auth/me/`: shows and changes the caller's profile.
 
 use confab_shared::{
     Confab, Result,
@@ -6,11 +6,7 @@ use confab_shared::{
 };
 use http::Method;
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     match request.method {
         Method::GET => Answer::ok(&caller.user),

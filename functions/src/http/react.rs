@@ -1,4 +1,4 @@
-//! `PUT` and `DELETE /api/chats/{uri}/messages/{id}/reactions/{emoji}/`: puts an emoji to a message, or takes it away.
+//! `PUT` and `DELETE /api/chats/{uri}/messages/{id}/reactions/{emoji}/`: adds an emoji to a message, or removes it.
 
 use confab_shared::{
     Confab, Result,
@@ -6,11 +6,7 @@ use confab_shared::{
 };
 use http::Method;
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     access.require_member()?;
     let (id, emoji) = (request.entry_id(), request.parameter("emoji").parse()?);
@@ -18,6 +14,6 @@ pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
         confab.remove_reaction(&access, id, &emoji).await?;
         return Ok(Answer::no_content());
     }
-    confab.react(&access, id, &emoji).await?;
+    confab.add_reaction(&access, id, &emoji).await?;
     Answer::ok(&confab.show_message(&access, id).await?)
 }

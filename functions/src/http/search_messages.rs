@@ -1,4 +1,4 @@
-//! `GET /api/chats/{uri}/search/`: the messages that have some words.
+//! `GET /api/chats/{uri}/search/`: the messages that contain some words.
 
 use confab_shared::{
     Confab, Result,
@@ -6,11 +6,7 @@ use confab_shared::{
     chats::search::Search,
 };
 
-/// Answers one request.
-///
-/// # Errors
-/// What the caller is to be told.
-pub async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     access.require_member()?;
     let search = Search::read(request.target.query())?;

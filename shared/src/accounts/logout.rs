@@ -2,7 +2,11 @@
 
 use crate::{
     Confab, Result,
-    auth::{authentication::Caller, token::{KeyedToken, StoredToken}, user::Profile},
+    auth::{
+        authentication::Caller,
+        token::{KeyedToken, StoredToken},
+        user::Profile,
+    },
     aws::table::{Write, read},
     ids::UserId,
     key::Partition,

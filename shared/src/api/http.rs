@@ -7,61 +7,21 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::{
     Error, Result,
     auth::token::Token,
-    chats::post::IdempotencyKey,
+    chats::idempotency::IdempotencyKey,
     ids::{ChatUri, EntryId},
-    input::fields::Fields,
-    input::query::Page,
+    input::{
+        fields::Fields,
+        target::{Target, in_ascii},
+    },
 };
 
 /// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
-
-/// What a request is for: a path and a query string, as the gateway received them. Scheme and host are not part of it, since
-/// clients can forge the headers that carry them.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    path: String,
-    query: String,
-}
-
-impl Target {
-    /// A target of these two parts.
-    pub fn new(path: impl Into<String>, query: impl Into<String>) -> Self {
-        Self { path: path.into(), query: query.into() }
-    }
-
-    /// The path.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The query string; empty where there is none.
-    pub fn query(&self) -> &str {
-        &self.query
-    }
-
-    /// A reference to the same path with these parameters, relative to the API's origin
-    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom domain
-    /// (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
-    pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(parameters);
-        format!("{}?{}", in_ascii(&self.path), query.finish())
-    }
-}
-
-/// A path or query string with nothing in it that a header or a URI may not have. A gateway may have decoded it.
-fn in_ascii(text: &str) -> String {
-    const NOT_IN_URIS: &AsciiSet =
-        &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
-    utf8_percent_encode(text, NOT_IN_URIS).to_string()
-}
 
 /// A request, free of any gateway's format.
 #[derive(Clone, Debug, Default)]
@@ -113,14 +73,6 @@ impl Request {
             return Err(Error::TooLarge(BODY_BYTES));
         }
         Fields::read(&self.headers, &self.body).await
-    }
-
-    /// Which page of a history is asked for.
-    ///
-    /// # Errors
-    /// As [`Page::read`].
-    pub fn page(&self) -> Result<Page> {
-        Page::read(self.target.query())
     }
 
     /// The `Idempotency-Key` header.

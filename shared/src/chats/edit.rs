@@ -19,15 +19,13 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Forbidden`] for another author's;
     /// [`Error::Throttled`].
-    pub async fn edit(&self, access: &ChatAccess, id: EntryId, text: &MessageText) -> Result<()> {
+    pub async fn edit_message(&self, access: &ChatAccess, id: EntryId, text: &MessageText) -> Result<()> {
         let user_id = access.caller.user.id;
         let edited = EntryBody::about(id, EntryType::Edited, user_id);
         self.change_message(access, edited, |chat, entry| {
             let set = "SET message = :text, edit_date = :date, changed_id = :change";
-            let edit = if_message(
-                Write::update(Entry::key(&chat.uri, id), set),
-                "AND user_id = :user AND message <> :text",
-            )?;
+            let edit =
+                if_message(Write::update(Entry::key(&chat.uri, id), set), "AND user_id = :user AND message <> :text")?;
             let edit = edit
                 .number(":user", user_id)
                 .text(":text", &text.0)

@@ -47,11 +47,8 @@ impl MessageView {
         }
         let user = users.get(&entry.body.user_id)?.clone();
         let reactions = entry.reactions.into_iter().flatten();
-        let reactions = reactions.map(|(emoji, users)| ReactionView {
-            emoji,
-            count: users.len(),
-            mine: users.contains(&reader),
-        });
+        let reactions =
+            reactions.map(|(emoji, users)| ReactionView { emoji, count: users.len(), mine: users.contains(&reader) });
         let mut reactions: Vec<ReactionView> = reactions.collect();
         reactions.sort_by_key(|reaction| Reverse(reaction.count));
         Some(Self {

@@ -42,7 +42,7 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::KeyReused`]; [`Error::Invalid`] where there is no message to reply to;
     /// [`Error::Throttled`].
-    pub async fn post(
+    pub async fn post_message(
         &self,
         access: &ChatAccess,
         message: NewMessage,

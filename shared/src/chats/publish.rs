@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{
-    entry::Entry,
-    event::EventContext,
-};
+use super::{entry::Entry, event::EventContext};
 use crate::{
     Confab, Result,
     auth::user::User,

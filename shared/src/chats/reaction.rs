@@ -70,11 +70,7 @@ fn reaction(id: EntryId, kind: EntryType, user_id: UserId, emoji: &Emoji) -> Ent
 
 /// Gives the emoji, the user and the entry to the names in a write's expressions.
 fn with_names(write: Write, entry: &Entry, emoji: &Emoji, user_id: UserId) -> Write {
-    write
-        .name("#emoji", &emoji.0)
-        .number(":user", user_id)
-        .numbers(":users", [user_id])
-        .number(":change", entry.id)
+    write.name("#emoji", &emoji.0).number(":user", user_id).numbers(":users", [user_id]).number(":change", entry.id)
 }
 
 /// Why a reaction was not added.

@@ -13,7 +13,6 @@ use crate::{
     aws::table::{Applied, read},
     error::Invalid,
     ids::{ChatUri, EntryId},
-    input::fields::Fields,
 };
 
 /// A member's read marker.
@@ -32,10 +31,9 @@ impl Confab {
     ///
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is not an entry of this chat; [`Error::Throttled`].
-    pub async fn mark_read(&self, access: &ChatAccess, fields: &Fields) -> Result<ReadMarker> {
+    pub async fn mark_read(&self, access: &ChatAccess, id: EntryId) -> Result<ReadMarker> {
         let chat = access.require_member()?;
         let user = access.caller.public();
-        let id = fields.required_entry_id("id")?;
         let marker = |read_id| ReadMarker { kind: "read", uri: chat.uri.clone(), user: user.clone(), read_id };
         let read_id = access.member()?.read_id;
         if id <= read_id {

@@ -5,13 +5,8 @@ use super::{
     member::{Member, Role},
 };
 use crate::{
-    Confab, Error, Result,
-    accounts::rate_limit::Rate,
-    auth::authentication::Caller,
-    aws::table::Write,
-    id_sequence::IdSequence,
-    ids::ChatUri,
-    random,
+    Confab, Error, Result, accounts::rate_limit::Rate, auth::authentication::Caller, aws::table::Write,
+    id_sequence::IdSequence, ids::ChatUri, random,
 };
 
 impl Confab {

@@ -130,7 +130,8 @@ impl Confab {
         let keys = keys.chain([UserConnection::key(identity.user_id, connection_id)]);
         let writes: Vec<Write> = keys.map(Write::delete).collect();
         // A failure of one deletion does not prevent the others.
-        let deleted = stream::iter(writes).map(|write| self.table().apply(write)).buffer_unordered(CONCURRENT_DELETIONS);
+        let deleted =
+            stream::iter(writes).map(|write| self.table().apply(write)).buffer_unordered(CONCURRENT_DELETIONS);
         deleted.fold(Ok(()), |result: Result<()>, deleted| future::ready(result.and(deleted.map(drop)))).await
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// DynamoDB's items have at most 400 KB, and the rest of an entry takes less than the difference
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>).
-const MESSAGE_BYTES: usize = 400_000;
+pub(super) const MESSAGE_BYTES: usize = 400_000;
 
 /// An object of any model.
 #[derive(Deserialize)]

@@ -188,7 +188,7 @@ fn entry(id: EntryId, user_id: UserId, message: Option<String>, create_date: Dat
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const DATE: &str = "2018-03-01T12:00:00.123Z";
 
@@ -292,7 +292,7 @@ mod tests {
         }
         let mut silent = message(5, DATE, 1, json!(1), "");
         silent["fields"]["message"] = Value::Null;
-        let long = message(5, DATE, 1, json!(1), &"x".repeat(MESSAGE_BYTES + 1));
+        let long = message(5, DATE, 1, json!(1), &"x".repeat(crate::import::django::MESSAGE_BYTES + 1));
         for (object, expected) in [
             (silent, "chat.chatsessionmessage 5: there is no message"),
             (long, "chat.chatsessionmessage 5: a message of 400001 bytes does not fit the table"),
@@ -341,17 +341,6 @@ mod tests {
             "Nothing was written.",
         ];
         assert_eq!(error.lines().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn what_was_done_is_said_in_a_line() {
-        let skipped = [("authtoken.token".to_owned(), 3), ("sessions.session".to_owned(), 1)].into();
-        let report = Report { users: 2, messages: 5, chats_there: 1, locked_out: 1, skipped, ..Report::default() };
-        assert_eq!(
-            report.to_string(),
-            "Written: 2 users, 0 chats, 0 members, 5 messages. Already there: 0 users, 1 chats. \
-             Skipped: 3 authtoken.token, 1 chats.chat. Without a password that Confab can check: 1 users."
-        );
     }
 
     proptest! {

@@ -167,7 +167,9 @@ impl Confab {
         let chat_id = dump.chats.iter().map(|chat| chat.chat.id).max();
         let sequences = [IdSequence::User, IdSequence::Chat].into_iter().zip([user_id, chat_id]).zip(last_ids);
         let claims: Vec<Write> = sequences
-            .filter_map(|((sequence, id), last_id)| id.filter(|id| *id > last_id).map(|id| sequence.skip_to(id, last_id)))
+            .filter_map(|((sequence, id), last_id)| {
+                id.filter(|id| *id > last_id).map(|id| sequence.skip_to(id, last_id))
+            })
             .collect();
         if claims.is_empty() { Ok(()) } else { self.table().transact(claims).await }
     }

@@ -76,3 +76,18 @@ impl Problems {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_in_a_line() {
+        let skipped = [("authtoken.token".to_owned(), 3), ("sessions.session".to_owned(), 1)].into();
+        let report = Report { users: 2, messages: 5, existing_chats: 1, locked_out: 1, skipped, ..Report::default() };
+        assert_eq!(
+            report.to_string(),
+            "Written: 2 users, 0 chats, 0 members, 5 messages. Already there: 0 users, 1 chats. \
+             Skipped: 3 authtoken.token, 1 chats.chat. Without a password that Confab can check: 1 users."
+        );
+    }
+}

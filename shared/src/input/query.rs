@@ -2,10 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 
-use crate::{
-    Error, Result,
-    error::Invalid,
-};
+use crate::{Error, Result, error::Invalid};
 
 /// The parameters of a query string. Of a parameter that is repeated the last counts, as in Django.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,11 +44,8 @@ pub struct Batch {
 /// The processing of a queue's messages.
 pub(super) trait Consumer {
     /// Processes the records at the front of a group that belong together, and returns their number.
-    fn consume(
-        confab: &Confab,
-        records: &[Record],
-        slow: &SlowConsumers,
-    ) -> impl Future<Output = Result<usize>> + Send;
+    fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers)
+    -> impl Future<Output = Result<usize>> + Send;
 }
 
 /// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so that each of them delays

@@ -70,9 +70,9 @@ impl Consumer for Fanout {
             return confab.dead_letter(&records[0]).await.map(|()| 1);
         };
         let uri = first.uri.clone();
-        let following = records[1..].iter().map_while(|record| {
-            Notification::read(&record.body).filter(|notification| notification.uri == uri)
-        });
+        let following = records[1..]
+            .iter()
+            .map_while(|record| Notification::read(&record.body).filter(|notification| notification.uri == uri));
         let run: Vec<Notification> = std::iter::once(first).chain(following).collect();
         let consumed = run.len();
         confab.fan_out_to_chat(&uri, run, &records[0].message_id, slow).await.map(|()| consumed)
@@ -118,12 +118,7 @@ impl Confab {
     }
 
     /// Continues in the log from the cursor to the end, which should be `id` or behind it.
-    async fn catch_up(
-        &self,
-        delivery: &mut ChatDelivery<'_>,
-        id: EntryId,
-        create_date: Option<Date>,
-    ) -> Result<()> {
+    async fn catch_up(&self, delivery: &mut ChatDelivery<'_>, id: EntryId, create_date: Option<Date>) -> Result<()> {
         loop {
             let uri = delivery.uri;
             let enough = |entries: &[Entry]| entries.len() >= ENTRIES_AT_A_TIME;

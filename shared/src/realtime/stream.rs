@@ -109,8 +109,7 @@ impl Confab {
             let done = self.follow_up(&follow_up, &records[place].sequence_number).await;
             done.inspect_err(Error::log).err().map(|_| place)
         });
-        let failed: Vec<usize> =
-            done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
+        let failed: Vec<usize> = done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
         failed.into_iter().min().map(|place| records[place].sequence_number.clone())
     }
 

@@ -14,13 +14,7 @@ use serde::Serialize;
 use serde_dynamo::aws_sdk_dynamodb_1::{to_attribute_value, to_item};
 
 use super::{Item, Table, conflict_pauses, pause};
-use crate::{
-    Error, Result,
-    date::Date,
-    error::Cause,
-    key::Key,
-    metrics,
-};
+use crate::{Error, Result, date::Date, error::Cause, key::Key, metrics};
 
 /// A failed condition returns the item that it was evaluated on.
 const ON_FAILURE: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;

@@ -1,5 +1,0 @@
-//! The Lambda function `fallback`.
-
-fn main() -> Result<(), confab_functions::Error> {
-    confab_functions::run(confab_functions::FALLBACK)
-}

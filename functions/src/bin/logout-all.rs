@@ -1,5 +1,0 @@
-//! The Lambda function `logout-all`.
-
-fn main() -> Result<(), confab_functions::Error> {
-    confab_functions::run(confab_functions::LOGOUT_ALL)
-}

@@ -1,5 +1,0 @@
-//! The Lambda function `search-messages`.
-
-fn main() -> Result<(), confab_functions::Error> {
-    confab_functions::run(confab_functions::SEARCH_MESSAGES)
-}

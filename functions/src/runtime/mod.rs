@@ -1,0 +1,183 @@
+//! Runs functions: reads Lambda's events, calls the handlers, and writes their answers. Each kind of event has a module.
+//!
+//! The laptop cloud calls [`Function::invoke`] with the events that Lambda would send.
+
+mod http;
+mod queue;
+mod stream;
+mod websocket;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use confab_shared::{
+    Confab, Result,
+    environment::Environment,
+    metrics::{self, Metrics},
+};
+use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Why an invocation failed.
+pub type Error = lambda_runtime::Error;
+
+/// A function: what it is invoked with, and the handler that it calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Function {
+    /// A request to the HTTP API. The handler authenticates the caller.
+    Http(http::Handler),
+    /// A request to the HTTP API that needs no token. A token that comes with it must be valid all the same.
+    PublicHttp(http::Handler),
+    /// An event of the WebSocket API.
+    WebSocket(websocket::Handler),
+    /// A batch from a queue. The handler returns the messages that must be retried.
+    Queue(queue::Handler),
+    /// Changes from the table's stream. The handler returns the first that must be retried, with all behind it.
+    Stream(stream::Handler),
+}
+
+/// Runs a function until Lambda ends its sandbox.
+///
+/// # Errors
+/// When the environment lacks something or the Runtime API fails.
+pub fn run(function: Function) -> Result<(), Error> {
+    let environment = Environment::of_process();
+    log(&environment);
+    let confab = Confab::new(&environment)?;
+    let namespace = environment.get("METRICS_NAMESPACE");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(lambda_runtime::run(service_fn(async |event| {
+        let (response, metrics) = function.invoke_with_metrics(&confab, event).await;
+        // CloudWatch makes metrics of any such line in a function's log.
+        if let Some(metrics) = namespace.and_then(|namespace| metrics.metrics(namespace)) {
+            println!("{metrics}");
+        }
+        response
+    })))
+}
+
+/// A function that runs in this process, called with an event as Lambda would call it.
+pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+/// Makes the function of that name ready, in this environment.
+///
+/// # Errors
+/// When there is no such function, or its environment lacks something.
+pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
+    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}."))?;
+    let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
+    let confab = Arc::new(confab.map_err(|error| {
+        // Whoever runs the laptop cloud reads this, not a caller, so it says why.
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        format!("The function {name} does not start: {cause}")
+    })?);
+    Ok(Arc::new(move |event| {
+        let confab = confab.clone();
+        Box::pin(async move { function.invoke(&confab, event).await })
+    }))
+}
+
+impl Function {
+    /// The function of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        crate::FUNCTIONS.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+    }
+
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// When the event is not of the function's kind. Other errors become responses.
+    pub async fn invoke(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+        self.invoke_with_metrics(confab, event).await.0
+    }
+
+    async fn invoke_with_metrics(
+        self,
+        confab: &Confab,
+        event: LambdaEvent<Box<RawValue>>,
+    ) -> (Result<Value, Error>, Metrics) {
+        let started = Instant::now();
+        let request = RequestContext::read(event.payload.get());
+        let request_id = event.context.request_id.clone();
+        let (response, metrics) = metrics::scope(self.respond(confab, event)).await;
+        tracing::info!(
+            request_id,
+            route = request.route_key,
+            action = metrics.action,
+            gateway_request_id = request.request_id,
+            connection_id = request.connection_id,
+            status = response.as_ref().ok().and_then(|response| response["statusCode"].as_u64()),
+            user_id = metrics.user_id.map(|id| id.0),
+            uri = metrics.uri.as_ref().map(ToString::to_string),
+            dynamodb_calls = metrics.dynamodb_calls,
+            milliseconds = started.elapsed().as_millis() as u64,
+            "handled"
+        );
+        (response, metrics)
+    }
+
+    async fn respond(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+        let (text, deadline) = (event.payload.get(), deadline(&event.context));
+        let request_id = &event.context.request_id;
+        match self {
+            Self::Http(handle) => Ok(http::respond(handle, confab, text, deadline, request_id).await),
+            Self::PublicHttp(handle) => Ok(http::respond_publicly(handle, confab, text, deadline, request_id).await),
+            Self::WebSocket(handle) => Ok(websocket::respond(handle, confab, text, deadline).await),
+            Self::Queue(handle) => queue::respond(handle, confab, text, deadline).await,
+            Self::Stream(handle) => stream::respond(handle, confab, text, deadline).await,
+        }
+    }
+}
+
+/// Logs as JSON, the format that the template sets, from the level up that Lambda's own variable names
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>).
+fn log(environment: &Environment) {
+    let level = environment.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| environment.get("RUST_LOG"));
+    let level = level.and_then(|level| level.to_lowercase().parse().ok()).unwrap_or(LevelFilter::INFO);
+    tracing_subscriber::fmt().json().with_max_level(level).with_current_span(false).with_span_list(false).init();
+}
+
+/// What API Gateway says about a request, as far as the log has it. Events of queues and streams have none of it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequestContext {
+    route_key: Option<String>,
+    request_id: Option<String>,
+    connection_id: Option<String>,
+}
+
+impl RequestContext {
+    fn read(event: &str) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Event {
+            request_context: RequestContext,
+        }
+        serde_json::from_str::<Event>(event).unwrap_or_default().request_context
+    }
+}
+
+/// When to stop working, so that there is time left to respond.
+fn deadline(context: &Context) -> Instant {
+    const TO_RESPOND: Duration = Duration::from_secs(1);
+    // `cargo lambda watch` sends a deadline long past, which counts as none.
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(15));
+    Instant::now() + left.saturating_sub(TO_RESPOND)
+}
+
+/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda cuts the function
+/// off and API Gateway gives up.
+async fn in_time<T>(deadline: Instant, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || confab_shared::Error::Busy(Some("the deadline has passed".into()));
+    tokio::time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The error for an event that cannot be read.
+fn malformed() -> confab_shared::Error {
+    confab_shared::Error::Malformed("The request is malformed.".to_owned())
+}

@@ -1,0 +1,40 @@
+//! Events of SQS queues.
+
+use std::time::Instant;
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use confab_shared::{
+    Confab,
+    ids::MessageId,
+    realtime::batch::{Batch, Record},
+};
+use lambda_runtime::BoxFuture;
+use serde_json::Value;
+
+use super::Error;
+
+/// Handles a batch, and returns the messages that must be retried.
+pub(super) type Handler = for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<MessageId>>;
+
+/// Responds to a batch.
+pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Result<Value, Error> {
+    let event: SqsEvent = serde_json::from_str(event)?;
+    let batch = Batch { records: event.records.into_iter().map(record).collect(), deadline };
+    let mut response = SqsBatchResponse::default();
+    for message_id in handle(confab, batch).await {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = message_id.to_string();
+        response.batch_item_failures.push(failure);
+    }
+    Ok(serde_json::to_value(response)?)
+}
+
+fn record(message: SqsMessage) -> Record {
+    let attribute = |name| message.attributes.get(name).cloned();
+    Record {
+        group: attribute("MessageGroupId").unwrap_or_default(),
+        receive_count: attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1),
+        message_id: message.message_id.unwrap_or_default().into(),
+        body: message.body.unwrap_or_default(),
+    }
+}

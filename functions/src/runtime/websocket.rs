@@ -1,0 +1,108 @@
+//! Events of the WebSocket API.
+
+use std::time::Instant;
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use confab_shared::{
+    Confab, Error, Result,
+    api::{
+        http::Answer,
+        websocket::{ClientFrame, ConnectRequest, SocketAnswer, SocketEvent, error_frame},
+    },
+    error::Invalid,
+};
+use lambda_runtime::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{in_time, malformed};
+
+/// Answers what happens on a socket.
+pub(super) type Handler = for<'a> fn(&'a Confab, &'a SocketEvent) -> BoxFuture<'a, Result<SocketAnswer>>;
+
+/// Responds to an event.
+pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Value {
+    let event = match read(event) {
+        Ok(event) => event,
+        Err(error) => return refusal(error),
+    };
+    match in_time(deadline, handle(confab, &event)).await {
+        Ok(SocketAnswer::Accepted(Some(protocol))) => {
+            json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
+        }
+        Ok(SocketAnswer::Frame(frame)) => json!({ "statusCode": 200, "body": frame }),
+        Ok(SocketAnswer::Accepted(None) | SocketAnswer::Nothing) => json!({ "statusCode": 200 }),
+        Err(error) => match &event {
+            SocketEvent::Message(frame) => json!({ "statusCode": 200, "body": error_frame(&error, frame) }),
+            SocketEvent::Connect(_) | SocketEvent::Disconnect(_) => refusal(error),
+        },
+    }
+}
+
+/// Reads an event by its type. The route says nothing: a client can name any route in a frame.
+fn read(event: &str) -> Result<SocketEvent> {
+    let event: ApiGatewayWebsocketProxyRequest = serde_json::from_str(event).map_err(|_| malformed())?;
+    let connection_id = event.request_context.connection_id.clone().unwrap_or_default().into();
+    match event.request_context.event_type.as_deref() {
+        Some("CONNECT") => {
+            let uri = uri(&event)?;
+            Ok(SocketEvent::Connect(ConnectRequest { connection_id, headers: event.headers, uri }))
+        }
+        Some("MESSAGE") => {
+            Ok(SocketEvent::Message(ClientFrame { connection_id, text: event.body.unwrap_or_default() }))
+        }
+        Some("DISCONNECT") => Ok(SocketEvent::Disconnect(connection_id)),
+        _ => Err(malformed()),
+    }
+}
+
+/// The chat that a client names when it connects. If it names several, `query_string_parameters` has the last
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html>).
+fn uri(event: &ApiGatewayWebsocketProxyRequest) -> Result<Option<String>> {
+    match event.multi_value_query_string_parameters.all("uri").as_deref() {
+        Some([_, _, ..]) => Err(Invalid::field("uri", "This parameter may be given only once.").into()),
+        _ => Ok(event.query_string_parameters.first("uri").map(str::to_owned)),
+    }
+}
+
+/// A response that keeps a socket from opening.
+fn refusal(error: Error) -> Value {
+    let answer = Answer::from(error);
+    json!({ "statusCode": answer.status.as_u16(), "body": answer.body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(event_type: &str, route_key: &str) -> Value {
+        json!({
+            "requestContext": {
+                "eventType": event_type, "routeKey": route_key, "connectionId": "c=",
+                "connectedAt": 1_700_000_000_000_u64, "requestTimeEpoch": 1_700_000_000_000_u64,
+            },
+            "queryStringParameters": { "uri": "u" },
+            "multiValueQueryStringParameters": { "uri": ["u"] },
+            "body": "{\"action\":\"$connect\"}",
+            "isBase64Encoded": false,
+        })
+    }
+
+    #[test]
+    fn the_type_of_an_event_counts_and_not_its_route() {
+        for route_key in ["$default", "$connect", "$disconnect", "send"] {
+            let read = |event_type| read(&event(event_type, route_key).to_string());
+            assert!(matches!(read("CONNECT").unwrap(), SocketEvent::Connect(ConnectRequest { uri: Some(_), .. })));
+            let SocketEvent::Message(frame) = read("MESSAGE").unwrap() else { panic!("not a message") };
+            assert_eq!(frame.text, "{\"action\":\"$connect\"}");
+            assert!(matches!(read("DISCONNECT").unwrap(), SocketEvent::Disconnect(id) if id.as_str() == "c="));
+            assert_eq!(read("OTHER").unwrap_err().status(), 400);
+        }
+    }
+
+    #[test]
+    fn a_client_names_one_chat() {
+        let mut event = event("CONNECT", "$connect");
+        event["multiValueQueryStringParameters"]["uri"] = json!(["a", "b"]);
+        assert_eq!(read(&event.to_string()).unwrap_err().status(), 400);
+    }
+}

@@ -1,0 +1,25 @@
+//! `read`: moves the caller's read marker forward.
+
+use super::{SocketAnswer, action::required_text};
+use crate::{
+    Confab, Result,
+    ids::{ConnectionId, EntryId},
+    input::fields::Fields,
+};
+
+#[derive(Debug)]
+pub(super) struct MarkRead {
+    uri: String,
+    id: Result<EntryId>,
+}
+
+impl MarkRead {
+    pub(super) fn read(fields: &Fields) -> Result<Self> {
+        Ok(Self { uri: required_text(fields, "uri")?, id: fields.required_entry_id("id") })
+    }
+
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+        let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
+        SocketAnswer::frame(&confab.mark_read(&access, self.id?).await?)
+    }
+}

@@ -1,0 +1,29 @@
+//! `typing`: notifies the other members that the caller is typing. Only errors are answered.
+
+use serde_json::json;
+
+use super::{SocketAnswer, action::required_text};
+use crate::{Confab, Result, date::Date, ids::ConnectionId, input::fields::Fields, realtime::notification::TYPING};
+
+/// The rate limit: the exchange drops repeats of a deduplication id, and the id stays the same for this many seconds.
+const TYPING_SECONDS: i64 = 3;
+
+#[derive(Debug)]
+pub(super) struct Typing {
+    uri: String,
+}
+
+impl Typing {
+    pub(super) fn read(fields: &Fields) -> Result<Self> {
+        Ok(Self { uri: required_text(fields, "uri")? })
+    }
+
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+        let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
+        let (uri, user) = (&access.chat()?.uri, access.caller.public());
+        let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
+        let event = json!({ "type": TYPING, "uri": uri, "user": user });
+        confab.broadcast(uri, format!("{uri}-typing-{}-{moment}", user.id), &event).await;
+        Ok(SocketAnswer::Nothing)
+    }
+}

@@ -1,0 +1,33 @@
+//! `unsubscribe`: ends a subscription.
+
+use serde::Serialize;
+
+use super::{SocketAnswer, action::required_text};
+use crate::{
+    Confab, Result,
+    ids::{ChatUri, ConnectionId},
+    input::fields::Fields,
+};
+
+#[derive(Debug)]
+pub(super) struct Unsubscribe {
+    uri: ChatUri,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "unsubscribed")]
+struct Unsubscribed<'a> {
+    uri: &'a ChatUri,
+}
+
+impl Unsubscribe {
+    pub(super) fn read(fields: &Fields) -> Result<Self> {
+        Ok(Self { uri: required_text(fields, "uri")?.parse()? })
+    }
+
+    // The caller is not authenticated: whoever has the connection may end its subscriptions.
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+        confab.end_subscription(connection_id, &self.uri).await?;
+        SocketAnswer::frame(&Unsubscribed { uri: &self.uri })
+    }
+}
