@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "Written: 2 users, 0 chats, 0 members, 5 messages. Already there: 0 users, 1 chats. \
-             Skipped: 3 authtoken.token, 1 chats.chat. Without a password that Confab can check: 1 users."
+             Skipped: 3 authtoken.token, 1 sessions.session. Without a password that Confab can check: 1 users."
         );
     }
 }
