@@ -9,6 +9,7 @@ mod data;
 mod description;
 mod dynamodb;
 mod filter;
+mod for_each;
 mod guard;
 mod http_api;
 mod keys;

@@ -32,16 +32,32 @@ pub(crate) fn values(
     let mut values = Map::new();
     for (name, parameter) in parameters {
         let value = value(name, parameter).unwrap_or_default();
-        let is_list =
-            parameter["Type"].as_str().is_some_and(|kind| kind == "CommaDelimitedList" || kind.starts_with("List<"));
         let whole = text(&value)?;
-        let elements: Vec<&str> = if is_list { whole.split(',').map(str::trim).collect() } else { vec![&whole] };
+        let elements = if is_list(parameter) { elements(&whole) } else { vec![whole.as_str()] };
         for element in &elements {
             check(name, parameter, element)?;
         }
-        values.insert(name.clone(), if is_list { json!(elements) } else { value });
+        values.insert(name.clone(), if is_list(parameter) { json!(elements) } else { value });
     }
     Ok(values)
+}
+
+/// The parameters' defaults, unchecked. A list without a default is empty, and any other parameter without one is null.
+pub(crate) fn defaults(parameters: &Map<String, Value>) -> Map<String, Value> {
+    let default = |parameter: &Value| match (is_list(parameter), parameter.get("Default").map(text)) {
+        (true, Some(Ok(text))) => json!(elements(&text)),
+        (true, _) => json!([]),
+        (false, _) => parameter.get("Default").cloned().unwrap_or_default(),
+    };
+    parameters.iter().map(|(name, parameter)| (name.clone(), default(parameter))).collect()
+}
+
+fn is_list(parameter: &Value) -> bool {
+    parameter["Type"].as_str().is_some_and(|kind| kind == "CommaDelimitedList" || kind.starts_with("List<"))
+}
+
+fn elements(list: &str) -> Vec<&str> {
+    list.split(',').map(str::trim).collect()
 }
 
 fn check(name: &str, parameter: &Value, value: &str) -> Result<(), TemplateError> {

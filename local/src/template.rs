@@ -10,6 +10,8 @@ use std::{
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
+use crate::for_each;
+
 /// What is wrong with a template, in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
@@ -46,6 +48,9 @@ impl TemplateError {
 /// A template, not yet resolved.
 #[derive(Clone, Debug)]
 pub struct Template {
+    /// As it is written.
+    source: Value,
+    /// With its loops expanded over the parameters' defaults.
     body: Value,
 }
 
@@ -63,22 +68,24 @@ impl Template {
     /// Reads a template's file.
     ///
     /// # Errors
-    /// When it cannot be read, or is not YAML.
+    /// When it cannot be read, is not YAML, or has a malformed loop.
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let text =
             fs::read_to_string(path).map_err(|source| TemplateError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|problem| TemplateError::NotYaml { path: path.to_owned(), problem })
+        let source = parse(&text).map_err(|problem| TemplateError::NotYaml { path: path.to_owned(), problem })?;
+        Self::new(source)
     }
 
-    /// All of it, with the short forms of intrinsic functions written out and nothing resolved.
+    fn new(source: Value) -> Result<Self, TemplateError> {
+        let parameters = source.get("Parameters").and_then(Value::as_object).map(crate::parameters::defaults);
+        let body = for_each::expand(&source, &parameters.unwrap_or_default())?;
+        Ok(Self { source, body })
+    }
+
+    /// All of it, with loops expanded over the parameters' defaults, the short forms of intrinsic functions written out, and
+    /// nothing resolved.
     pub fn body(&self) -> &Value {
         &self.body
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
-        let document = documents.first().ok_or("it is empty")?;
-        Ok(Self { body: value_of(document)? })
     }
 
     /// The template with every intrinsic function resolved, resources whose condition does not hold left out, and SAM's
@@ -88,12 +95,14 @@ impl Template {
         parameters: &BTreeMap<String, String>,
         names: &dyn Names,
     ) -> Result<Resolved, TemplateError> {
-        let section = |name: &str| self.body.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        let declared = self.source.get("Parameters").and_then(Value::as_object).cloned().unwrap_or_default();
+        let values = crate::parameters::values(&declared, parameters)?;
+        let body = for_each::expand(&self.source, &values)?;
+        let section = |name: &str| body.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
         let resources = section("Resources");
         if resources.is_empty() {
             return Err(TemplateError::wrong("it has no Resources"));
         }
-        let values = crate::parameters::values(&section("Parameters"), parameters)?;
         let resolver = Resolver { parameters: values, conditions: section("Conditions"), resources: &resources, names };
         let globals = section("Globals").remove("Function");
         let mut resolved = Resolved::default();
@@ -133,7 +142,7 @@ pub(crate) struct Resolved {
 }
 
 impl TemplateError {
-    fn within(self, place: &str) -> Self {
+    pub(crate) fn within(self, place: &str) -> Self {
         match self {
             Self::Wrong(problem) => Self::Wrong(format!("{place}: {problem}")),
             other => other,
@@ -159,6 +168,11 @@ fn merged(globals: Value, own: Value) -> Value {
         (globals, Value::Null) => globals,
         (_, own) => own,
     }
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
+    value_of(documents.first().ok_or("it is empty")?)
 }
 
 /// YAML as JSON, `!Sub x` written out as `{"Fn::Sub": x}`.
@@ -237,8 +251,13 @@ impl Resolver<'_> {
     fn function(&self, name: &str, argument: &Value) -> Result<Value, TemplateError> {
         match (name, argument) {
             ("Ref", Value::String(name)) => self.reference(name),
+            // `AWS::LanguageExtensions` lets names be made from parameters.
+            ("Ref", Value::Object(_)) => self.reference(&text(&self.resolve(argument)?)?),
             ("Fn::GetAtt", Value::Array(path)) => match path.as_slice() {
                 [Value::String(resource), Value::String(attribute)] => self.attribute(resource, attribute),
+                [resource @ Value::Object(_), Value::String(attribute)] => {
+                    self.attribute(&text(&self.resolve(resource)?)?, attribute)
+                }
                 _ => Err(TemplateError::wrong(format!("Fn::GetAtt of {argument} makes no sense"))),
             },
             ("Fn::Sub", Value::String(text)) => self.substitute(text, &Map::new()),
@@ -378,7 +397,7 @@ mod tests {
 
     fn resolve(text: &str, parameters: &[(&str, &str)]) -> Result<Resolved, String> {
         let parameters = parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let template = Template::parse(text)?;
+        let template = Template::new(parse(text)?).map_err(|error| error.to_string())?;
         template.resolve(&parameters, &Plain).map_err(|error| error.to_string())
     }
 
@@ -416,6 +435,49 @@ Resources:
         let live = resolve(&text, &[("Stage", "live")]).unwrap();
         assert_eq!(live.resources["Function"]["Properties"]["MemorySize"], 512);
         assert!(live.resources.contains_key("Alarm"));
+    }
+
+    #[test]
+    fn loops_take_their_parameters_values() {
+        let text = r#"
+Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
+Parameters:
+  Names: { Type: CommaDelimitedList, Default: "A, B" }
+Globals:
+  Function:
+    LoggingConfig: { LogFormat: JSON }
+    Environment: { Variables: { X: global, Y: global } }
+Resources:
+  Fn::ForEach::Functions:
+    - Name
+    - !Ref Names
+    - ${Name}Queue: { Type: "AWS::SQS::Queue" }
+      ${Name}Log: { Type: "AWS::Logs::LogGroup" }
+      ${Name}Function:
+        Type: AWS::Serverless::Function
+        Properties:
+          Handler: !Ref Name
+          LoggingConfig: { LogGroup: !Ref { "Fn::Sub": "${Name}Log" } }
+          Environment: { Variables: { X: !GetAtt [!Sub "${Name}Queue", Arn], Z: !GetAtt "${Name}Queue.Arn" } }
+          Policies: [{ Statement: [{ Effect: Allow, Action: "sqs:*", Resource: !GetAtt "${Name}Queue.Arn" }] }]
+Outputs:
+  Fn::ForEach::Queues:
+    - Queue
+    - !Ref Names
+    - ${Queue}Arn: { Value: !Sub "${${Queue}Queue.Arn}" }
+"#;
+        let resolved = resolve(text, &[("Names", "C")]).unwrap();
+        assert_eq!(resolved.resources.keys().collect::<Vec<_>>(), ["CFunction", "CLog", "CQueue"]);
+        let expected = json!({
+            "Handler": "C",
+            "LoggingConfig": { "LogFormat": "JSON", "LogGroup": "ref-CLog" },
+            "Environment": { "Variables": { "X": "arn-CQueue", "Y": "global", "Z": "arn-CQueue" } },
+            "Policies": [{ "Statement": [{ "Effect": "Allow", "Action": "sqs:*", "Resource": "arn-CQueue" }] }],
+        });
+        assert_eq!(resolved.resources["CFunction"]["Properties"], expected);
+        assert_eq!(resolved.outputs["CArn"], "arn-CQueue");
+        let body = Template::new(parse(text).unwrap()).unwrap().body;
+        assert_eq!(body["Resources"].as_object().unwrap().len(), 6);
     }
 
     #[test]

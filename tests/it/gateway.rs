@@ -292,6 +292,58 @@ Resources:
     assert_eq!(event["requestContext"]["http"]["method"], "DELETE");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn loops_of_a_template_are_expanded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    let template = r#"
+Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
+Parameters:
+  Names: { Type: CommaDelimitedList, Default: "One,Two" }
+Globals:
+  Function:
+    LoggingConfig: { LogFormat: JSON }
+    Environment: { Variables: { SHARED: all, GREETING: none } }
+Resources:
+  Fn::ForEach::Functions:
+    - Name
+    - !Ref Names
+    - ${Name}Log: { Type: "AWS::Logs::LogGroup" }
+      ${Name}Function:
+        Type: AWS::Serverless::Function
+        Properties:
+          LoggingConfig: { LogGroup: !Ref "${Name}Log" }
+          Environment: { Variables: { GREETING: !Sub "${Name} in ${AWS::Region}" } }
+          Policies: [{ Statement: [{ Effect: Allow, Action: "logs:*", Resource: !GetAtt "${Name}Log.Arn" }] }]
+          Events:
+            Fn::ForEach::Routes:
+              - Method
+              - [Get, Put]
+              - ${Method}: { Type: HttpApi, Properties: { Method: !Ref Method, Path: !Sub "/${Name}" } }
+"#;
+    fs::write(&path, template).unwrap();
+    let mut options = options();
+    options.template = Template::read(&path).unwrap();
+    options.parameters = BTreeMap::from([("Names".to_owned(), "Three,Four".to_owned())]);
+    options.functions = Functions::InProcess(Arc::new(|name, environment| {
+        let answer = json!([name, environment["GREETING"], environment["SHARED"]]);
+        Ok(Arc::new(move |_| {
+            let answer = answer.clone();
+            Box::pin(async move { Ok(answer) })
+        }))
+    }));
+    let cloud = Cloud::start(options).await.unwrap();
+    let client = reqwest::Client::new();
+    for name in ["Three", "Four"] {
+        for method in [Method::GET, Method::PUT] {
+            let sent = client.request(method, format!("{}/{name}", cloud.http_url())).send().await.unwrap();
+            let expected = json!([format!("{name}Function"), format!("{name} in us-east-1"), "all"]);
+            assert_eq!(sent.json::<Value>().await.unwrap(), expected);
+        }
+    }
+    assert_eq!(client.get(format!("{}/One", cloud.http_url())).send().await.unwrap().status(), 404);
+}
+
 /// Lambda's limits of 6 MB, wherever the functions run.
 #[tokio::test(flavor = "multi_thread")]
 async fn payloads_above_lambdas_limits_fail() {
