@@ -7,23 +7,23 @@ use std::{
 
 use tokio::process::Command;
 
-/// Where the files of the client are, once it is built.
-pub(crate) struct Client {
+/// The browser client whose sources are in a folder.
+pub(crate) struct BrowserClient {
     sources: PathBuf,
 }
 
-/// How it stands with the client.
+/// Whether the client can be served.
 pub(crate) enum State {
     /// Its files are there.
     Built,
-    /// npm can make them.
+    /// npm can build them.
     CanBeBuilt,
-    /// They are not there, and npm is not, either.
+    /// Neither the files nor npm are there.
     NeedsNode,
 }
 
-impl Client {
-    /// The client whose sources are in this folder, if that is there.
+impl BrowserClient {
+    /// The client whose sources are in this folder, if there are any.
     pub(crate) fn new(sources: PathBuf) -> Option<Self> {
         sources.join("package.json").exists().then_some(Self { sources })
     }
@@ -33,7 +33,7 @@ impl Client {
         self.sources.join("dist")
     }
 
-    /// Whether it is built, or can be.
+    /// Whether it is built or can be built.
     pub(crate) async fn state(&self) -> State {
         if self.files().join("index.html").exists() {
             return State::Built;
@@ -42,10 +42,10 @@ impl Client {
         if version.is_ok_and(|status| status.success()) { State::CanBeBuilt } else { State::NeedsNode }
     }
 
-    /// Builds it, while npm says how far it is.
+    /// Builds it. npm prints its progress.
     ///
     /// # Errors
-    /// What to do about it, in one sentence.
+    /// One sentence that says what to do.
     pub(crate) async fn build(&self) -> Result<(), String> {
         for step in [["ci", "--no-audit", "--no-fund"].as_slice(), &["run", "build"]] {
             let status =
@@ -57,7 +57,7 @@ impl Client {
         Ok(())
     }
 
-    /// What builds it by hand.
+    /// The shell command that builds it.
     pub(crate) fn instruction(&self) -> String {
         format!("(cd {} && npm ci && npm run build)", self.sources.display())
     }

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn keys_are_kept_and_differ_by_id() {
         let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state/confab");
+        let state = folder.path().join("state/cloud");
         let first = Keys::kept_in(&state).unwrap();
         let second = Keys::kept_in(&state).unwrap();
         assert_eq!(first.secret("a"), second.secret("a"));

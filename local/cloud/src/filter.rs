@@ -106,7 +106,7 @@ mod tests {
             (json!({"eventName": ["INSERT", "MODIFY"]}), true),
             (json!({"eventName": ["REMOVE"]}), false),
             (key(json!({"prefix": "LOG#"})), true),
-            (key(json!({"prefix": "CHAT#"})), false),
+            (key(json!({"prefix": "USER#"})), false),
             (key(json!({"suffix": "#1"})), true),
             (key(json!({"anything-but": ["LOG#1"]})), false),
             (key(json!({"exists": true})), true),
