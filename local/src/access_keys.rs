@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use confab_cloud::{Keys, StartError};
 
-/// The access keys that all processes of this machine's user share. If they cannot be stored, as in a read-only container, this
-/// process uses random keys, unless another process needs them (`are_shared`).
+/// The access keys that all processes of this machine's user share. If they cannot be stored, as in a read-only
+/// container, this process uses random keys, unless another process needs them (`are_shared`).
 pub(crate) fn keys(are_shared: bool) -> Result<Keys, StartError> {
     let folder = state_folder();
     match Keys::kept_in(&folder) {

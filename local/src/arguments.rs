@@ -50,7 +50,8 @@ pub(crate) struct RunArguments {
     /// Serves no website, and builds none
     #[arg(long)]
     pub(crate) no_web: bool,
-    /// A name, or NAME:PORT, by which browsers and proxies may reach this, such as a tunnel's; may be given more than once
+    /// A name, or NAME:PORT, by which browsers and proxies may reach this, such as a tunnel's; may be given more than
+    /// once
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
     /// Prints, as lines for a shell, the environment that functions outside this process need, and exits

@@ -1,4 +1,4 @@
-//! Invoking functions: in this process, or through a Lambda endpoint such as `cargo lambda watch`.
+//! Invokes functions in this process, or through a Lambda endpoint such as `cargo lambda watch`.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
+    access::Keys,
     description::{ACCOUNT, Function, REGION},
-    keys::Keys,
 };
 
-// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB each. The error that Lambda gives has the exact
-// number for responses.
+// 6 MB each (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). The exact number for responses
+// is in Lambda's error message.
 pub(crate) const REQUEST_BYTES: usize = 6 * 1024 * 1024;
 const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 
@@ -24,7 +24,7 @@ const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 pub type Handler =
     Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, lambda_runtime::Error>> + Send + Sync>;
 
-/// Makes a handler of a function's name and environment, or says why it cannot.
+/// Makes a handler from a function's name and environment. The error is one sentence without its full stop.
 pub type Starter = Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Handler, String> + Send + Sync>;
 
 /// Where functions run.
@@ -36,7 +36,7 @@ pub enum Functions {
     Endpoint(String),
 }
 
-/// Why an invocation gave no answer.
+/// Why an invocation gave no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvokeError {
     #[error("task timed out after {} seconds", .0.as_secs())]
@@ -61,85 +61,90 @@ struct Running {
 }
 
 enum Place {
-    Here(Handler),
-    There { client: reqwest::Client, url: String },
+    InProcess(Handler),
+    Endpoint { client: reqwest::Client, url: String },
 }
 
 impl Lambda {
-    /// Starts every function, in the environment that the template gives it, with `more` in addition.
+    /// Starts every function, in the environment that the template gives it plus `environment`.
     pub(crate) fn start(
         functions: &BTreeMap<String, Function>,
         place: &Functions,
-        more: &BTreeMap<String, String>,
+        environment: &BTreeMap<String, String>,
         keys: &Keys,
     ) -> Result<Self, String> {
-        let mut running = BTreeMap::new();
-        for (logical_id, function) in functions {
-            let Function { name, timeout, environment } = function.clone();
+        let started = functions.iter().map(|(logical_id, function)| {
+            let Function { name, timeout, environment: own } = function.clone();
             let place = match place {
-                Functions::InProcess(find) => {
-                    let mut environment = environment;
-                    environment.extend(more.clone());
-                    environment.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.clone());
-                    // On AWS each function has a role; here a key of its own tells whoever listens at a service who calls.
-                    environment.insert("AWS_ACCESS_KEY_ID".to_owned(), name.clone());
-                    environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret(&name));
-                    Place::Here(find(&name, &environment)?)
+                Functions::InProcess(start) => {
+                    let mut variables = own;
+                    variables.extend(environment.clone());
+                    variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.clone());
+                    // On AWS each function has a role. Here a separate key tells a service which function calls it.
+                    variables.insert("AWS_ACCESS_KEY_ID".to_owned(), name.clone());
+                    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret(&name));
+                    Place::InProcess(start(&name, &variables)?)
                 }
-                Functions::Endpoint(endpoint) => Place::There {
-                    // It is on this machine, where no proxy leads.
+                Functions::Endpoint(endpoint) => Place::Endpoint {
+                    // The endpoint is on this machine, so no proxy is used.
                     client: reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?,
                     // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
                     url: format!("{}/2015-03-31/functions/{name}/invocations", endpoint.trim_end_matches('/')),
                 },
             };
-            running.insert(logical_id.clone(), Running { name, timeout, place });
-        }
-        Ok(Self { functions: running })
+            Ok((logical_id.clone(), Running { name, timeout, place }))
+        });
+        Ok(Self { functions: started.collect::<Result<_, String>>()? })
     }
 
-    /// What a function is called in log lines.
+    /// The name of a function for log lines.
     pub(crate) fn name<'a>(&'a self, logical_id: &'a str) -> &'a str {
         self.functions.get(logical_id).map_or(logical_id, |running| &running.name)
     }
 
-    /// Invokes a function and waits for its answer.
+    /// Invokes a function and waits for its response.
     pub(crate) async fn invoke(&self, logical_id: &str, event: &Value) -> Result<Value, InvokeError> {
-        let failed = |error: &dyn std::fmt::Display| InvokeError::Failed(error.to_string());
-        let running = self.functions.get(logical_id).ok_or_else(|| failed(&"there is no such function"))?;
-        let timeout = running.timeout;
-        match &running.place {
-            Place::Here(handler) => {
-                let payload = serde_json::value::to_raw_value(event).map_err(|error| failed(&error))?;
-                let event = LambdaEvent::new(payload, context(&running.name, timeout));
-                // By itself, since Lambda runs a function to its end whether its caller waits or not. At the time-out it is cut
-                // off, as it is when its sandbox ends.
-                let answer = tokio::spawn(tokio::time::timeout(timeout, handler(event)));
-                match answer.await {
-                    Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
-                    Ok(Ok(Ok(answer))) if answer.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
-                    Ok(Ok(answer)) => answer.map_err(|error| failed(&error)),
-                    Err(error) if error.is_panic() => Err(failed(&"it panicked")),
-                    Err(_) => Err(failed(&"the laptop cloud has stopped")),
-                }
-            }
-            Place::There { client, url } => {
-                // `cargo lambda watch` compiles a function when it is first called, which takes as long as it takes.
-                let sent = client.post(url).json(event).timeout(timeout + Duration::from_secs(900)).send().await;
-                let answer = sent.map_err(|error| failed(&error))?;
-                let is_error = answer.headers().contains_key("x-amz-function-error") || !answer.status().is_success();
-                let status = answer.status();
-                let text = answer.text().await.map_err(|error| failed(&error))?;
-                if text.len() > RESPONSE_BYTES {
-                    Err(InvokeError::TooLarge)
-                } else if is_error {
-                    Err(failed(&format!("{status}: {text}")))
-                } else {
-                    serde_json::from_str(&text).map_err(|error| failed(&error))
-                }
-            }
+        let function = self.functions.get(logical_id).ok_or_else(|| failed("there is no such function"))?;
+        match &function.place {
+            Place::InProcess(handler) => call(handler, &function.name, function.timeout, event).await,
+            Place::Endpoint { client, url } => post(client, url, function.timeout, event).await,
         }
     }
+}
+
+/// Calls a function in this process. As on Lambda it runs to its end even if its caller goes away, hence the separate
+/// task, and is ended at its time-out.
+async fn call(handler: &Handler, name: &str, timeout: Duration, event: &Value) -> Result<Value, InvokeError> {
+    let payload = serde_json::value::to_raw_value(event).map_err(failed)?;
+    let event = LambdaEvent::new(payload, context(name, timeout));
+    match tokio::spawn(tokio::time::timeout(timeout, handler(event))).await {
+        Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
+        Ok(Ok(Ok(response))) if response.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
+        Ok(Ok(response)) => response.map_err(failed),
+        Err(error) if error.is_panic() => Err(failed("it panicked")),
+        Err(_) => Err(failed("the laptop cloud has stopped")),
+    }
+}
+
+/// Calls a function through Lambda's Invoke API.
+async fn post(client: &reqwest::Client, url: &str, timeout: Duration, event: &Value) -> Result<Value, InvokeError> {
+    // `cargo lambda watch` compiles a function when it is first called, which may take minutes.
+    let sent = client.post(url).json(event).timeout(timeout + Duration::from_secs(900)).send().await;
+    let response = sent.map_err(failed)?;
+    let is_error = response.headers().contains_key("x-amz-function-error") || !response.status().is_success();
+    let status = response.status();
+    let text = response.text().await.map_err(failed)?;
+    if text.len() > RESPONSE_BYTES {
+        Err(InvokeError::TooLarge)
+    } else if is_error {
+        Err(failed(format!("{status}: {text}")))
+    } else {
+        serde_json::from_str(&text).map_err(failed)
+    }
+}
+
+fn failed(error: impl ToString) -> InvokeError {
+    InvokeError::Failed(error.to_string())
 }
 
 fn context(name: &str, timeout: Duration) -> Context {
