@@ -11,6 +11,8 @@ mod description;
 mod error;
 mod gateway;
 mod lambda;
+#[cfg(test)]
+mod layers;
 mod options;
 mod server;
 mod services;

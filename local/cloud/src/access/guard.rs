@@ -45,7 +45,7 @@ impl Guard {
             return Err(message(StatusCode::FORBIDDEN, "Web pages have no access to this service"));
         }
         if !self.hosts.admit(&parts) {
-            return Err(message(StatusCode::FORBIDDEN, "This service does not go by that name"));
+            return Err(message(StatusCode::FORBIDDEN, "The Host is not a name of this service"));
         }
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Err(unsigned(self.protocol, SignatureError::Missing));

@@ -1,4 +1,4 @@
-//! Rejections in the words of each service, so that its SDKs understand them
+//! Rejections in the format of each service, so that its SDKs understand them
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>,
 //! <https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html>).
 
@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-/// The protocol of a service, which decides how it signs requests and words errors.
+/// The protocol of a service, which decides how requests are signed and errors are formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     DynamoDb,

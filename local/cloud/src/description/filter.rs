@@ -29,7 +29,7 @@ impl Filter {
     pub(crate) fn read<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let read = |text: &str| {
             let pattern: Value = serde_json::from_str(text).map_err(|error| format!("the filter {text}: {error}"))?;
-            Pattern::read(&pattern).ok_or_else(|| format!("the filter {text} is not understood here"))
+            Pattern::read(&pattern).ok_or_else(|| format!("the filter {text} is not supported"))
         };
         patterns.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said() {
+    fn unsupported_patterns_are_rejected() {
         for pattern in ["{", "7", r#"{"a": [{"cidr": "10.0.0.0/24"}]}"#, r#"{"a": "b"}"#] {
             assert!(Filter::read([pattern]).is_err(), "{pattern}");
         }

@@ -1,4 +1,4 @@
-//! Reads a description out of a resolved template.
+//! Reads the description from a resolved template.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -65,10 +65,10 @@ impl Description {
             "AWS::SQS::Queue" => {
                 self.queues.push(NamedResource { name, attributes: attributes(properties, &QUEUE_ATTRIBUTES) });
             }
-            // Subscriptions of e-mail addresses and telephones have no counterpart here.
+            // Subscriptions of e-mail addresses and phone numbers have no counterpart here.
             "AWS::SNS::Subscription" if properties["Protocol"] == "sqs" => self.add_subscription(properties)?,
             "AWS::CloudFront::ResponseHeadersPolicy" => self.website_headers = policy_headers(properties),
-            // Nor have policies, log groups and alarms.
+            // Policies, log groups and alarms have none either.
             _ => {}
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Description {
                 });
             }
             "DynamoDB" => self.stream_sources.push(stream_source(function, &event.properties)?),
-            kind => return Err(format!("events of type {kind} do not run here")),
+            kind => return Err(format!("events of type {kind} are not supported")),
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Description {
         let properties: WebSocketProperties = read(properties)?;
         let expression = &properties.route_selection_expression;
         let selection = expression.trim_matches(['$', '{', '}']).strip_prefix("request.body.");
-        let selection = selection.ok_or(format!("the RouteSelectionExpression {expression} is not understood here"))?;
+        let selection = selection.ok_or(format!("the RouteSelectionExpression {expression} is not supported"))?;
         let mut routes = BTreeMap::new();
         for (key, route) in properties.routes {
             let function = route.function_arn.rsplit(':').next().unwrap_or_default().to_owned();
@@ -160,7 +160,7 @@ impl Description {
         Ok(())
     }
 
-    /// Checks that all functions, queues and streams exist that others refer to.
+    /// Checks that every function, queue and stream that another resource refers to exists.
     fn check(&self) -> Result<(), TemplateError> {
         let routes = self.websocket.iter().flat_map(|api| api.routes.values().map(|route| &route.function));
         if let Some(function) = routes.into_iter().find(|function| !self.functions.contains_key(*function)) {

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_is_told_from_others() {
+    fn a_single_range_is_recognized() {
         let is_one = |text: &str| is_one_range(&HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]));
         assert!(["bytes=0-1", "bytes=5-", "bytes=-5"].iter().all(|range| is_one(range)));
         for range in ["bytes=0-1,3-4", "bytes=-", "bytes=a-b", "bytes=5-1", "lines=0-1", "bytes", "bytes=+1-2", ""] {

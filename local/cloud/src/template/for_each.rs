@@ -129,7 +129,7 @@ impl Scope<'_> {
     fn iterate(&self, argument: &Value) -> Result<Vec<(String, Value)>, TemplateError> {
         let parts = argument.as_array().map(Vec::as_slice);
         let Some([Value::String(identifier), collection, Value::Object(body)]) = parts else {
-            return Err(TemplateError::wrong("a loop is a list of an identifier, a collection and a map"));
+            return Err(TemplateError::wrong("a loop must be a list of an identifier, a collection and a map"));
         };
         self.check_identifier(identifier)?;
         let mentions = |key: &str| ["$", "&"].iter().any(|sign| key.contains(&format!("{sign}{{{identifier}}}")));
@@ -301,7 +301,7 @@ mod tests {
             let error = expanded("Resources", json!({ "Fn::ForEach::L": argument, "Known": {} })).unwrap_err();
             assert_eq!(error, format!("The template is wrong: Fn::ForEach::L: {problem}."));
         };
-        let layout = "a loop is a list of an identifier, a collection and a map";
+        let layout = "a loop must be a list of an identifier, a collection and a map";
         for argument in [json!({}), json!(["X", ["a"]]), json!(["X", ["a"], []]), json!([["X"], ["a"], {}])] {
             wrong(argument, layout);
         }

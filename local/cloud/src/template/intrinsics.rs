@@ -55,12 +55,12 @@ impl Resolver<'_> {
                 [resource @ Value::Object(_), Value::String(attribute)] => {
                     self.attribute(&text(&self.resolve(resource)?)?, attribute)
                 }
-                _ => Err(TemplateError::wrong(format!("Fn::GetAtt of {argument} makes no sense"))),
+                _ => Err(TemplateError::wrong(format!("Fn::GetAtt of {argument} is malformed"))),
             },
             ("Fn::Sub", Value::String(text)) => self.substitute(text, &Map::new()),
             ("Fn::Sub", Value::Array(parts)) => match parts.as_slice() {
                 [Value::String(text), Value::Object(variables)] => self.substitute(text, variables),
-                _ => Err(TemplateError::wrong(format!("Fn::Sub of {argument} makes no sense"))),
+                _ => Err(TemplateError::wrong(format!("Fn::Sub of {argument} is malformed"))),
             },
             ("Fn::Join", Value::Array(parts)) => match parts.as_slice() {
                 [Value::String(separator), list] => {
@@ -68,11 +68,11 @@ impl Resolver<'_> {
                     let texts = list.as_array().into_iter().flatten().map(text).collect::<Result<Vec<_>, _>>()?;
                     Ok(json!(texts.join(separator)))
                 }
-                _ => Err(TemplateError::wrong(format!("Fn::Join of {argument} makes no sense"))),
+                _ => Err(TemplateError::wrong(format!("Fn::Join of {argument} is malformed"))),
             },
             ("Fn::If", Value::Array(parts)) => match parts.as_slice() {
                 [Value::String(condition), yes, no] => self.resolve(if self.condition(condition)? { yes } else { no }),
-                _ => Err(TemplateError::wrong(format!("Fn::If of {argument} makes no sense"))),
+                _ => Err(TemplateError::wrong(format!("Fn::If of {argument} is malformed"))),
             },
             ("Fn::Equals", Value::Array(sides)) if sides.len() == 2 => {
                 Ok(json!(text(&self.resolve(&sides[0])?)? == text(&self.resolve(&sides[1])?)?))
@@ -84,7 +84,7 @@ impl Resolver<'_> {
             ("Fn::Or", Value::Array(sides)) => {
                 sides.iter().try_fold(false, |any, side| Ok(any || self.holds(side)?)).map(Value::from)
             }
-            _ => Err(TemplateError::wrong(format!("{name} is not understood here"))),
+            _ => Err(TemplateError::wrong(format!("{name} is not supported"))),
         }
     }
 
@@ -123,7 +123,7 @@ impl Resolver<'_> {
             return Err(TemplateError::wrong(format!("it refers to {resource}, which does not exist")));
         };
         let value = self.names.attribute(resource, &self.named(found)?, attribute);
-        value.ok_or_else(|| TemplateError::wrong(format!("{resource} has no attribute {attribute} here")))
+        value.ok_or_else(|| TemplateError::wrong(format!("the attribute {attribute} of {resource} is not supported")))
     }
 
     /// A resource as far as its names go, which may themselves be made from parameters.
@@ -141,7 +141,7 @@ impl Resolver<'_> {
         let mut parts = text.split("${");
         let mut result = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            let (name, rest) = part.split_once('}').ok_or_else(|| TemplateError::wrong("a ${ is never closed"))?;
+            let (name, rest) = part.split_once('}').ok_or_else(|| TemplateError::wrong("a ${ is not closed"))?;
             if let Some(literal) = name.strip_prefix('!') {
                 result.push_str(&format!("${{{literal}}}"));
             } else {

@@ -97,7 +97,7 @@ fn broken(name: &str, parameter: &Value, value: &str) -> Result<Option<String>, 
     if let Some(pattern) = parameter["AllowedPattern"].as_str() {
         // It has to match all of the value.
         let whole = Regex::new(&format!(r"\A(?:{pattern})\z")).map_err(|_| {
-            TemplateError::wrong(format!("the AllowedPattern of the parameter {name} is not understood here"))
+            TemplateError::wrong(format!("the AllowedPattern of the parameter {name} is not supported"))
         })?;
         if !whole.is_match(value) {
             return Ok(Some(format!("match pattern {pattern}")));

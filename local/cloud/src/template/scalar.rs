@@ -10,6 +10,6 @@ pub(super) fn text(value: &Value) -> Result<String, TemplateError> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(value) => Ok(value.to_string()),
-        other => Err(TemplateError::wrong(format!("{other} stands where a text should"))),
+        other => Err(TemplateError::wrong(format!("{other} is not text"))),
     }
 }

@@ -28,7 +28,7 @@ fn value_of(node: &Yaml<'_>) -> Result<Value, String> {
                     other => other.to_string(),
                 };
                 if !seen.insert(name.clone()) {
-                    return Err(format!("{name} stands twice in one place"));
+                    return Err(format!("the key {name} is duplicated"));
                 }
                 object.insert(name, value_of(value)?);
             }
@@ -36,7 +36,7 @@ fn value_of(node: &Yaml<'_>) -> Result<Value, String> {
         }
         Yaml::Tagged(tag, value) => tagged(&tag.suffix, value_of(value)?)?,
         Yaml::Representation(text, ..) => json!(text),
-        Yaml::Alias(_) | Yaml::BadValue => return Err("it has a value that makes no sense".to_owned()),
+        Yaml::Alias(_) | Yaml::BadValue => return Err("it has an alias or an invalid value".to_owned()),
     })
 }
 
