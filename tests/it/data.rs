@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use confab_local::Cloud;
+use confab_cloud::Cloud;
 use reqwest::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use confab_local::{Functions, Options, Template};
+use confab_cloud::{Functions, Options, Template};
 use fastrand::Rng;
 use futures_util::{FutureExt, StreamExt, future::join_all, stream};
 use lambda_runtime::LambdaEvent;

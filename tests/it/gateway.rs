@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use confab_local::{Cloud, Functions, Template};
+use confab_cloud::{Cloud, Functions, Template};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{

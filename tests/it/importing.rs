@@ -1,4 +1,4 @@
-//! From Django: the command `import`, as it is run. Its ids count from 1, so each test needs a cloud of its own.
+//! From Django: `confab import` as a process. Its ids start at 1, so each test needs its own cloud.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use confab_local::Options;
+use confab_cloud::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -43,8 +43,8 @@ fn object<'a>(dump: &'a mut Value, model: &str, pk: u64) -> &'a mut Value {
 fn command(world: &World, dump: &Value) -> (Command, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(&file, dump.to_string()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_import-under-test"));
-    command.arg(file.path()).envs(&world.environment).kill_on_drop(true);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_confab-under-test"));
+    command.arg("import").arg(file.path()).envs(&world.environment).kill_on_drop(true);
     (command, file)
 }
 

@@ -14,7 +14,7 @@ use axum::{
     extract::State,
     http::{Request, Response, StatusCode},
 };
-use confab_local::Options;
+use confab_cloud::Options;
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::world::{DEADLINE, World, options};

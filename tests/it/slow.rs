@@ -2,7 +2,7 @@
 
 use std::{fs::File, time::Duration};
 
-use confab_local::TimeLimits;
+use confab_cloud::TimeLimits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -15,7 +15,7 @@ use std::{
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_types::{SdkConfig, region::Region};
-use confab_local::{Cloud, Functions, Keys, Options, Ports, Template, TimeLimits};
+use confab_cloud::{Cloud, Functions, Keys, Options, Ports, Template, TimeLimits};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

@@ -1,0 +1,32 @@
+//! Who may call DynamoDB, SNS, SQS and `@connections`.
+
+mod guard;
+mod hosts;
+mod keys;
+mod private_file;
+mod rejection;
+
+pub(crate) use guard::{Guard, closed_to_pages};
+pub(crate) use hosts::Hosts;
+pub use keys::Keys;
+pub(crate) use keys::{CLIENT, KnownKeys};
+pub(crate) use private_file::make_private;
+pub(crate) use rejection::Protocol;
+
+use crate::server::TimeLimits;
+
+/// Makes the guards of all services.
+#[derive(Clone)]
+pub(crate) struct Access<'a> {
+    pub(crate) keys: KnownKeys,
+    pub(crate) hosts: &'a [String],
+    pub(crate) limits: TimeLimits,
+}
+
+impl Access<'_> {
+    /// The guard of a service on this port.
+    pub(crate) fn guard(&self, protocol: Protocol, port: u16, body_bytes: usize) -> Guard {
+        let (keys, limits) = (self.keys.clone(), self.limits);
+        Guard { protocol, hosts: Hosts::new(port, self.hosts), keys, limits, body_bytes }
+    }
+}

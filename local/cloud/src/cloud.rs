@@ -1,0 +1,214 @@
+//! A running cloud: starts and stops all parts.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Request, Response},
+};
+use dynoxide::Database;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    access::{Access, Hosts, Keys, KnownKeys, Protocol},
+    description::{ACCOUNT, Addresses, Description, Stack},
+    error::StartError,
+    gateway::{Gateway, HttpGateway, MESSAGE_BYTES, WebSocketGateway, Website},
+    lambda::Lambda,
+    options::{Options, Ports},
+    server,
+    services::{self, Data, Listeners},
+    shutdown::Stage,
+    sources::{self, DeadLetters},
+};
+
+/// How long each stage may take to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A running cloud. Dropping it stops it at once; [`Cloud::stop`] stops it gracefully.
+pub struct Cloud {
+    addresses: Addresses,
+    description: Description,
+    /// In the order in which they stop: the gateway, the event sources, the services.
+    stages: [Stage; 3],
+    /// The tasks of the sockets, which outlive the requests that open them.
+    sockets: TaskTracker,
+    keys: Keys,
+    _data: Data,
+}
+
+/// What the template describes on these addresses, without running it.
+fn describe(options: &Options, addresses: &Addresses) -> Result<Description, StartError> {
+    let stack = Stack { name: &options.stack_name, addresses };
+    Ok(Description::of(options.template.resolve(&options.parameters, &stack)?, &stack)?)
+}
+
+/// The variables that functions outside this process need to use a cloud on these (fixed) ports.
+///
+/// # Errors
+/// When the template is wrong.
+pub fn function_environment(options: &Options) -> Result<BTreeMap<String, String>, StartError> {
+    let addresses = options.ports.addresses();
+    let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
+    for function in describe(options, &addresses)?.functions.into_values() {
+        environment.extend(function.environment);
+    }
+    Ok(environment)
+}
+
+impl Cloud {
+    /// Starts what the template describes, and returns once all of it answers.
+    ///
+    /// # Errors
+    /// The first problem, in one sentence.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        // Finds mistakes in the template before anything is started.
+        describe(&options, &options.ports.addresses())?;
+        let gateway = listen(options.ports.gateway).await?;
+        let listeners = Listeners {
+            dynamodb: listen(options.ports.dynamodb).await?,
+            sns: listen(options.ports.sns).await?,
+            sqs: listen(options.ports.sqs).await?,
+        };
+        let ports = Ports {
+            gateway: port_of(&gateway)?,
+            dynamodb: port_of(&listeners.dynamodb)?,
+            sns: port_of(&listeners.sns)?,
+            sqs: port_of(&listeners.sqs)?,
+        };
+        let addresses = ports.addresses();
+        let description = describe(&options, &addresses)?;
+        let [mut gateway_stage, mut source_stage, mut service_stage] = [Stage::new(), Stage::new(), Stage::new()];
+        let functions = description.functions.values().map(|function| function.name.clone());
+        let access = Access {
+            keys: KnownKeys::new(options.keys.clone(), functions),
+            hosts: &options.hosts,
+            limits: options.limits,
+        };
+        let (database, data) = services::serve(listeners, options.data.as_deref(), &access, &mut service_stage)?;
+        if !description.stream_sources.is_empty() {
+            let prepared = sources::prepare_checkpoints(&database);
+            prepared.map_err(|problem| StartError::Resource("The table of checkpoints".to_owned(), problem))?;
+        }
+        services::create(&description, &database, &addresses, &options.keys).await?;
+        let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
+        environment.extend(options.environment.clone());
+        let lambda = Lambda::start(&description.functions, &options.functions, &environment, &options.keys);
+        let lambda = Arc::new(lambda.map_err(StartError::Function)?);
+        start_sources(&description, &addresses, &options.keys, &database, &lambda, &mut source_stage);
+        let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;
+        let stages = [gateway_stage, source_stage, service_stage];
+        Ok(Self { addresses, description, stages, sockets, keys: options.keys, _data: data })
+    }
+
+    /// The address of the HTTP API.
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.addresses.gateway)
+    }
+
+    /// The address of the WebSocket API, if the template has one.
+    pub fn websocket_url(&self) -> Option<String> {
+        let api = self.description.websocket.as_ref()?;
+        Some(format!("ws://{}/{}", self.addresses.gateway, api.stage))
+    }
+
+    /// The template's outputs.
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.description.outputs
+    }
+
+    /// The variables by which AWS clients find the services.
+    pub fn client_environment(&self) -> BTreeMap<String, String> {
+        services::environment(&self.addresses, &self.keys).into()
+    }
+
+    /// The secret access key of an access key id. A function's access key id is its name.
+    pub fn secret_access_key(&self, access_key_id: &str) -> String {
+        self.keys.secret(access_key_id)
+    }
+
+    /// Stops gracefully: answers the requests in progress, closes the sockets and invokes `$disconnect` for each,
+    /// completes the batches in progress, and then stops the services.
+    pub async fn stop(mut self) {
+        self.sockets.close();
+        for (place, stage) in self.stages.iter_mut().enumerate() {
+            // It has no receiver only if the stage has stopped already.
+            let _ = stage.stop.send(true);
+            let finish = async {
+                while stage.tasks.join_next().await.is_some() {}
+                if place == 0 {
+                    self.sockets.wait().await;
+                }
+            };
+            let _ = tokio::time::timeout(GRACE, finish).await;
+        }
+    }
+}
+
+fn start_sources(
+    description: &Description,
+    addresses: &Addresses,
+    keys: &Keys,
+    database: &Database,
+    lambda: &Arc<Lambda>,
+    stage: &mut Stage,
+) {
+    let client = aws_sdk_sqs::Client::new(&services::client_config(&addresses.sqs, keys));
+    let queue_url = |arn: &str| format!("{}/{ACCOUNT}/{}", addresses.sqs, arn.rsplit(':').next().unwrap_or_default());
+    for source in description.stream_sources.clone() {
+        let queue = source.failures.as_deref().map(queue_url);
+        let dead_letters = queue.map(|queue_url| DeadLetters { client: client.clone(), queue_url });
+        sources::serve_stream(source, database, dead_letters, lambda, stage);
+    }
+    for source in description.queue_sources.clone() {
+        let url = queue_url(&source.queue_arn);
+        sources::serve_queue(source, url, &client, lambda, stage);
+    }
+}
+
+fn start_gateway(
+    listener: TcpListener,
+    description: &Description,
+    options: &Options,
+    access: &Access<'_>,
+    lambda: &Arc<Lambda>,
+    stage: &mut Stage,
+) -> Result<TaskTracker, StartError> {
+    let port = port_of(&listener)?;
+    let domain = format!("127.0.0.1:{port}");
+    let sockets = TaskTracker::new();
+    let website = options.website.as_deref().map(|folder| Website::new(folder, &description.website_headers));
+    let websocket = description.websocket.clone().map(|api| {
+        let (stopped, tasks) = (stage.stopped.clone(), sockets.clone());
+        WebSocketGateway::new(api, lambda.clone(), domain.clone(), stopped, tasks)
+    });
+    let api = description.http.clone();
+    let gateway = Arc::new(Gateway {
+        hosts: Hosts::new(port, &options.hosts),
+        website: website.transpose().map_err(StartError::Website)?,
+        http: HttpGateway { api, lambda: lambda.clone(), domain, limits: options.limits },
+        websocket,
+        connections: access.guard(Protocol::Connections, port, MESSAGE_BYTES),
+    });
+    let answer = move |request: Request<Body>, peer: SocketAddr| -> BoxFuture<'static, Response<Body>> {
+        let gateway = gateway.clone();
+        Box::pin(async move { gateway.answer(request, peer).await })
+    };
+    stage.tasks.spawn(server::serve(listener, options.limits, stage.stopped.clone(), Arc::new(answer)));
+    Ok(sockets)
+}
+
+async fn listen(port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| StartError::Port(port, error))
+}
+
+fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
+    listener.local_addr().map(|address| address.port()).map_err(|error| StartError::Port(0, error))
+}

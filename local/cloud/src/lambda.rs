@@ -1,0 +1,157 @@
+//! Invokes functions in this process, or through a Lambda endpoint such as `cargo lambda watch`.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::BoxFuture;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    access::Keys,
+    description::{ACCOUNT, Function, REGION},
+};
+
+// 6 MB each (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). The exact number for responses
+// is in Lambda's error message.
+pub(crate) const REQUEST_BYTES: usize = 6 * 1024 * 1024;
+const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
+
+/// A function that runs in this process, called with an event as Lambda would call it.
+pub type Handler =
+    Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, lambda_runtime::Error>> + Send + Sync>;
+
+/// Makes a handler from a function's name and environment. The error is one sentence without its full stop.
+pub type Starter = Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Handler, String> + Send + Sync>;
+
+/// Where functions run.
+#[derive(Clone)]
+pub enum Functions {
+    /// In this process.
+    InProcess(Starter),
+    /// Behind an endpoint that speaks Lambda's Invoke API.
+    Endpoint(String),
+}
+
+/// Why an invocation gave no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvokeError {
+    #[error("task timed out after {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    #[error(
+        "Function.ResponseSizeTooLarge: Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
+    )]
+    TooLarge,
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The functions of a template.
+pub(crate) struct Lambda {
+    functions: BTreeMap<String, Running>,
+}
+
+struct Running {
+    name: String,
+    timeout: Duration,
+    place: Place,
+}
+
+enum Place {
+    InProcess(Handler),
+    Endpoint { client: reqwest::Client, url: String },
+}
+
+impl Lambda {
+    /// Starts every function, in the environment that the template gives it plus `environment`.
+    pub(crate) fn start(
+        functions: &BTreeMap<String, Function>,
+        place: &Functions,
+        environment: &BTreeMap<String, String>,
+        keys: &Keys,
+    ) -> Result<Self, String> {
+        let started = functions.iter().map(|(logical_id, function)| {
+            let Function { name, timeout, environment: own } = function.clone();
+            let place = match place {
+                Functions::InProcess(start) => {
+                    let mut variables = own;
+                    variables.extend(environment.clone());
+                    variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.clone());
+                    // On AWS each function has a role. Here a separate key tells a service which function calls it.
+                    variables.insert("AWS_ACCESS_KEY_ID".to_owned(), name.clone());
+                    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret(&name));
+                    Place::InProcess(start(&name, &variables)?)
+                }
+                Functions::Endpoint(endpoint) => Place::Endpoint {
+                    // The endpoint is on this machine, so no proxy is used.
+                    client: reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?,
+                    // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+                    url: format!("{}/2015-03-31/functions/{name}/invocations", endpoint.trim_end_matches('/')),
+                },
+            };
+            Ok((logical_id.clone(), Running { name, timeout, place }))
+        });
+        Ok(Self { functions: started.collect::<Result<_, String>>()? })
+    }
+
+    /// The name of a function for log lines.
+    pub(crate) fn name<'a>(&'a self, logical_id: &'a str) -> &'a str {
+        self.functions.get(logical_id).map_or(logical_id, |running| &running.name)
+    }
+
+    /// Invokes a function and waits for its response.
+    pub(crate) async fn invoke(&self, logical_id: &str, event: &Value) -> Result<Value, InvokeError> {
+        let function = self.functions.get(logical_id).ok_or_else(|| failed("there is no such function"))?;
+        match &function.place {
+            Place::InProcess(handler) => call(handler, &function.name, function.timeout, event).await,
+            Place::Endpoint { client, url } => post(client, url, function.timeout, event).await,
+        }
+    }
+}
+
+/// Calls a function in this process. As on Lambda it runs to its end even if its caller goes away, hence the separate
+/// task, and is ended at its time-out.
+async fn call(handler: &Handler, name: &str, timeout: Duration, event: &Value) -> Result<Value, InvokeError> {
+    let payload = serde_json::value::to_raw_value(event).map_err(failed)?;
+    let event = LambdaEvent::new(payload, context(name, timeout));
+    match tokio::spawn(tokio::time::timeout(timeout, handler(event))).await {
+        Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
+        Ok(Ok(Ok(response))) if response.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
+        Ok(Ok(response)) => response.map_err(failed),
+        Err(error) if error.is_panic() => Err(failed("it panicked")),
+        Err(_) => Err(failed("the laptop cloud has stopped")),
+    }
+}
+
+/// Calls a function through Lambda's Invoke API.
+async fn post(client: &reqwest::Client, url: &str, timeout: Duration, event: &Value) -> Result<Value, InvokeError> {
+    // `cargo lambda watch` compiles a function when it is first called, which may take minutes.
+    let sent = client.post(url).json(event).timeout(timeout + Duration::from_secs(900)).send().await;
+    let response = sent.map_err(failed)?;
+    let is_error = response.headers().contains_key("x-amz-function-error") || !response.status().is_success();
+    let status = response.status();
+    let text = response.text().await.map_err(failed)?;
+    if text.len() > RESPONSE_BYTES {
+        Err(InvokeError::TooLarge)
+    } else if is_error {
+        Err(failed(format!("{status}: {text}")))
+    } else {
+        serde_json::from_str(&text).map_err(failed)
+    }
+}
+
+fn failed(error: impl ToString) -> InvokeError {
+    InvokeError::Failed(error.to_string())
+}
+
+fn context(name: &str, timeout: Duration) -> Context {
+    let deadline = SystemTime::now() + timeout;
+    let mut context = Context::default();
+    context.request_id = uuid::Uuid::new_v4().to_string();
+    context.deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    context.invoked_function_arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}");
+    context
+}

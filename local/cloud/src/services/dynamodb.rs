@@ -1,0 +1,133 @@
+//! DynamoDB's API over HTTP, in front of the embedded engine
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html>).
+//!
+//! dynoxide's own server answers web pages of any origin, checks no signatures, and cannot be put behind a guard. So
+//! its operations are called here.
+
+use axum::body::Body;
+use bytes::Bytes;
+use dynoxide::{Database, errors::DynoxideError};
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use serde::de::DeserializeOwned;
+
+const JSON: &str = "application/x-amz-json-1.0";
+const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
+
+/// Answers a request.
+pub(crate) fn answer(database: &Database, parts: &Parts, body: &Bytes) -> Response<Body> {
+    if parts.method != Method::POST {
+        return response(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n".to_owned());
+    }
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix)).unwrap_or_default();
+    match call(database, operation, body) {
+        Some(Ok(answer)) => response(StatusCode::OK, answer),
+        Some(Err(error)) => {
+            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            response(status, error.to_json())
+        }
+        None => {
+            let error = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
+            response(StatusCode::BAD_REQUEST, error.to_owned())
+        }
+    }
+}
+
+fn response(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if let Ok(id) = HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string().to_uppercase()) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+/// The response of an operation; `None` if there is no such operation.
+fn call(database: &Database, operation: &str, body: &[u8]) -> Option<Result<String, DynoxideError>> {
+    macro_rules! operations {
+        ($($name:literal => $method:ident,)*) => {
+            match operation {
+                $($name => Some(read(body).and_then(|request| write(&database.$method(request)?))),)*
+                _ => None,
+            }
+        };
+    }
+    operations! {
+        "BatchExecuteStatement" => batch_execute_statement,
+        "BatchGetItem" => batch_get_item,
+        "BatchWriteItem" => batch_write_item,
+        "CreateTable" => create_table,
+        "DeleteItem" => delete_item,
+        "DeleteTable" => delete_table,
+        "DescribeStream" => describe_stream,
+        "DescribeTable" => describe_table,
+        "DescribeTimeToLive" => describe_time_to_live,
+        "ExecuteStatement" => execute_statement,
+        "ExecuteTransaction" => execute_transaction,
+        "GetItem" => get_item,
+        "GetRecords" => get_records,
+        "GetShardIterator" => get_shard_iterator,
+        "ListStreams" => list_streams,
+        "ListTables" => list_tables,
+        "ListTagsOfResource" => list_tags_of_resource,
+        "PutItem" => put_item,
+        "Query" => query,
+        "Scan" => scan,
+        "TagResource" => tag_resource,
+        "TransactGetItems" => transact_get_items,
+        "TransactWriteItems" => transact_write_items,
+        "UntagResource" => untag_resource,
+        "UpdateItem" => update_item,
+        "UpdateTable" => update_table,
+        "UpdateTimeToLive" => update_time_to_live,
+    }
+}
+
+/// Reads a request. The prefixes in the engine's errors determine the exception.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+        match text.split_once(':') {
+            Some(("VALIDATION" | "VALIDATION_AS_READ" | "VALIDATION_REQUEST", text)) => {
+                DynoxideError::ValidationException(text.to_owned())
+            }
+            Some(("SERIALIZATION" | "SERIALIZATION_AS_READ", text)) => {
+                DynoxideError::SerializationException(text.to_owned())
+            }
+            _ if error.is_data() && (text.contains("missing field") || text.contains("unknown variant")) => {
+                DynoxideError::ValidationException(text.to_owned())
+            }
+            _ => DynoxideError::SerializationException(text.to_owned()),
+        }
+    })
+}
+
+fn write<T: serde::Serialize>(answer: &T) -> Result<String, DynoxideError> {
+    serde_json::to_string(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_the_callers_fault() {
+        let database = Database::memory().unwrap();
+        let error = |operation, body: &str| call(&database, operation, body.as_bytes()).unwrap().unwrap_err();
+        let put = |value| format!(r#"{{"TableName": "things", "Item": {{"id": {value}}}}}"#);
+        for body in [put(r#"{"N": "many"}"#), put(r#"{"NULL": false}"#), "{}".to_owned()] {
+            let error = error("PutItem", &body);
+            assert!(matches!(error, DynoxideError::ValidationException(_)), "{body}: {error:?}");
+            assert!(!error.to_string().contains("VALIDATION"), "{error}");
+        }
+        for body in ["", "[", r#"{"TableName": 1}"#] {
+            let error = error("DescribeTable", body);
+            assert!(matches!(error, DynoxideError::SerializationException(_)), "{body}: {error:?}");
+        }
+        assert!(call(&database, "DropEverything", b"{}").is_none());
+    }
+}

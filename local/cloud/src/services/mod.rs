@@ -1,0 +1,142 @@
+//! The AWS services that functions call, DynamoDB, SNS and SQS: embedded, and served on separate ports, so that any AWS
+//! client can use them.
+
+mod bridge;
+mod client;
+mod data;
+mod dynamodb;
+mod resources;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use dynoxide::Database;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode, request::Parts};
+use rustack_sns_core::{config::SnsConfig, handler::RustackSnsHandler, provider::RustackSns};
+use rustack_sqs_core::{config::SqsConfig, handler::RustackSqsHandler, provider::RustackSqs};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    access::{Access, Protocol, closed_to_pages},
+    error::StartError,
+    server,
+    shutdown::{self, Stage},
+};
+use bridge::Bridge;
+pub(crate) use client::{client_config, environment};
+pub(crate) use data::Data;
+pub(crate) use resources::create;
+
+/// How often expired items are deleted. On AWS that takes up to days; nothing may depend on either.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The largest request to DynamoDB. SNS and SQS check their smaller limits themselves.
+const BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The listeners of the three services.
+pub(crate) struct Listeners {
+    pub(crate) dynamodb: TcpListener,
+    pub(crate) sns: TcpListener,
+    pub(crate) sqs: TcpListener,
+}
+
+/// Serves DynamoDB (from the file `data`, or from memory), SNS and SQS until the stage stops.
+pub(crate) fn serve(
+    listeners: Listeners,
+    data: Option<&Path>,
+    access: &Access<'_>,
+    stage: &mut Stage,
+) -> Result<(Database, Data), StartError> {
+    let (database, data) = data::open(data)?;
+    stage.tasks.spawn(sweep(database.clone(), stage.stopped.clone()));
+    let queues = RustackSqs::new(SqsConfig {
+        host: "127.0.0.1".to_owned(),
+        port: port(&listeners.sqs)?,
+        ..SqsConfig::default()
+    });
+    let queues = Arc::new(queues);
+    let config = SnsConfig { host: "127.0.0.1".to_owned(), port: port(&listeners.sns)?, ..SnsConfig::default() };
+    let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues.clone()))));
+    let topics = Service::Sns(Arc::new(RustackSnsHandler::new(topics)));
+    let queues = Service::Sqs(Arc::new(RustackSqsHandler::new(queues)));
+    let services = [
+        (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(database.clone())),
+        (listeners.sns, Protocol::Sns, topics),
+        (listeners.sqs, Protocol::Sqs, queues),
+    ];
+    for (listener, protocol, service) in services {
+        let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
+        let answer = move |request: Request<Body>, _: SocketAddr| {
+            let (guard, service) = (guard.clone(), service.clone());
+            Box::pin(async move {
+                match guard.admit(request).await {
+                    Ok((parts, body)) => closed_to_pages(service.answer(&parts, body).await),
+                    Err(rejection) => rejection,
+                }
+            }) as BoxFuture<'static, Response<Body>>
+        };
+        stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), Arc::new(answer)));
+    }
+    Ok((database, data))
+}
+
+/// An embedded service.
+#[derive(Clone)]
+enum Service {
+    DynamoDb(Database),
+    Sns(Arc<RustackSnsHandler>),
+    Sqs(Arc<RustackSqsHandler>),
+}
+
+impl Service {
+    async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Body> {
+        let id = uuid::Uuid::new_v4().to_string();
+        if parts.method != Method::POST {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            return response;
+        }
+        match self {
+            Self::DynamoDb(database) => dynamodb::answer(database, parts, &body),
+            Self::Sns(handler) => {
+                use rustack_sns_http::{dispatch, request, response, router};
+                let response = match router::resolve_operation(&request::parse_form_params(&body)) {
+                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
+                    Err(error) => Err(error),
+                };
+                response.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
+            }
+            Self::Sqs(handler) => {
+                use rustack_sqs_http::{dispatch, response, router};
+                let response = match router::resolve_operation(&parts.headers) {
+                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
+                    Err(error) => Err(error),
+                };
+                response.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
+            }
+        }
+    }
+}
+
+fn port(listener: &TcpListener) -> Result<u16, StartError> {
+    listener.local_addr().map(|address: SocketAddr| address.port()).map_err(|error| StartError::Data(error.to_string()))
+}
+
+async fn sweep(database: Database, stopped: watch::Receiver<bool>) {
+    let stop = shutdown::wait(stopped);
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+        }
+        let database = database.clone();
+        match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+            Ok(Ok(swept)) => tracing::debug!(swept, "expired items deleted"),
+            Ok(Err(error)) => tracing::warn!(%error, "expired items could not be deleted"),
+            Err(error) => tracing::warn!(%error, "expired items could not be deleted"),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Runs the laptop cloud with Confab's template and functions.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use confab_cloud::{Cloud, Functions, Options, Ports, StartError, Template, TimeLimits};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    access_keys::keys,
+    arguments::RunArguments,
+    browser_client::{BrowserClient, State},
+};
+
+/// The template's parameter that says whether there is a website.
+const WEBSITE: &str = "Website";
+
+/// Runs until ctrl-c or SIGTERM; with `--env`, prints the environment and returns at once.
+pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
+    log_to_stdout();
+    let template = arguments.template.clone().unwrap_or_else(template_path);
+    let sources = template.parent().unwrap_or(Path::new("")).join("web");
+    let serves_client = !arguments.no_web && arguments.web.is_none();
+    let client = if serves_client { BrowserClient::new(sources) } else { None };
+    let website = arguments.web.clone().or_else(|| client.as_ref().map(BrowserClient::files));
+    let options = options(&arguments, Template::read(&template)?, website)?;
+    if arguments.env {
+        print_exports(&confab_cloud::function_environment(&options)?, "");
+        return Ok(());
+    }
+    let cloud = Cloud::start(options).await?;
+    welcome(&cloud, arguments.data.as_deref(), arguments.lambda.as_deref());
+    let url = cloud.http_url();
+    tokio::select! {
+        () = stop_signal() => {}
+        () = present(client, &url) => {}
+    }
+    println!("\nStopping.");
+    cloud.stop().await;
+    Ok(())
+}
+
+fn log_to_stdout() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,confab_cloud=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
+}
+
+/// The template in the current folder, or else the one that this program was built with.
+fn template_path() -> PathBuf {
+    match Path::new("template.yaml") {
+        here if here.exists() => here.to_owned(),
+        _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"),
+    }
+}
+
+fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf>) -> Result<Options, StartError> {
+    let mut parameters: BTreeMap<String, String> = arguments.parameter.iter().cloned().collect();
+    if website.is_some() && template.body()["Parameters"].get(WEBSITE).is_some() {
+        parameters.entry(WEBSITE.to_owned()).or_insert("yes".to_owned());
+    }
+    Ok(Options {
+        template,
+        parameters,
+        stack_name: "confab".to_owned(),
+        ports: Ports::from(arguments.port),
+        data: arguments.data.clone(),
+        functions: match &arguments.lambda {
+            Some(endpoint) => Functions::Endpoint(endpoint.clone()),
+            None => Functions::InProcess(Arc::new(confab_functions::handler)),
+        },
+        website,
+        environment: BTreeMap::new(),
+        keys: keys(arguments.env || arguments.lambda.is_some())?,
+        hosts: arguments.host.clone(),
+        limits: TimeLimits::default(),
+    })
+}
+
+/// Prints where the browser client is, after building it if necessary. Never returns: the cloud runs on without it.
+async fn present(client: Option<BrowserClient>, url: &str) {
+    if let Some(client) = client {
+        match client.state().await {
+            State::Built => println!("The browser client is at {url}/"),
+            State::CanBeBuilt => {
+                println!(
+                    "npm builds the browser client, which takes a minute the first time. The APIs are there already.\n"
+                );
+                match client.build().await {
+                    Ok(()) => println!("\nThe browser client is at {url}/"),
+                    Err(problem) => eprintln!("\n{problem}"),
+                }
+            }
+            State::NeedsNode => {
+                println!("For the browser client, install Node.js 20 or later and run: {}", client.instruction())
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// Waits for ctrl-c or SIGTERM.
+async fn stop_signal() {
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = terminated => {}
+        pressed = tokio::signal::ctrl_c() => {
+            if let Err(error) = pressed {
+                tracing::error!(%error, "ctrl-c cannot be listened for");
+            }
+        }
+    }
+}
+
+fn welcome(cloud: &Cloud, data: Option<&Path>, lambda: Option<&str>) {
+    println!("Confab is running. Press ctrl-c to stop it.\n");
+    println!("  HTTP API   {}", cloud.http_url());
+    if let Some(url) = cloud.websocket_url() {
+        println!("  WebSocket  {url}");
+    }
+    match data {
+        Some(path) => println!("  Data       in {}", path.display()),
+        None => println!("  Data       in memory (keep it with --data FILE)"),
+    }
+    if let Some(endpoint) = lambda {
+        println!("  Functions  at {endpoint}");
+    }
+    for (name, value) in cloud.outputs() {
+        println!("  {name:<10} {value}");
+    }
+    println!("\nTo work with its DynamoDB, SNS and SQS from another shell, with the AWS CLI or any SDK:\n");
+    print_exports(&cloud.client_environment(), "  ");
+    println!();
+}
+
+fn print_exports(environment: &BTreeMap<String, String>, indent: &str) {
+    for (name, value) in environment {
+        println!("{indent}export {name}='{value}'");
+    }
+}
