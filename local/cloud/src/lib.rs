@@ -11,8 +11,6 @@ mod description;
 mod error;
 mod gateway;
 mod lambda;
-#[cfg(test)]
-mod layers;
 mod options;
 mod server;
 mod services;

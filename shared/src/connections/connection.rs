@@ -61,6 +61,17 @@ impl Connection {
         Self { identity, connect_date, expires_at }
     }
 
+    /// The connection as a subscriber of a chat.
+    pub(crate) fn subscriber(&self, connection_id: &ConnectionId) -> Subscriber {
+        let Self { identity, connect_date, expires_at } = self;
+        Subscriber {
+            connection_id: connection_id.clone(),
+            connect_date: *connect_date,
+            user_id: identity.user_id,
+            expires_at: *expires_at,
+        }
+    }
+
     pub(crate) fn key(connection_id: &ConnectionId) -> Key {
         Partition::Connection.key(connection_id, "CONNECTION")
     }
@@ -133,5 +144,32 @@ impl Confab {
         let deleted =
             stream::iter(writes).map(|write| self.table().apply(write)).buffer_unordered(CONCURRENT_DELETIONS);
         deleted.fold(Ok(()), |result: Result<()>, deleted| future::ready(result.and(deleted.map(drop)))).await
+    }
+
+    /// Ends a subscription, and returns whether there was one.
+    pub(crate) async fn end_subscription(&self, connection_id: &ConnectionId, uri: &ChatUri) -> Result<bool> {
+        let subscriber = Write::delete(Subscriber::key(uri, connection_id));
+        let writes = vec![
+            Write::update(Connection::key(connection_id), "DELETE uris :uris")
+                .texts(":uris", [uri])
+                .if_present()
+                .otherwise(|_| Error::NotFound),
+            subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
+        ];
+        match self.table().transact(writes).await {
+            Ok(()) => Ok(true),
+            // The connection has been dropped already.
+            Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
+            Err(Error::AlreadyDone) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drops a connection that is gone, found as a subscriber of `uri`.
+    pub(crate) async fn drop_subscriber(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<()> {
+        // The connection first: when the subscriber goes, the stream's consumer evaluates whether its user is still online. The subscriber
+        // by itself too, in case an earlier clean-up was cut off in between.
+        self.drop_connection(connection_id).await?;
+        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await.map(drop)
     }
 }

@@ -5,10 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::connection::Connection;
 use crate::{
-    Confab, Error, Result,
-    aws::table::Write,
+    Confab, Result,
     date::Date,
     ids::{ChatUri, ConnectionId, UserId},
     key::{Key, Partition},
@@ -18,9 +16,9 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Subscriber {
     pub(crate) connection_id: ConnectionId,
-    connect_date: Date,
+    pub(super) connect_date: Date,
     pub(crate) user_id: UserId,
-    expires_at: i64,
+    pub(super) expires_at: i64,
 }
 
 /// One of the sixteen parts of a chat's subscribers, by a hash of the connection's id.
@@ -47,12 +45,6 @@ impl fmt::Display for Shard {
 }
 
 impl Subscriber {
-    /// A connection as a subscriber.
-    pub(crate) fn new(connection_id: ConnectionId, connection: &Connection) -> Self {
-        let Connection { identity, connect_date, expires_at } = connection;
-        Self { connection_id, connect_date: *connect_date, user_id: identity.user_id, expires_at: *expires_at }
-    }
-
     pub(crate) fn key(uri: &ChatUri, connection_id: &ConnectionId) -> Key {
         Partition::Subscribers.key(uri, format!("{}#{connection_id}", Shard::of(connection_id)))
     }
@@ -64,33 +56,6 @@ impl Subscriber {
 }
 
 impl Confab {
-    /// Ends a subscription, and returns whether there was one.
-    pub(crate) async fn end_subscription(&self, connection_id: &ConnectionId, uri: &ChatUri) -> Result<bool> {
-        let subscriber = Write::delete(Subscriber::key(uri, connection_id));
-        let writes = vec![
-            Write::update(Connection::key(connection_id), "DELETE uris :uris")
-                .texts(":uris", [uri])
-                .if_present()
-                .otherwise(|_| Error::NotFound),
-            subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
-        ];
-        match self.table().transact(writes).await {
-            Ok(()) => Ok(true),
-            // The connection has been dropped already.
-            Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
-            Err(Error::AlreadyDone) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Drops a connection that is gone, found as a subscriber of `uri`.
-    pub(crate) async fn drop_subscriber(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<()> {
-        // The connection first: when the subscriber goes, the stream's consumer evaluates whether its user is still online. The subscriber
-        // by itself too, in case an earlier clean-up was cut off in between.
-        self.drop_connection(connection_id).await?;
-        self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await.map(drop)
-    }
-
     /// A chat's subscribers, or `None` if they are more than are served directly.
     pub(crate) async fn few_subscribers(&self, uri: &ChatUri) -> Result<Option<Vec<Subscriber>>> {
         let most = self.limits().large_chat;

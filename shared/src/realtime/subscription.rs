@@ -26,7 +26,6 @@ impl Confab {
     ) -> Result<()> {
         let fits = "attribute_exists(pk) AND \
              (attribute_not_exists(uris) OR contains(uris, :uri) OR size(uris) < :most)";
-        let subscriber = Subscriber::new(connection_id.clone(), connection);
         let writes = vec![
             Write::update(Connection::key(connection_id), "ADD uris :uris")
                 .when(fits)
@@ -38,7 +37,7 @@ impl Confab {
                     Some(_) => too_many_subscriptions(),
                 }),
             Member::require(uri, connection.identity.user_id),
-            Write::put(Subscriber::key(uri, connection_id), &subscriber)?,
+            Write::put(Subscriber::key(uri, connection_id), &connection.subscriber(connection_id))?,
         ];
         self.table().transact(writes).await
     }
