@@ -1,8 +1,8 @@
-"""Measures cold starts: of each function, and of a function that does nothing as the floor.
+"""Measures cold starts: of functions, and of a function that does nothing as the floor.
 
-Plays Lambda's Runtime API to the release build of `bootstrap`, ten times for each function, and prints medians of: the time from the
-start of the process to its first call for an event (init), the time that the first event takes, and the peak of memory. The event is the
-function's sample from events/; DynamoDB is a laptop cloud, over plain HTTP and over TLS.
+Plays Lambda's Runtime API to the release build of `bootstrap`, ten times for each function that has a sample event in events/, and prints
+medians of: the time from the start of the process to its first call for an event (init), the time that the first event takes, and the peak
+of memory. DynamoDB is a laptop cloud, over plain HTTP and over TLS.
 
     tests/coldstart.py [function …]
 

@@ -1,4 +1,4 @@
-//! The floor that `tests/coldstart.py` measures against: a function that does nothing at all.
+//! The floor that `tests/coldstart.py` measures against: a function that does nothing.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -2,20 +2,20 @@
 
 use confab_shared::{
     Confab, Result,
-    api::websocket::{SocketAnswer, SocketEvent},
+    api::websocket::{SocketEvent, SocketResponse},
 };
 
-pub(crate) async fn handle(confab: &Confab, event: &SocketEvent) -> Result<SocketAnswer> {
+pub(crate) async fn handle(confab: &Confab, event: &SocketEvent) -> Result<SocketResponse> {
     match event {
         SocketEvent::Connect(request) => {
             let (connection_id, token) = (&request.connection_id, request.token()?);
             confab.connect(connection_id, token.as_ref(), request.uri.as_deref()).await?;
-            Ok(SocketAnswer::Accepted(request.protocol()))
+            Ok(SocketResponse::Accepted(request.protocol()))
         }
         SocketEvent::Message(frame) => confab.act(frame).await,
         SocketEvent::Disconnect(connection_id) => {
             confab.drop_connection(connection_id).await?;
-            Ok(SocketAnswer::Nothing)
+            Ok(SocketResponse::Nothing)
         }
     }
 }

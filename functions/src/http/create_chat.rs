@@ -2,12 +2,12 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 use serde_json::json;
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     let uri = confab.start_chat(&caller).await?;
-    Answer::ok(&json!({ "status": "SUCCESS", "uri": uri, "message": "New chat session created" }))
+    Response::ok(&json!({ "status": "SUCCESS", "uri": uri, "message": "New chat session created" }))
 }

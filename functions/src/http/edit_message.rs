@@ -2,15 +2,15 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
     chats::message::MessageText,
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     let fields = request.fields().await?;
     access.require_member()?;
     let id = request.entry_id();
     confab.edit_message(&access, id, &MessageText::read(&fields)?).await?;
-    Answer::ok(&confab.show_message(&access, id).await?)
+    Response::ok(&confab.show_message(&access, id).await?)
 }

@@ -4,7 +4,7 @@
 
 use confab_shared::{
     Confab, Error, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 
 use crate::Function;
@@ -27,7 +27,7 @@ impl Route {
 }
 
 /// Answers 405 for a known path with another method, 308 for a path that needs a trailing slash removed, else 404.
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let path = request.target.path();
     let bare = path.strip_suffix('/').unwrap_or(path);
     let routes: Vec<&Route> = ROUTES.iter().filter(|route| matches(route.path, bare)).collect();
@@ -48,7 +48,7 @@ pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer>
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         // Relative to the path, since a proxy or a custom domain may have put something before it.
         let last = bare.rsplit('/').next().unwrap_or_default();
-        return if bare == path { Err(Error::NotFound) } else { Answer::moved(&format!("../{last}{query}")) };
+        return if bare == path { Err(Error::NotFound) } else { Response::moved(&format!("../{last}{query}")) };
     }
     Err(Error::MethodNotAllowed { method: request.method.to_string(), allow: methods.join(", ") })
 }

@@ -2,13 +2,13 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     let fields = request.fields().await?;
-    Answer::ok(&match fields.get("owner") {
+    Response::ok(&match fields.get("owner") {
         Some(_) => confab.hand_over(&access, &fields).await?,
         None => confab.join(&access, &fields).await?,
     })

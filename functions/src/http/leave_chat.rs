@@ -2,11 +2,11 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     confab.leave(&access, request.parameter("username")).await?;
-    Ok(Answer::no_content())
+    Ok(Response::no_content())
 }

@@ -2,10 +2,10 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
-    Answer::ok(&confab.list_chats(&caller, &request.target).await?)
+    Response::ok(&confab.list_chats(&caller, &request.target).await?)
 }

@@ -2,11 +2,11 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
     chats::history::HistoryRange,
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
-    Answer::ok(&confab.history(&access, &HistoryRange::read(request.target.query())?, &request.target).await?)
+    Response::ok(&confab.history(&access, &HistoryRange::read(request.target.query())?, &request.target).await?)
 }

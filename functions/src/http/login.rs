@@ -2,11 +2,11 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 use serde_json::json;
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let token = confab.log_in(&request.fields().await?, request.source).await?;
-    Answer::ok(&json!({ "auth_token": token.reveal() }))
+    Response::ok(&json!({ "auth_token": token.reveal() }))
 }

@@ -2,12 +2,12 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     let fields = request.fields().await?;
     access.require_member()?;
-    Answer::ok(&confab.mark_read(&access, fields.required_entry_id("id")?).await?)
+    Response::ok(&confab.mark_read(&access, fields.required_entry_id("id")?).await?)
 }

@@ -2,14 +2,14 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 use http::Method;
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     match request.method {
-        Method::GET => Answer::ok(&caller.user),
-        _ => Answer::ok(&confab.update_profile(&caller.user, &request.fields().await?).await?),
+        Method::GET => Response::ok(&caller.user),
+        _ => Response::ok(&confab.update_profile(&caller.user, &request.fields().await?).await?),
     }
 }

@@ -2,11 +2,11 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
     chats::message::NewMessage,
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let token = request.token()?;
     let key = request.idempotency_key();
     // As everywhere, the caller is authenticated before an error in the request, such as in its key, is reported.
@@ -14,5 +14,5 @@ pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer>
     let key = key?;
     let fields = request.fields().await?;
     access.require_member()?;
-    Answer::ok(&confab.post_message(&access, NewMessage::read(&fields)?, key.as_ref()).await?)
+    Response::ok(&confab.post_message(&access, NewMessage::read(&fields)?, key.as_ref()).await?)
 }

@@ -2,18 +2,18 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 use http::Method;
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     access.require_member()?;
     let (id, emoji) = (request.entry_id(), request.parameter("emoji").parse()?);
     if request.method == Method::DELETE {
         confab.remove_reaction(&access, id, &emoji).await?;
-        return Ok(Answer::no_content());
+        return Ok(Response::no_content());
     }
     confab.add_reaction(&access, id, &emoji).await?;
-    Answer::ok(&confab.show_message(&access, id).await?)
+    Response::ok(&confab.show_message(&access, id).await?)
 }

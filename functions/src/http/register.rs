@@ -2,11 +2,11 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
 };
 use serde_json::json;
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let user = confab.register(&request.fields().await?, request.source).await?;
-    Answer::created(&json!({ "email": user.email, "username": user.username, "id": user.id }))
+    Response::created(&json!({ "email": user.email, "username": user.username, "id": user.id }))
 }

@@ -2,13 +2,13 @@
 
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
     chats::search::Search,
 };
 
-pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Answer> {
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let access = confab.authorize(request.token()?.as_ref(), request.uri(), None).await?;
     access.require_member()?;
     let search = Search::read(request.target.query())?;
-    Answer::ok(&confab.search(&access, &search, &request.target).await?)
+    Response::ok(&confab.search(&access, &search, &request.target).await?)
 }

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use confab_shared::{
     Confab, Result,
-    api::http::{Answer, Request},
+    api::http::{Request, Response},
     input::target::Target,
 };
 use lambda_runtime::BoxFuture;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{RequestContext, in_time, malformed};
 
 /// Answers a request.
-pub(super) type Handler = for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Answer>>;
+pub(super) type Handler = for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Response>>;
 
 /// Responds to a request.
 pub(super) async fn respond(
@@ -29,8 +29,8 @@ pub(super) async fn respond(
     deadline: Instant,
     request_id: &str,
 ) -> Value {
-    let answer = in_time(deadline, async { handle(confab, &request(event)?).await }).await;
-    response(answer, event, request_id)
+    let handled = in_time(deadline, async { handle(confab, &read(event)?).await }).await;
+    write(handled, event, request_id)
 }
 
 /// Responds to a request that needs no token.
@@ -41,15 +41,15 @@ pub(super) async fn respond_publicly(
     deadline: Instant,
     request_id: &str,
 ) -> Value {
-    let answer = in_time(deadline, async {
-        let request = request(event)?;
+    let handled = in_time(deadline, async {
+        let request = read(event)?;
         confab.authenticate_if_given(request.token()?.as_ref()).await?;
         handle(confab, &request).await
     });
-    response(answer.await, event, request_id)
+    write(handled.await, event, request_id)
 }
 
-fn request(event: &str) -> Result<Request> {
+fn read(event: &str) -> Result<Request> {
     let event: ApiGatewayV2httpRequest = serde_json::from_str(event).map_err(|_| malformed())?;
     let http = event.request_context.http;
     let body = match (event.body, event.is_base64_encoded) {
@@ -67,17 +67,17 @@ fn request(event: &str) -> Result<Request> {
     })
 }
 
-/// The response, with the gateway's id of the request, or else Lambda's.
-fn response(answer: Result<Answer>, event: &str, request_id: &str) -> Value {
-    let answer = answer.unwrap_or_else(Answer::from);
+/// The response as API Gateway takes it, with the gateway's id of the request, or else Lambda's.
+fn write(handled: Result<Response>, event: &str, request_id: &str) -> Value {
+    let response = handled.unwrap_or_else(Response::from);
     let gateway_request_id = RequestContext::read(event).request_id;
     let request_id = gateway_request_id.as_deref().unwrap_or(request_id);
-    let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers = response.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let headers: BTreeMap<&str, &str> = headers.chain([("x-request-id", request_id)]).collect();
     json!({
-        "statusCode": answer.status.as_u16(),
+        "statusCode": response.status.as_u16(),
         "headers": headers,
-        "body": answer.body,
+        "body": response.body,
         "isBase64Encoded": false,
     })
 }
@@ -118,7 +118,7 @@ mod tests {
             && answer["headers"]["x-request-id"] == "an id"
     }
 
-    /// Each was a panic, or could be one: a URL was built of these.
+    /// Each of these has been a panic, or could have been: a URL was built from them.
     #[test]
     fn forged_addresses_are_answered() {
         for (name, value) in [

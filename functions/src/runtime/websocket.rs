@@ -6,8 +6,8 @@ use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use confab_shared::{
     Confab, Error, Result,
     api::{
-        http::Answer,
-        websocket::{ClientFrame, ConnectRequest, SocketAnswer, SocketEvent, error_frame},
+        http::Response,
+        websocket::{ClientFrame, ConnectRequest, SocketEvent, SocketResponse, error_frame},
     },
     error::Invalid,
 };
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{in_time, malformed};
 
 /// Answers what happens on a socket.
-pub(super) type Handler = for<'a> fn(&'a Confab, &'a SocketEvent) -> BoxFuture<'a, Result<SocketAnswer>>;
+pub(super) type Handler = for<'a> fn(&'a Confab, &'a SocketEvent) -> BoxFuture<'a, Result<SocketResponse>>;
 
 /// Responds to an event.
 pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Value {
@@ -26,11 +26,11 @@ pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadl
         Err(error) => return refusal(error),
     };
     match in_time(deadline, handle(confab, &event)).await {
-        Ok(SocketAnswer::Accepted(Some(protocol))) => {
+        Ok(SocketResponse::Accepted(Some(protocol))) => {
             json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
         }
-        Ok(SocketAnswer::Frame(frame)) => json!({ "statusCode": 200, "body": frame }),
-        Ok(SocketAnswer::Accepted(None) | SocketAnswer::Nothing) => json!({ "statusCode": 200 }),
+        Ok(SocketResponse::Frame(frame)) => json!({ "statusCode": 200, "body": frame }),
+        Ok(SocketResponse::Accepted(None) | SocketResponse::Nothing) => json!({ "statusCode": 200 }),
         Err(error) => match &event {
             SocketEvent::Message(frame) => json!({ "statusCode": 200, "body": error_frame(&error, frame) }),
             SocketEvent::Connect(_) | SocketEvent::Disconnect(_) => refusal(error),
@@ -66,8 +66,8 @@ fn uri(event: &ApiGatewayWebsocketProxyRequest) -> Result<Option<String>> {
 
 /// A response that keeps a socket from opening.
 fn refusal(error: Error) -> Value {
-    let answer = Answer::from(error);
-    json!({ "statusCode": answer.status.as_u16(), "body": answer.body })
+    let response = Response::from(error);
+    json!({ "statusCode": response.status.as_u16(), "body": response.body })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Requests and answers over HTTP, as the endpoints see them.
+//! Requests and responses of the HTTP API, free of any gateway's format.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// A larger body is not read. The largest that anybody needs is a message of 2,000 characters, however they are escaped.
+/// Larger bodies and frames are refused. The largest that anyone needs is a message of 2,000 characters, however they are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
 
 /// A request, free of any gateway's format.
@@ -28,20 +28,20 @@ pub const BODY_BYTES: usize = 64 * 1024;
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// What was asked for.
+    /// The target.
     pub target: Target,
-    /// The values of the route's variables.
+    /// The values of the variables in the route's path.
     pub parameters: HashMap<String, String>,
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// Where it came from, as the gateway saw it.
+    /// The client's address, as the gateway saw it.
     pub source: Option<IpAddr>,
 }
 
 impl Request {
-    /// The token that the request came with.
+    /// The token in the `Authorization` header.
     ///
     /// # Errors
     /// As [`Token::from_authorization`].
@@ -49,17 +49,17 @@ impl Request {
         Token::from_authorization(self.headers.get(AUTHORIZATION))
     }
 
-    /// The chat in the path, or nothing where that cannot be one.
+    /// The chat in the path, if it can be one.
     pub fn uri(&self) -> Option<ChatUri> {
         self.parameter("uri").parse().ok()
     }
 
-    /// The entry in the path, or 0 where that cannot be one, which no entry has.
+    /// The entry in the path, or 0, which no entry has, if it cannot be one.
     pub fn entry_id(&self) -> EntryId {
         self.parameter("id").parse().unwrap_or(0)
     }
 
-    /// A variable of the route; empty where it has none of that name.
+    /// A variable of the route's path; empty if there is none of that name.
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
     }
@@ -78,26 +78,26 @@ impl Request {
     /// The `Idempotency-Key` header.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it is not a key.
+    /// [`Error::Malformed`] if it is not a key.
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>> {
         let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
-        // No key has a character that is not ASCII, so what cannot be read is as wrong as what can.
+        // A value that is not UTF-8 is no key, and neither is this stand-in for it.
         std::str::from_utf8(value.as_bytes()).unwrap_or("\u{FFFD}").parse().map(Some)
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body: JSON, or nothing.
+    /// The body: JSON, JSON Lines, or empty.
     pub body: String,
 }
 
-impl Answer {
+impl Response {
     /// 200 with a body.
     ///
     /// # Errors
@@ -106,16 +106,16 @@ impl Answer {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 200 with JSON Lines, and the address of what comes after them.
+    /// 200 with JSON Lines, and a link to the next page.
     ///
     /// # Errors
-    /// When the address cannot stand in a header.
+    /// When the link is not valid in a header.
     pub fn lines(body: String, next: Option<&str>) -> Result<Self> {
-        let answer = Self { status: StatusCode::OK, headers: HeaderMap::new(), body };
-        let answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        let Some(next) = next else { return Ok(answer) };
+        let response = Self { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        let response = response.with(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let Some(next) = next else { return Ok(response) };
         let link = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).map_err(Error::internal)?;
-        Ok(answer.with(LINK, link))
+        Ok(response.with(LINK, link))
     }
 
     /// 201 with a body.
@@ -134,28 +134,28 @@ impl Answer {
     /// 308 to another path.
     ///
     /// # Errors
-    /// When the path cannot stand in a header.
+    /// [`Error::NotFound`] if the path is not valid in a header.
     pub fn moved(path: &str) -> Result<Self> {
         let location = HeaderValue::from_str(&in_ascii(path)).map_err(|_| Error::NotFound)?;
-        let answer = Self::json(StatusCode::PERMANENT_REDIRECT, &serde_json::json!({ "detail": "Moved." }))?;
-        Ok(answer.with(LOCATION, location))
+        let response = Self::json(StatusCode::PERMANENT_REDIRECT, &serde_json::json!({ "detail": "Moved." }))?;
+        Ok(response.with(LOCATION, location))
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_string(body).map_err(Error::internal)?;
-        let answer = Self { status, headers: HeaderMap::new(), body };
-        Ok(answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        let response = Self { status, headers: HeaderMap::new(), body };
+        Ok(response.with(CONTENT_TYPE, HeaderValue::from_static("application/json")))
     }
 
-    /// With one more header.
+    /// The response with one more header.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 }
 
-/// The one place where an error becomes an HTTP answer, and where it is logged.
-impl From<Error> for Answer {
+/// The one place where an error becomes an HTTP response, and where it is logged.
+impl From<Error> for Response {
     fn from(error: Error) -> Self {
         error.log();
         let headers = match &error {
@@ -165,11 +165,11 @@ impl From<Error> for Answer {
             Error::MethodNotAllowed { allow, .. } => HeaderValue::from_str(allow).ok().map(|allow| (ALLOW, allow)),
             error => error.retry_after().map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))),
         };
-        let answer = Self {
+        let response = Self {
             status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: headers.into_iter().collect(),
             body: error.body().to_string(),
         };
-        answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        response.with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 }

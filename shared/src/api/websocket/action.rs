@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    ClientFrame, SocketAnswer, delete::Delete, edit::Edit, ping::Ping, react::React, read::MarkRead, send::SendMessage,
-    subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
+    ClientFrame, SocketResponse, delete::Delete, edit::Edit, ping::Ping, react::React, read::MarkRead,
+    send::SendMessage, subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
 };
 use crate::{
     Confab, Error, Result,
@@ -64,7 +64,7 @@ impl Confab {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Malformed`], [`Error::NotAuthenticated`], [`Error::BadCredentials`]; [`Error::NotFound`] for an unknown
     /// action; [`Error::Invalid`] without one and for missing and wrong fields; else as the method for the same thing over HTTP.
-    pub async fn act(&self, frame: &ClientFrame) -> Result<SocketAnswer> {
+    pub async fn act(&self, frame: &ClientFrame) -> Result<SocketResponse> {
         let (fields, connection_id) = (frame.fields()?, &frame.connection_id);
         let (name, read) = match named(&fields) {
             Ok(action) => action,
@@ -107,7 +107,7 @@ impl Confab {
     }
 }
 
-impl SocketAnswer {
+impl SocketResponse {
     /// A frame with this value.
     pub(super) fn frame(value: &impl Serialize) -> Result<Self> {
         json::to_line(value).map(Self::Frame)

@@ -1,7 +1,7 @@
 //! `delete`: deletes a message.
 
 use super::{
-    SocketAnswer,
+    SocketResponse,
     message::{MessageChange, done},
 };
 use crate::{Confab, Result, ids::ConnectionId, input::fields::Fields};
@@ -14,7 +14,7 @@ impl Delete {
         MessageChange::read(fields).map(Self)
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let MessageChange { uri, id, key } = self.0;
         let access = confab.authorize_connection(connection_id, &uri, None).await?;
         let id = id?;

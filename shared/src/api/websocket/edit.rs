@@ -1,7 +1,7 @@
 //! `edit`: replaces the text of the caller's own message.
 
 use super::{
-    SocketAnswer,
+    SocketResponse,
     message::{MessageChange, done},
 };
 use crate::{Confab, Result, chats::message::MessageText, ids::ConnectionId, input::fields::Fields};
@@ -17,7 +17,7 @@ impl Edit {
         Ok(Self { change: MessageChange::read(fields)?, text: MessageText::read(fields) })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let MessageChange { uri, id, key } = self.change;
         let access = confab.authorize_connection(connection_id, &uri, None).await?;
         let id = id?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{
     Result,
     chats::access::ChatAccess,
@@ -41,6 +41,11 @@ impl MessageChange {
 }
 
 /// The answer to a change of a message.
-pub(super) fn done(action: &'static str, access: &ChatAccess, id: EntryId, key: Option<&str>) -> Result<SocketAnswer> {
-    SocketAnswer::frame(&Done { action, uri: &access.chat()?.uri, id, key })
+pub(super) fn done(
+    action: &'static str,
+    access: &ChatAccess,
+    id: EntryId,
+    key: Option<&str>,
+) -> Result<SocketResponse> {
+    SocketResponse::frame(&Done { action, uri: &access.chat()?.uri, id, key })
 }

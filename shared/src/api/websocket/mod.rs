@@ -31,9 +31,9 @@ pub enum SocketEvent {
     Disconnect(ConnectionId),
 }
 
-/// The answer to a [`SocketEvent`].
+/// The response to a [`SocketEvent`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SocketAnswer {
+pub enum SocketResponse {
     /// The socket may open, with this subprotocol if any.
     Accepted(Option<&'static str>),
     /// The client is sent this frame.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::SocketAnswer;
+use super::SocketResponse;
 use crate::{Confab, Result, ids::ConnectionId};
 
 #[derive(Debug)]
@@ -13,8 +13,8 @@ pub(super) struct Ping;
 struct Pong {}
 
 impl Ping {
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         confab.authenticate_connection(connection_id).await?;
-        SocketAnswer::frame(&Pong {})
+        SocketResponse::frame(&Pong {})
     }
 }

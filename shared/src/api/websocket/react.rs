@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    SocketAnswer,
+    SocketResponse,
     action::required_text,
     message::{MessageChange, done},
 };
@@ -27,7 +27,7 @@ impl React {
         Ok(Self { change, emoji: required_text(fields, "emoji").and_then(|emoji| emoji.parse()), remove })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let MessageChange { uri, id, key } = self.change;
         let access = confab.authorize_connection(connection_id, &uri, None).await?;
         let (id, emoji) = (id?, self.emoji?);

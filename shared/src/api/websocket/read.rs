@@ -1,6 +1,6 @@
 //! `read`: moves the caller's read marker forward.
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{
     Confab, Result,
     ids::{ConnectionId, EntryId},
@@ -18,8 +18,8 @@ impl MarkRead {
         Ok(Self { uri: required_text(fields, "uri")?, id: fields.required_entry_id("id") })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
-        SocketAnswer::frame(&confab.mark_read(&access, self.id?).await?)
+        SocketResponse::frame(&confab.mark_read(&access, self.id?).await?)
     }
 }

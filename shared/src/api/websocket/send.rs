@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{
     Confab, Result,
     chats::{idempotency::IdempotencyKey, message::NewMessage},
@@ -41,11 +41,11 @@ impl SendMessage {
         Ok(Self { uri, key, message: NewMessage::read(fields) })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let (key, idempotency_key) = self.key.unzip();
         let access = confab.authorize_connection(connection_id, &self.uri, idempotency_key.as_ref()).await?;
         let posted = confab.post_message(&access, self.message?, idempotency_key.as_ref()).await?;
         let (id, create_date) = (posted.id, posted.create_date);
-        SocketAnswer::frame(&Sent { uri: &access.chat()?.uri, id, create_date, key: key.as_deref() })
+        SocketResponse::frame(&Sent { uri: &access.chat()?.uri, id, create_date, key: key.as_deref() })
     }
 }

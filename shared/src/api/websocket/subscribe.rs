@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{
     Confab, Error, Result,
     chats::{chat::Chat, entry::Entry, member::MEMBERS_SHOWN},
@@ -51,7 +51,7 @@ impl Subscribe {
         Ok(Self { uri: required_text(fields, "uri")?, after: fields.entry_id("after")? })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let connection = confab.connection(connection_id).await?;
         let access = confab.authorize_as(connection.identity.clone(), self.uri.parse().ok(), None).await?;
         let chat = access.require_member()?;
@@ -64,7 +64,7 @@ impl Subscribe {
             Some(after) if chat.last_id - after > RECOVERABLE_ENTRIES => (chat.last_id, None),
             Some(after) => missed(confab, &chat.uri, after).await?,
         };
-        SocketAnswer::frame(&Subscribed {
+        SocketResponse::frame(&Subscribed {
             uri: &chat.uri,
             last_id,
             recovered: missed.is_some(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{Confab, Result, date::Date, ids::ConnectionId, input::fields::Fields, realtime::notification::TYPING};
 
 /// The rate limit: the exchange drops repeats of a deduplication id, and the id stays the same for this many seconds.
@@ -18,12 +18,12 @@ impl Typing {
         Ok(Self { uri: required_text(fields, "uri")? })
     }
 
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
         let (uri, user) = (&access.chat()?.uri, access.caller.public());
         let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
         let event = json!({ "type": TYPING, "uri": uri, "user": user });
         confab.broadcast(uri, format!("{uri}-typing-{}-{moment}", user.id), &event).await;
-        Ok(SocketAnswer::Nothing)
+        Ok(SocketResponse::Nothing)
     }
 }

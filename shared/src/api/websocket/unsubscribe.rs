@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SocketAnswer, action::required_text};
+use super::{SocketResponse, action::required_text};
 use crate::{
     Confab, Result,
     ids::{ChatUri, ConnectionId},
@@ -26,8 +26,8 @@ impl Unsubscribe {
     }
 
     // The caller is not authenticated: whoever has the connection may end its subscriptions.
-    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketAnswer> {
+    pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         confab.end_subscription(connection_id, &self.uri).await?;
-        SocketAnswer::frame(&Unsubscribed { uri: &self.uri })
+        SocketResponse::frame(&Unsubscribed { uri: &self.uri })
     }
 }
