@@ -1,18 +1,10 @@
 //! Actions: what a frame asks for.
 
-use serde::Serialize;
-
 use super::{
     ClientFrame, SocketResponse, delete::Delete, edit::Edit, ping::Ping, react::React, read::MarkRead,
-    send::SendMessage, subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
+    request::required_text, send::SendMessage, subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
 };
-use crate::{
-    Confab, Error, Result,
-    chats::{access::ChatAccess, idempotency::IdempotencyKey},
-    ids::ConnectionId,
-    input::{fields::Fields, text::Text},
-    json, metrics,
-};
+use crate::{Confab, Error, Result, input::fields::Fields, metrics};
 
 /// What a frame asks for, by its `action`.
 ///
@@ -86,37 +78,6 @@ impl Confab {
             Action::Ping(ping) => ping.handle(self, connection_id).await,
         }
     }
-
-    /// Checks that a connection and its token are still good.
-    pub(super) async fn authenticate_connection(&self, connection_id: &ConnectionId) -> Result<()> {
-        let identity = self.connection(connection_id).await?.identity;
-        self.authenticate_as(identity).await.map(drop)
-    }
-
-    /// The access of a connection's user to a chat, of which they must be a member.
-    pub(super) async fn authorize_connection(
-        &self,
-        connection_id: &ConnectionId,
-        uri: &str,
-        key: Option<&IdempotencyKey>,
-    ) -> Result<ChatAccess> {
-        let identity = self.connection(connection_id).await?.identity;
-        let access = self.authorize_as(identity, uri.parse().ok(), key).await?;
-        access.require_member()?;
-        Ok(access)
-    }
-}
-
-impl SocketResponse {
-    /// A frame with this value.
-    pub(super) fn frame(value: &impl Serialize) -> Result<Self> {
-        json::to_line(value).map(Self::Frame)
-    }
-}
-
-/// A required field that is a text, as it was sent.
-pub(super) fn required_text(fields: &Fields, name: &'static str) -> Result<String> {
-    Text::required(name).strict().untrimmed().blank().require(fields)
 }
 
 #[cfg(test)]

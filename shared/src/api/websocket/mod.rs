@@ -9,6 +9,7 @@ mod message;
 mod ping;
 mod react;
 mod read;
+mod request;
 mod send;
 mod subscribe;
 mod typing;

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{
     SocketResponse,
-    action::required_text,
     message::{MessageChange, done},
+    request::required_text,
 };
 use crate::{Confab, Result, chats::emoji::Emoji, error::Invalid, ids::ConnectionId, input::fields::Fields};
 

@@ -1,6 +1,6 @@
 //! `read`: moves the caller's read marker forward.
 
-use super::{SocketResponse, action::required_text};
+use super::{SocketResponse, request::required_text};
 use crate::{
     Confab, Result,
     ids::{ConnectionId, EntryId},

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SocketResponse, action::required_text};
+use super::{SocketResponse, request::required_text};
 use crate::{
     Confab, Result,
     ids::{ChatUri, ConnectionId},
