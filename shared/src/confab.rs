@@ -1,5 +1,7 @@
 //! The state that every operation shares: the clients of AWS, and the limits.
 
+use std::sync::OnceLock;
+
 use crate::{
     Error, Result,
     aws::{sockets::Sockets, table::Table},
@@ -8,33 +10,36 @@ use crate::{
     limits::Limits,
 };
 
-/// What a function works with: one client per AWS service that its environment names, built once per sandbox.
+/// What a function works with: one client per AWS service, built once per sandbox.
 ///
-/// The template names in each function's environment only what that function uses, so a cold start pays for no more.
+/// Every function needs the table. The other clients are built on first use, so a cold start pays only for what it uses, although
+/// every function has the same environment.
 #[derive(Debug)]
 pub struct Confab {
+    environment: Environment,
     table: Table,
-    exchange: Option<Exchange>,
-    sockets: Option<Sockets>,
-    deliveries: Option<Deliveries>,
-    dead_letters: Option<DeadLetters>,
     limits: Limits,
+    exchange: OnceLock<Option<Exchange>>,
+    sockets: OnceLock<Option<Sockets>>,
+    deliveries: OnceLock<Option<Deliveries>>,
+    dead_letters: OnceLock<Option<DeadLetters>>,
 }
 
 impl Confab {
-    /// Builds the clients from `TABLE_NAME` and, where set, `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `DELIVERY_QUEUE_URL` and
-    /// `DEAD_LETTER_QUEUE_URL`; the limits from `TOKEN_DAYS`, `POSTS_PER_MINUTE`, `ATTEMPTS_PER_ADDRESS` and `LARGE_ROOM`.
+    /// Reads `TABLE_NAME` and the limits. The clients built on first use read `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`,
+    /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL`.
     ///
     /// # Errors
-    /// When a variable that every function needs is missing, or a limit is no number.
+    /// When `TABLE_NAME` is not set, or a limit is not a number.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
+            environment: environment.clone(),
             table: Table::new(environment)?,
-            exchange: Exchange::new(environment),
-            sockets: Sockets::new(environment),
-            deliveries: Deliveries::new(environment),
-            dead_letters: DeadLetters::new(environment),
             limits: Limits::new(environment)?,
+            exchange: OnceLock::new(),
+            sockets: OnceLock::new(),
+            deliveries: OnceLock::new(),
+            dead_letters: OnceLock::new(),
         })
     }
 
@@ -47,18 +52,29 @@ impl Confab {
     }
 
     pub(crate) fn exchange(&self) -> Result<&Exchange> {
-        self.exchange.as_ref().ok_or_else(|| Error::internal("TOPIC_ARN is not set"))
+        self.on_first_use(&self.exchange, Exchange::new, "TOPIC_ARN")
     }
 
     pub(crate) fn sockets(&self) -> Result<&Sockets> {
-        self.sockets.as_ref().ok_or_else(|| Error::internal("WEBSOCKET_ENDPOINT is not set"))
+        self.on_first_use(&self.sockets, Sockets::new, "WEBSOCKET_ENDPOINT")
     }
 
     pub(crate) fn deliveries(&self) -> Result<&Deliveries> {
-        self.deliveries.as_ref().ok_or_else(|| Error::internal("DELIVERY_QUEUE_URL is not set"))
+        self.on_first_use(&self.deliveries, Deliveries::new, "DELIVERY_QUEUE_URL")
     }
 
     pub(crate) fn dead_letters(&self) -> Result<&DeadLetters> {
-        self.dead_letters.as_ref().ok_or_else(|| Error::internal("DEAD_LETTER_QUEUE_URL is not set"))
+        self.on_first_use(&self.dead_letters, DeadLetters::new, "DEAD_LETTER_QUEUE_URL")
+    }
+
+    /// The client, built now if it has not been yet; `build` returns none where `variable` is not set.
+    fn on_first_use<'a, T>(
+        &self,
+        client: &'a OnceLock<Option<T>>,
+        build: fn(&Environment) -> Option<T>,
+        variable: &str,
+    ) -> Result<&'a T> {
+        let client = client.get_or_init(|| build(&self.environment));
+        client.as_ref().ok_or_else(|| Error::internal(format!("{variable} is not set")))
     }
 }
