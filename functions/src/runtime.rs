@@ -110,8 +110,10 @@ impl Function {
         let started = Instant::now();
         let about = About::read(event.payload.get());
         let request_id = event.context.request_id.clone();
+        let function = event.context.env_config.function_name.clone();
         let (answer, metrics) = metrics::scope(self.answer(confab, event)).await;
         tracing::info!(
+            function,
             request_id,
             route = about.request_context.route_key,
             gateway_request_id = about.request_context.request_id,
