@@ -37,6 +37,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     let granted = policies::granted();
     let mut used = BTreeSet::new();
     let mut quiet_rounds = 0;
+    let mut is_settled = false;
     for _ in 0..if is_update { MAX_UPDATE_ROUNDS } else { MAX_ROUNDS } {
         let known = used.len();
         everything(&world, &sns).await;
@@ -46,13 +47,16 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         used.append(&mut policies::for_table(dynamodb.calls()));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
-        if if is_update { quiet_rounds == QUIET_ROUNDS } else { used == granted } {
+        let is_complete = granted.is_subset(&used);
+        let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };
+        is_settled = if is_update { quiet_rounds >= needed } else { used == granted };
+        if is_settled {
             break;
         }
     }
     let expected = policies::written(&text, &used);
     if is_update {
-        assert_eq!(quiet_rounds, QUIET_ROUNDS, "the last rounds still brought new calls");
+        assert!(is_settled, "the last rounds still brought new calls");
         fs::write(&path, expected).unwrap();
         return;
     }
@@ -69,8 +73,10 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
 const COMMAND: &str = "UPDATE_POLICIES=1 cargo test -p confab-tests --test it permissions";
 /// The loser of a race needs more than the winner, so some rounds may pass until everything has happened.
 const MAX_ROUNDS: usize = 10;
-/// An update must not drop a permission that only a rare race needs, so it ends after as many rounds without a new call.
+/// An update ends after this many rounds without a new call.
 const QUIET_ROUNDS: usize = 5;
+/// It removes a permission only after this many: it may be one that only a rare race needs.
+const QUIET_ROUNDS_BEFORE_REMOVAL: usize = 12;
 const MAX_UPDATE_ROUNDS: usize = 40;
 
 /// Whatever can be done, done once.
