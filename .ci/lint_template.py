@@ -4,26 +4,29 @@ Linting the untransformed template misses dangling references and misspelt prope
 """
 
 import json
+import pathlib
 import sys
 
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
-
-
-class NoManagedPolicies:
-    """The template names no managed policy, so the account's list is not needed."""
-
-    def load(self):
-        return {}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+from transforms import expanded, transformed
 
 
 def main(template_path, output_path):
-    with open(template_path) as file:
-        template = yaml_parse(file)
-    # `sam package` puts the place of each uploaded zip here.
+    template = expanded(template_path)
+    check_alarms(template["Resources"])
+    # `sam package` puts the address of each uploaded zip here.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     with open(output_path, "w") as file:
-        json.dump(transform(template, {}, NoManagedPolicies()), file, indent=1)
+        json.dump(transformed(template), file, indent=1)
+
+
+def check_alarms(resources):
+    """Every function has its alarms: the loop that makes them lists the functions' names."""
+    functions = {name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"}
+    for metric in ("Errors", "Throttles"):
+        missing = {name for name in functions if f"{name.removesuffix('Function')}{metric}Alarm" not in resources}
+        if missing:
+            sys.exit(f"There is no alarm for {metric} of {', '.join(sorted(missing))}.")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ import urllib.request
 import zipfile
 
 import boto3
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+
+from transforms import expanded, transformed
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STACK = "confab"
@@ -128,7 +128,7 @@ def deploy(artifact, port):
     s3.create_bucket(Bucket="artifacts")
     s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=artifact)
     # It has more than the 51,200 bytes that fit the call itself; `sam deploy` takes this way too.
-    s3.put_object(Bucket="artifacts", Key="template.json", Body=json.dumps(transformed(port)))
+    s3.put_object(Bucket="artifacts", Key="template.json", Body=json.dumps(adapted(port)))
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=STACK,
@@ -150,22 +150,17 @@ def deploy(artifact, port):
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def transformed(port):
-    """template.yaml as CloudFormation would get it, and what this emulator needs to understand it."""
-    with open(ROOT / "template.yaml") as file:
-        template = yaml_parse(file)
+def adapted(port):
+    """template.yaml after CloudFormation's transforms, changed where this emulator needs it."""
+    template = expanded(ROOT / "template.yaml")
     template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/bootstrap.zip"
     # The emulator runs the program on this very machine.
     template["Globals"]["Function"]["Architectures"] = [ARCHITECTURE]
-    template = transform(template, {}, NoManagedPolicies())
+    template = transformed(template)
     resources = template["Resources"]
     for logical_id, resource in list(resources.items()):
         if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
             # It does not know the type, and sends answers back over the socket without.
-            del resources[logical_id]
-        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
-            # It does not know alarms on sums of metrics, which AWS has:
-            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
             del resources[logical_id]
         if resource["Type"] == "AWS::CloudFront::Distribution":
             # It speaks no TLS.
@@ -252,13 +247,6 @@ def run_website(outputs, port):
     variables = {"CONFAB_URL": outputs["HttpUrl"], "CONFAB_WEBSITE": website}
     tests = f"npx tsc -p test && node --test --test-name-pattern='{WITHOUT_SOCKETS}' test/build/accounts.test.js test/build/safety.test.js"
     return subprocess.run(tests, shell=True, cwd=ROOT / "web", env={**os.environ, **variables}).returncode
-
-
-class NoManagedPolicies:
-    """The template names no managed policy, so the account's list is not needed."""
-
-    def load(self):
-        return {}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! What a deployment allows: how long a token lives, and how often something may be tried. The template's parameters set it.
+//! The limits of a deployment, set by the template's parameters.
 
 use crate::{Error, Result, environment::Environment};
 
@@ -7,28 +7,28 @@ const DAY_SECONDS: i64 = 24 * 3600;
 /// The limits of a deployment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// A token that is not used for so long, in seconds, is no good any more.
+    /// Seconds without use after which a token expires.
     pub(crate) token_seconds: i64,
-    /// Log entries that a user may add a minute, and chats that they may start; `None` for any number.
+    /// Log entries that a user may add, and chats they may start, per minute; `None` for no limit.
     pub(crate) entries_per_minute: Option<u64>,
-    /// Read markers that a user may move a minute; `None` for any number.
+    /// Read markers that a user may move per minute; `None` for no limit.
     pub(crate) markers_per_minute: Option<u64>,
-    /// Names of others that a user may look up an hour, by inviting them; `None` for any number.
+    /// Other users' names that a user may look up per hour by inviting them; `None` for no limit.
     pub(crate) lookups_per_hour: Option<u64>,
-    /// Chats that a user may be in; `None` for any number.
+    /// Chats that a user may be a member of; `None` for no limit.
     pub(crate) chats_per_user: Option<u64>,
-    /// Open sockets that a user may have; `None` for any number.
+    /// Open sockets allowed per user; `None` for no limit.
     pub(crate) sockets_per_user: Option<u64>,
-    /// Whether the HTTP API shows members of a chat each other's e-mail addresses.
+    /// Whether the HTTP API shows the members of a chat each other's e-mail addresses.
     pub(crate) show_email: bool,
-    /// So often an hour somebody may log in in vain, or register, from one address before they have to wait; `None` for any number.
+    /// Failed logins, and registrations, allowed per address and hour; `None` for no limit.
     pub(crate) attempts_per_address: Option<u64>,
-    /// A chat with more subscribers than this is delivered to in shards.
+    /// Subscribers above which a chat's messages are delivered in shards.
     pub(crate) large_chat: usize,
 }
 
 impl Limits {
-    /// Reads `TOKEN_DAYS`, `LARGE_CHAT`, `SHOW_EMAIL` (`members` or `self`), and the limits for which 0 stands for none:
+    /// Reads `TOKEN_DAYS`, `LARGE_CHAT` and `SHOW_EMAIL` (`members` or `self`), and the limits of which 0 means no limit:
     /// `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
     /// `ATTEMPTS_PER_ADDRESS`.
     pub(crate) fn new(environment: &Environment) -> Result<Self> {

@@ -1,100 +1,25 @@
-//! Least privilege, proven: what the functions call is recorded, and the template must grant each of them exactly that, no more
-//! and no less. Needs a cloud of its own, behind proxies that listen.
+//! Least privilege: the functions' calls are recorded, and the template must grant each function exactly those.
+//! With `UPDATE_POLICIES=1` the test writes them to the template. Needs a cloud of its own, behind recording proxies.
 
-use std::{collections::BTreeSet, time::Duration};
+mod policies;
+
+use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use self::policies::Grant;
 use crate::{
-    proxy::{Call, Fault, Proxy},
+    proxy::{Fault, Proxy},
     world::{PASSWORD, User, World, eventually, options, template, unique},
 };
-
-/// A function, what it does, and to what: the start of a partition key, or the kind of resource.
-type Grant = (String, String, String);
-
-fn grant(function: &str, action: &str, scope: &str) -> Grant {
-    (function.to_owned(), action.to_owned(), scope.to_owned())
-}
-
-/// What the template grants.
-fn granted() -> BTreeSet<Grant> {
-    let template = template();
-    let mut grants = BTreeSet::new();
-    for resource in template.body()["Resources"].as_object().unwrap().values() {
-        if resource["Type"] != "AWS::Serverless::Function" {
-            continue;
-        }
-        let function = resource["Properties"]["Handler"].as_str().unwrap();
-        let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
-        for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
-            assert_eq!(statement["Effect"], "Allow");
-            for action in statement["Action"].as_array().unwrap() {
-                for scope in scopes(statement) {
-                    grants.insert(grant(function, action.as_str().unwrap(), &scope));
-                }
-            }
-        }
-    }
-    grants
-}
-
-fn scopes(statement: &Value) -> Vec<String> {
-    let resource = statement["Resource"].to_string();
-    if resource.contains("\"Table\"") {
-        let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
-        let keys = keys.as_array().unwrap_or_else(|| panic!("{statement} has no leading keys"));
-        return keys.iter().map(|key| key.as_str().unwrap().trim_end_matches('*').to_owned()).collect();
-    }
-    let known = ["\"Topic\"", "\"DeadLetters\"", "\"DeliveryQueue\"", "/POST/@connections/*", "/DELETE/@connections/*"];
-    let found = known.into_iter().find(|known| resource.contains(*known));
-    vec![found.unwrap_or_else(|| panic!("{resource} is too wide")).trim_matches('"').to_owned()]
-}
-
-/// What calls of DynamoDB need.
-fn of_table(calls: Vec<Call>) -> BTreeSet<Grant> {
-    let mut grants = BTreeSet::new();
-    for Call { caller, operation, body, .. } in calls {
-        let body: Value = serde_json::from_str(&body).unwrap();
-        let mut add = |operation: &str, pk: &Value| {
-            let (prefix, _) = pk["S"].as_str().unwrap().split_once('#').unwrap();
-            grants.insert(grant(&caller, &format!("dynamodb:{operation}"), &format!("{prefix}#")));
-        };
-        match operation.as_str() {
-            "BatchGetItem" => {
-                let tables = body["RequestItems"].as_object().unwrap().values();
-                tables
-                    .flat_map(|table| table["Keys"].as_array().unwrap())
-                    .for_each(|key| add("BatchGetItem", &key["pk"]));
-            }
-            "BatchWriteItem" => {
-                let writes = body["RequestItems"].as_object().unwrap().values().flat_map(|all| all.as_array().unwrap());
-                writes.for_each(|write| add("BatchWriteItem", &write["DeleteRequest"]["Key"]["pk"]));
-            }
-            "Query" => add("Query", &body["ExpressionAttributeValues"][":pk"]),
-            "PutItem" => add("PutItem", &body["Item"]["pk"]),
-            "GetItem" | "UpdateItem" | "DeleteItem" => add(&operation, &body["Key"]["pk"]),
-            // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
-            "TransactWriteItems" => {
-                for item in body["TransactItems"].as_array().unwrap() {
-                    let (kind, write) = item.as_object().unwrap().iter().next().unwrap();
-                    let action = if kind == "ConditionCheck" { "ConditionCheckItem" } else { &format!("{kind}Item") };
-                    add(action, if kind == "Put" { &write["Item"]["pk"] } else { &write["Key"]["pk"] });
-                }
-            }
-            other => panic!("{other} is not known here"),
-        }
-    }
-    grants
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_function_may_do_what_it_does_and_nothing_else() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let mut options = options();
-    // Limits that are looked at and not reached, and rooms that are soon large.
+    // Limits that are looked at and not reached, and chats that are soon large.
     let limits =
         [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -106,37 +31,53 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
     });
 
-    let granted = granted();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let is_update = env::var_os("UPDATE_POLICIES").is_some();
+    let granted = policies::granted();
     let mut used = BTreeSet::new();
-    // Who loses a race needs more than who wins it, so some rounds may pass until everything has happened.
-    for _ in 0..10 {
+    let mut quiet_rounds = 0;
+    let mut is_settled = false;
+    for _ in 0..if is_update { MAX_UPDATE_ROUNDS } else { MAX_ROUNDS } {
+        let known = used.len();
         everything(&world, &sns).await;
         ends(&world).await;
-        large_rooms_and_laggards(&world, &sockets).await;
+        large_chats_and_slow_consumers(&world, &sockets).await;
         tokens_live_on(&world).await;
-        used.append(&mut of_table(dynamodb.calls()));
-        // Publishing a batch needs the same permission as publishing one message.
-        used.extend(sns.calls().iter().map(|call| grant(&call.caller, "sns:Publish", "Topic")));
-        used.extend(sqs.calls().iter().map(|call| {
-            let queue = if call.body.contains("-delivery.fifo") { "DeliveryQueue" } else { "DeadLetters" };
-            grant(&call.caller, "sqs:SendMessage", queue)
-        }));
-        used.extend(sockets.calls().iter().map(|call| {
-            let scope = format!("/{}/@connections/*", call.operation);
-            grant(&call.caller, "execute-api:ManageConnections", &scope)
-        }));
-        if used == granted {
-            return;
+        used.append(&mut policies::for_table(dynamodb.calls()));
+        used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
+        quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
+        let is_complete = granted.is_subset(&used);
+        let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };
+        is_settled = if is_update { quiet_rounds >= needed } else { used == granted };
+        if is_settled {
+            break;
         }
     }
-    let lines =
-        |grants: Vec<&Grant>| grants.into_iter().map(|grant| format!("{grant:?}")).collect::<Vec<_>>().join("\n");
-    panic!(
-        "granted in vain:\n{}\nneeded and not granted:\n{}",
-        lines(granted.difference(&used).collect()),
-        lines(used.difference(&granted).collect())
+    let expected = policies::written(&text, &used);
+    if is_update {
+        assert!(is_settled, "the last rounds still brought new calls");
+        fs::write(&path, expected).unwrap();
+        return;
+    }
+    let lines = |grants: BTreeSet<Grant>| grants.iter().map(|grant| format!("{grant:?}\n")).collect::<String>();
+    assert!(
+        used == granted && text == expected,
+        "The policies in template.yaml differ from what the functions call.\n\
+         Granted and not used:\n{}Used and not granted:\n{}To write them: {COMMAND}",
+        lines(&granted - &used),
+        lines(&used - &granted),
     );
 }
+
+const COMMAND: &str = "UPDATE_POLICIES=1 cargo test -p confab-tests --test it permissions";
+/// The loser of a race needs more than the winner, so some rounds may pass until everything has happened.
+const MAX_ROUNDS: usize = 10;
+/// An update ends after this many rounds without a new call.
+const QUIET_ROUNDS: usize = 5;
+/// It removes a permission only after this many: it may be one that only a rare race needs.
+const QUIET_ROUNDS_BEFORE_REMOVAL: usize = 12;
+const MAX_UPDATE_ROUNDS: usize = 40;
 
 /// Whatever can be done, done once.
 async fn everything(world: &World, sns: &Proxy) {
@@ -301,31 +242,31 @@ async fn ends(world: &World) {
     heard.closed().await;
 }
 
-async fn large_rooms_and_laggards(world: &World, sockets: &Proxy) {
+async fn large_chats_and_slow_consumers(world: &World, sockets: &Proxy) {
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
     let mut heard = vec![owner.subscribed(&uri).await];
     sockets.refuse(|call| call.operation == "POST");
-    owner.post(&uri, "to a laggard").await;
+    owner.post(&uri, "to a slow consumer").await;
     // Once directly, and then through the queue.
     eventually("three tries", async || sockets.count("POST") >= 3).await;
     sockets.refuse(|_| false);
-    heard[0].until("to a laggard").await;
+    heard[0].until("to a slow consumer").await;
     owner.leave_stale_connection(&uri).await;
     for _ in 0..4 {
         heard.push(owner.subscribed(&uri).await);
     }
-    owner.post(&uri, "to a large room").await;
+    owner.post(&uri, "to a large chat").await;
     for socket in &mut heard {
-        socket.until("to a large room").await;
+        socket.until("to a large chat").await;
     }
     let before = sockets.count("POST");
     sockets.refuse(|call| call.operation == "POST");
-    owner.post(&uri, "to laggards in a large room").await;
+    owner.post(&uri, "to slow consumers in a large chat").await;
     eventually("two tries for each", async || sockets.count("POST") >= before + 2 * heard.len()).await;
     sockets.refuse(|_| false);
     for socket in &mut heard {
-        socket.until("to laggards in a large room").await;
+        socket.until("to slow consumers in a large chat").await;
     }
     let queue = world.sqs().send_message().queue_url(&world.cloud.as_ref().unwrap().outputs()["DeliveryQueueUrl"]);
     let queue = queue.message_group_id("poison").message_deduplication_id(unique("poison"));

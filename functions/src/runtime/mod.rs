@@ -104,8 +104,10 @@ impl Function {
         let started = Instant::now();
         let request = RequestContext::read(event.payload.get());
         let request_id = event.context.request_id.clone();
+        let function = event.context.env_config.function_name.clone();
         let (response, metrics) = metrics::scope(self.respond(confab, event)).await;
         tracing::info!(
+            function,
             request_id,
             route = request.route_key,
             action = metrics.action,
