@@ -16,7 +16,10 @@ use confab_shared::{
 use lambda_runtime::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{RequestContext, in_time, malformed};
+use super::{
+    deadline::in_time,
+    gateway::{RequestContext, malformed},
+};
 
 /// Answers a request.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Response>>;

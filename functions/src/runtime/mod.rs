@@ -2,26 +2,26 @@
 //!
 //! The laptop cloud calls [`Function::invoke`] with the events that Lambda would send.
 
+mod deadline;
+mod gateway;
 mod http;
 mod queue;
 mod stream;
 mod websocket;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use confab_shared::{
     Confab, Result,
     environment::Environment,
     metrics::{self, Metrics},
 };
-use lambda_runtime::{BoxFuture, Context, LambdaEvent, service_fn};
-use serde::Deserialize;
+use lambda_runtime::{BoxFuture, LambdaEvent, service_fn};
 use serde_json::{Value, value::RawValue};
 use tracing_subscriber::filter::LevelFilter;
+
+use deadline::deadline;
+use gateway::RequestContext;
 
 /// Why an invocation failed.
 pub type Error = lambda_runtime::Error;
@@ -142,44 +142,4 @@ fn log(environment: &Environment) {
     let level = environment.get("AWS_LAMBDA_LOG_LEVEL").or_else(|| environment.get("RUST_LOG"));
     let level = level.and_then(|level| level.to_lowercase().parse().ok()).unwrap_or(LevelFilter::INFO);
     tracing_subscriber::fmt().json().with_max_level(level).with_current_span(false).with_span_list(false).init();
-}
-
-/// What API Gateway says about a request, as far as the log has it. Events of queues and streams have none of it.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct RequestContext {
-    route_key: Option<String>,
-    request_id: Option<String>,
-    connection_id: Option<String>,
-}
-
-impl RequestContext {
-    fn read(event: &str) -> Self {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Event {
-            request_context: RequestContext,
-        }
-        serde_json::from_str::<Event>(event).unwrap_or_default().request_context
-    }
-}
-
-/// When to stop working, so that there is time left to respond.
-fn deadline(context: &Context) -> Instant {
-    const TO_RESPOND: Duration = Duration::from_secs(1);
-    // `cargo lambda watch` sends a deadline long past, which counts as none.
-    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(Duration::from_secs(15));
-    Instant::now() + left.saturating_sub(TO_RESPOND)
-}
-
-/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda cuts the function
-/// off and API Gateway gives up.
-async fn in_time<T>(deadline: Instant, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || confab_shared::Error::Busy(Some("the deadline has passed".into()));
-    tokio::time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(late()))
-}
-
-/// The error for an event that cannot be read.
-fn malformed() -> confab_shared::Error {
-    confab_shared::Error::Malformed("The request is malformed.".to_owned())
 }

@@ -8,10 +8,8 @@ use confab_shared::{
     ids::MessageId,
     realtime::batch::{Batch, Record},
 };
-use lambda_runtime::BoxFuture;
+use lambda_runtime::{BoxFuture, Error};
 use serde_json::Value;
-
-use super::Error;
 
 /// Handles a batch, and returns the messages that must be retried.
 pub(super) type Handler = for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<MessageId>>;

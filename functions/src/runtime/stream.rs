@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use aws_lambda_events::dynamodb::{Event, EventRecord};
 use confab_shared::{Confab, Result, ids::SequenceNumber, key::Key, realtime::stream::StreamRecord};
-use lambda_runtime::BoxFuture;
+use lambda_runtime::{BoxFuture, Error};
 use serde_json::{Value, json};
-
-use super::Error;
 
 /// Handles changes in their order, and returns the sequence number of the first that must be retried.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a [StreamRecord]) -> BoxFuture<'a, Option<SequenceNumber>>;

@@ -14,7 +14,7 @@ use confab_shared::{
 use lambda_runtime::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{in_time, malformed};
+use super::{deadline::in_time, gateway::malformed};
 
 /// Answers what happens on a socket.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a SocketEvent) -> BoxFuture<'a, Result<SocketResponse>>;
