@@ -15,11 +15,41 @@ impl fmt::Display for UserId {
     }
 }
 
-/// The number of an entry in its log. Log ids start at 1; 0 stands for "none yet".
-pub type EntryId = u64;
+/// The highest id that JSON numbers represent exactly in every client.
+pub const LAST_ID: u64 = (1 << 53) - 1;
 
-/// The highest id that JSON numbers carry exactly in every client.
-pub const LAST_ID: EntryId = (1 << 53) - 1;
+/// The number of an entry in its chat's log, from 1 on. A message's id is the number of its entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryId(pub u64);
+
+impl EntryId {
+    /// Before the first entry: no entry has this number.
+    pub const NONE: Self = Self(0);
+    /// The last number that an entry can have.
+    pub const LAST: Self = Self(LAST_ID);
+
+    /// The number after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The number before this one; [`EntryId::NONE`] has none.
+    pub(crate) fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// Whether an entry of a log that ends with `last` can have this number.
+    pub(crate) fn is_within(self, last: Self) -> bool {
+        self > Self::NONE && self <= last
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 const URI_DIGITS: usize = 15;
 

@@ -56,7 +56,7 @@ impl Request {
 
     /// The entry in the path, or 0, which no entry has, if it cannot be one.
     pub fn entry_id(&self) -> EntryId {
-        self.parameter("id").parse().unwrap_or(0)
+        self.parameter("id").parse().map_or(EntryId::NONE, EntryId)
     }
 
     /// A variable of the route's path; empty if there is none of that name.

@@ -49,8 +49,8 @@ impl Chat {
             uri,
             id,
             owner_id,
-            last_id: 0,
-            last_message_id: 0,
+            last_id: EntryId::NONE,
+            last_message_id: EntryId::NONE,
             member_count: 1,
             message_count: 0,
             deletion_count: 0,
@@ -76,7 +76,7 @@ impl Chat {
         let mut write = Write::update(Self::key(&self.uri), &format!("{set} {add}"))
             .when("last_id = :last")
             .number(":last", self.last_id)
-            .number(":next", self.last_id + entries.len() as u64)
+            .number(":next", self.last_id.0 + entries.len() as u64)
             .number(":members", count(EntryType::Joined) - count(EntryType::Left))
             .number(":messages", count(EntryType::Message))
             .number(":deletions", count(EntryType::Deleted))
@@ -114,6 +114,6 @@ impl Confab {
     /// The chat, if its log has an entry `id`. It is read again if need be: the log may have grown since, and the caller may know.
     pub(crate) async fn chat_with(&self, chat: &Chat, id: EntryId) -> Result<Option<Chat>> {
         let chat = if id > chat.last_id { self.chat(&chat.uri).await? } else { chat.clone() };
-        Ok(Some(chat).filter(|chat| (1..=chat.last_id).contains(&id)))
+        Ok(Some(chat).filter(|chat| id.is_within(chat.last_id)))
     }
 }

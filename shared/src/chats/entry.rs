@@ -156,14 +156,15 @@ pub(crate) fn sort_key(id: EntryId) -> String {
 }
 
 mod padded {
+    use super::EntryId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(id: &EntryId, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::sort_key(*id))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EntryId, D::Error> {
+        String::deserialize(deserializer)?.parse().map(EntryId).map_err(D::Error::custom)
     }
 }
 
@@ -176,7 +177,7 @@ mod tests {
     proptest! {
         #[test]
         fn sort_keys_sort_as_numbers(a in 0..=LAST_ID, b in 0..=LAST_ID) {
-            prop_assert_eq!(sort_key(a).cmp(&sort_key(b)), a.cmp(&b));
+            prop_assert_eq!(sort_key(EntryId(a)).cmp(&sort_key(EntryId(b))), a.cmp(&b));
         }
     }
 }

@@ -144,10 +144,11 @@ mod tests {
 
     #[test]
     fn an_entry_has_an_event_once_its_message_shows_it() {
-        let message = Entry::new(3, EntryBody::new(EntryType::Message, UserId(1)), Date::now());
-        let edited = |id| Entry::new(id, EntryBody::about(3, EntryType::Edited, UserId(1)), Date::now());
+        let message = Entry::new(EntryId(3), EntryBody::new(EntryType::Message, UserId(1)), Date::now());
+        let edited =
+            |id| Entry::new(EntryId(id), EntryBody::about(EntryId(3), EntryType::Edited, UserId(1)), Date::now());
         assert!(!shows(Some(&message), &edited(5)));
-        let changed = Entry { changed_id: Some(5), ..message };
+        let changed = Entry { changed_id: Some(EntryId(5)), ..message };
         assert!(shows(Some(&changed), &edited(4)));
         assert!(shows(Some(&changed), &edited(5)));
         assert!(!shows(Some(&changed), &edited(6)));

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Confab, Result,
     error::Invalid,
-    ids::{EntryId, LAST_ID},
+    ids::EntryId,
     input::{query::Query, target::Target},
 };
 
@@ -31,8 +31,8 @@ pub struct Export {
 /// Reads `after` from a query string: the entry to continue behind, 0 for the start.
 fn after(query: &str) -> Result<EntryId> {
     let mut invalid = Invalid::default();
-    let after = Query::read(query)?.number("after", 0..=LAST_ID, &mut invalid);
-    invalid.unless_empty(after.unwrap_or(0))
+    let after = Query::read(query)?.entry_id("after", &mut invalid);
+    invalid.unless_empty(after.unwrap_or_default())
 }
 
 impl Confab {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Confab, Result,
     error::Invalid,
-    ids::{ChatUri, EntryId, LAST_ID},
+    ids::{ChatUri, EntryId},
     input::{query::Query, target::Target},
 };
 
@@ -54,8 +54,8 @@ impl HistoryRange {
     pub fn read(query: &str) -> Result<Self> {
         let query = Query::read(query)?;
         let mut invalid = Invalid::default();
-        let before = query.number("before", 0..=LAST_ID, &mut invalid);
-        let after = query.number("after", 0..=LAST_ID, &mut invalid);
+        let before = query.entry_id("before", &mut invalid);
+        let after = query.entry_id("after", &mut invalid);
         let limit = query.number("limit", 1..=MESSAGES as u64, &mut invalid);
         let limit = limit.map_or(MESSAGES, |limit| limit as usize);
         invalid.unless_empty(Self { before, after, limit })
@@ -64,7 +64,8 @@ impl HistoryRange {
     /// The address of this range, relative to `target`.
     fn link(&self, target: &Target) -> String {
         let limit = Some(self.limit as u64).filter(|limit| *limit != MESSAGES as u64);
-        let parameters = [("before", self.before), ("after", self.after), ("limit", limit)];
+        let [before, after] = [self.before, self.after].map(|id| id.map(|id| id.0));
+        let parameters = [("before", before), ("after", after), ("limit", limit)];
         target.with(parameters.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))))
     }
 }
@@ -95,7 +96,7 @@ impl Confab {
     /// The messages of a range, oldest first, and the last entry that was scanned, if there may be more behind it.
     async fn messages(&self, chat: &Chat, range: &HistoryRange) -> Result<(Vec<Entry>, Option<EntryId>)> {
         let is_backward = range.after.is_none();
-        let before = range.before.unwrap_or(LAST_ID + 1);
+        let before = range.before.unwrap_or(EntryId::LAST.next());
         let scan = match range.after {
             Some(after) => self.scan_range(&chat.uri, after, before),
             None => self.scan_before(&chat.uri, before),
@@ -119,7 +120,9 @@ impl Confab {
             }
         }
         if edge.is_none() && scan.is_bounded() {
-            let has_more = |seen: &EntryId| if is_backward { *seen > 1 } else { *seen < chat.last_id.min(before - 1) };
+            let has_more = |seen: &EntryId| {
+                if is_backward { *seen > EntryId(1) } else { *seen < chat.last_id.min(before.previous()) }
+            };
             edge = scan.seen().filter(has_more);
         }
         if is_backward {
@@ -139,14 +142,15 @@ fn links(
 ) -> (Option<String>, Option<String>) {
     let newer = |id| HistoryRange { after: Some(id), before: None, limit: range.limit }.link(target);
     // A link must be valid when it comes back.
-    let older =
-        |id: EntryId| HistoryRange { after: None, before: Some(id.min(LAST_ID)), limit: range.limit }.link(target);
+    let older = |id: EntryId| {
+        HistoryRange { after: None, before: Some(id.min(EntryId::LAST)), limit: range.limit }.link(target)
+    };
     let (first, last) = (ends.map(|(first, _)| first), ends.map(|(_, last)| last));
     match (range.after, range.before) {
-        (Some(after), _) => (edge.map(newer), (after > 0).then(|| older(first.unwrap_or(after + 1)))),
+        (Some(after), _) => (edge.map(newer), (after > EntryId::NONE).then(|| older(first.unwrap_or(after.next())))),
         (None, before) => {
             let before = before.filter(|before| *before <= chat.last_id);
-            let next = before.map(|before| newer(last.unwrap_or_else(|| before.saturating_sub(1))));
+            let next = before.map(|before| newer(last.unwrap_or(before.previous())));
             (next, edge.map(older))
         }
     }
@@ -161,11 +165,13 @@ fn bytes(entry: &Entry) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::LAST_ID;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn a_link_reads_back(before in proptest::option::of(0..=LAST_ID), after in proptest::option::of(0..=LAST_ID), limit in 1..=MESSAGES) {
+            let [before, after] = [before, after].map(|id| id.map(EntryId));
             let range = HistoryRange { before, after, limit };
             let link = range.link(&Target::new("/api/chats/x/messages/", "limit=7"));
             let query = link.strip_prefix("/api/chats/x/messages/?").unwrap();

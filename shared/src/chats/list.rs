@@ -130,8 +130,8 @@ impl Confab {
 
     async fn summaries(&self, user_id: UserId, chats: Vec<Chat>) -> Result<Vec<(PageCursor, ChatSummary)>> {
         let keys = chats.iter().flat_map(|chat| {
-            let last = [chat.last_message_id, chat.last_message_id.saturating_sub(1)];
-            let entries = last.into_iter().filter(|id| *id > 0).map(|id| Entry::key(&chat.uri, id));
+            let last = [chat.last_message_id, chat.last_message_id.previous()];
+            let entries = last.into_iter().filter(|id| *id > EntryId::NONE).map(|id| Entry::key(&chat.uri, id));
             entries.chain([Member::key(&chat.uri, user_id)]).collect::<Vec<_>>()
         });
         let mut found = self.table().get_many(keys).await?;
@@ -174,8 +174,8 @@ impl Confab {
 /// The last message of a chat, unless it follows a hole (see `log_scan`).
 fn last_message(chat: &Chat, found: &mut BatchItems) -> Result<Option<Entry>> {
     let id = chat.last_message_id;
-    let follows_hole = id > 1 && !found.has(&Entry::key(&chat.uri, id - 1));
-    if id == 0 || follows_hole { Ok(None) } else { found.take(&Entry::key(&chat.uri, id)) }
+    let follows_hole = id > EntryId(1) && !found.has(&Entry::key(&chat.uri, id.previous()));
+    if id == EntryId::NONE || follows_hole { Ok(None) } else { found.take(&Entry::key(&chat.uri, id)) }
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ impl Confab {
         changes: &impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Attempt> {
         let create_date = Date::now();
-        let entries = (chat.last_id + 1..).zip(bodies).map(|(id, body)| Entry::new(id, body.clone(), create_date));
+        let entries =
+            (chat.last_id.next().0..).zip(bodies).map(|(id, body)| Entry::new(EntryId(id), body.clone(), create_date));
         let entries: Vec<Entry> = entries.collect();
         // The first failed condition counts: a change's own before another append's being first.
         let mut writes = changes(chat, &entries)?;

@@ -10,7 +10,7 @@ use crate::{
     Confab, Result,
     aws::table::{Item, Pages, read},
     chats::entry::{Entry, sort_key},
-    ids::{ChatUri, EntryId, LAST_ID},
+    ids::{ChatUri, EntryId},
     key::{Key, Partition},
 };
 
@@ -38,17 +38,17 @@ pub(crate) struct Scanned {
 impl Confab {
     /// Scans the entries after `after`, oldest first.
     pub(crate) fn scan_after(&self, uri: &ChatUri, after: EntryId) -> LogScan<'_> {
-        self.scan_range(uri, after, LAST_ID + 1)
+        self.scan_range(uri, after, EntryId::LAST.next())
     }
 
     /// Scans the entries after `after` and before `before`, oldest first.
     pub(crate) fn scan_range(&self, uri: &ChatUri, after: EntryId, before: EntryId) -> LogScan<'_> {
-        LogScan::new(self.log_pages(uri, after + 1, before.saturating_sub(1)), Some(after))
+        LogScan::new(self.log_pages(uri, after.next(), before.previous()), Some(after))
     }
 
     /// Scans the entries before `before`, newest first.
     pub(crate) fn scan_before(&self, uri: &ChatUri, before: EntryId) -> LogScan<'_> {
-        let pages = self.log_pages(uri, 1, before.saturating_sub(1)).backward();
+        let pages = self.log_pages(uri, EntryId(1), before.previous()).backward();
         LogScan { is_backward: true, ..LogScan::new(pages, None) }
     }
 
@@ -126,7 +126,7 @@ impl<'a> LogScan<'a> {
     }
 
     fn scanned(&mut self, entry: Entry) -> Result<Option<Scanned>> {
-        let follows_hole = self.seen.is_some_and(|seen| entry.id.abs_diff(seen) != 1);
+        let follows_hole = self.seen.is_some_and(|seen| entry.id.0.abs_diff(seen.0) != 1);
         if follows_hole && !self.is_backward {
             self.has_ended = true;
             self.page = Vec::new().into_iter();

@@ -75,8 +75,17 @@ impl Member {
     /// A member who has read everything up to `joined_id` and has posted nothing. The counts are the chat's at that entry.
     pub(crate) fn new(user_id: UserId, role: Role, joined_id: EntryId, joined: Date, counts: &Chat) -> Self {
         let (messages, deletions) = (counts.message_count, counts.deletion_count);
-        let read_counts = Some(ReadCounts { messages, deletions, own: 0, own_last_id: 0 });
-        Self { user_id, joined_id, joined, role, read_id: joined_id, own_count: 0, own_last_id: 0, read_counts }
+        let read_counts = Some(ReadCounts { messages, deletions, own: 0, own_last_id: EntryId::NONE });
+        Self {
+            user_id,
+            joined_id,
+            joined,
+            role,
+            read_id: joined_id,
+            own_count: 0,
+            own_last_id: EntryId::NONE,
+            read_counts,
+        }
     }
 
     pub(crate) fn key(uri: &ChatUri, user_id: UserId) -> Key {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Confab, Result,
     error::Invalid,
-    ids::{ChatUri, EntryId, LAST_ID},
+    ids::{ChatUri, EntryId},
     input::{query::Query, target::Target},
 };
 
@@ -64,7 +64,7 @@ impl Search {
         let query = Query::read(query)?;
         let mut invalid = Invalid::default();
         let text = query.text("q").unwrap_or_default().to_owned();
-        let before = query.number("before", 0..=LAST_ID, &mut invalid).unwrap_or(LAST_ID);
+        let before = query.entry_id("before", &mut invalid).unwrap_or(EntryId::LAST);
         let limit = query.number("limit", 1..=MESSAGES.1 as u64, &mut invalid);
         let limit = limit.map_or(MESSAGES.0, |limit| limit as usize);
         let words: Vec<String> = text.split_whitespace().map(fold).filter(|word| !word.is_empty()).collect();
@@ -113,7 +113,7 @@ impl Confab {
         Ok(Matches {
             messages: page.into_items(),
             // The log's first entry is 1, so before that there is nothing.
-            next: (seen > 1 && seen < search.before).then(|| search.link(seen, target)),
+            next: (seen > EntryId(1) && seen < search.before).then(|| search.link(seen, target)),
         })
     }
 
@@ -147,6 +147,7 @@ impl Confab {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::LAST_ID;
     use proptest::prelude::*;
 
     #[test]
@@ -168,9 +169,9 @@ mod tests {
         fn a_link_reads_back(text in "[a-zé&=%+# ]{0,20}x", before in 0..=LAST_ID, limit in 1..=MESSAGES.1) {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &text).append_pair("limit", &limit.to_string()).finish();
             let search = Search::read(&query).unwrap();
-            let link = search.link(before, &Target::new("/api/chats/x/search/", "q=y"));
+            let link = search.link(EntryId(before), &Target::new("/api/chats/x/search/", "q=y"));
             let again = Search::read(link.split_once('?').unwrap().1).unwrap();
-            prop_assert_eq!((again.words, again.before, again.limit), (search.words, before, limit));
+            prop_assert_eq!((again.words, again.before, again.limit), (search.words, EntryId(before), limit));
         }
     }
 }

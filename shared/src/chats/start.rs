@@ -5,8 +5,13 @@ use super::{
     member::{Member, Role},
 };
 use crate::{
-    Confab, Error, Result, accounts::rate_limit::Rate, auth::authentication::Caller, aws::table::Write,
-    id_sequence::IdSequence, ids::ChatUri, random,
+    Confab, Error, Result,
+    accounts::rate_limit::Rate,
+    auth::authentication::Caller,
+    aws::table::Write,
+    id_sequence::IdSequence,
+    ids::{ChatUri, EntryId},
+    random,
 };
 
 impl Confab {
@@ -19,7 +24,7 @@ impl Confab {
         self.throttle(Rate::Entries, caller.user.id, 1).await?;
         let id = self.next_id(IdSequence::Chat).await?;
         let chat = Chat::new(ChatUri::from_random(random::bytes()?), id, caller.user.id);
-        let owner = Member::new(caller.user.id, Role::Owner, 0, chat.create_date, &chat);
+        let owner = Member::new(caller.user.id, Role::Owner, EntryId::NONE, chat.create_date, &chat);
         // Should the uri be taken, the caller's next attempt has another one.
         let put = Write::put(Chat::key(&chat.uri), &chat)?.if_absent().otherwise(|_| Error::Busy(None));
         let mut writes = vec![put];

@@ -94,23 +94,30 @@ mod tests {
     use crate::{
         chats::member::{ReadCounts, Role},
         date::Date,
-        ids::UserId,
+        ids::{EntryId, UserId},
     };
 
     fn chat(message_count: u64, deletion_count: u64) -> Chat {
         let chat = Chat::new("0123456789abcde".parse().unwrap(), 1, UserId(1));
-        Chat { last_id: 100, last_message_id: 100, member_count: 2, message_count, deletion_count, ..chat }
+        Chat {
+            last_id: EntryId(100),
+            last_message_id: EntryId(100),
+            member_count: 2,
+            message_count,
+            deletion_count,
+            ..chat
+        }
     }
 
     #[test]
     fn counts_are_exact_where_they_can_be() {
-        let member = Member::new(UserId(1), Role::Member, 5, Date::now(), &chat(10, 3));
+        let member = Member::new(UserId(1), Role::Member, EntryId(5), Date::now(), &chat(10, 3));
         assert_eq!(Unread::counted(&chat(14, 3), &member), Some((4, true)));
         assert_eq!(Unread::counted(&chat(14, 4), &member), Some((3, false)), "one of the four may be deleted");
-        let spoke = Member { own_count: 3, own_last_id: 8, ..member.clone() };
+        let spoke = Member { own_count: 3, own_last_id: EntryId(8), ..member.clone() };
         assert_eq!(Unread::counted(&chat(14, 3), &spoke), Some((1, true)));
         // The marker was set while a message of the member's own was already behind it.
-        let counts = spoke.read_counts.map(|counts| ReadCounts { own: 3, own_last_id: 8, ..counts });
+        let counts = spoke.read_counts.map(|counts| ReadCounts { own: 3, own_last_id: EntryId(8), ..counts });
         assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: counts, ..spoke }), None);
         assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: None, ..member }), None);
     }

@@ -140,11 +140,11 @@ impl ImportedChat {
     fn new(id: u64, ChatObjects { owner_id, chat, entries: mut objects }: ChatObjects) -> Self {
         objects.sort_by_key(|(id, _, object)| (object.create_date, object.message.is_some(), *id));
         let DjangoChat { uri, create_date, update_date, .. } = chat;
-        let mut joined = vec![(owner_id, Role::Owner, 0, create_date)];
+        let mut joined = vec![(owner_id, Role::Owner, EntryId::NONE, create_date)];
         let mut known = HashSet::from([owner_id]);
         let mut entries: Vec<Entry> = Vec::new();
         for (_, user_id, DjangoEntry { message, create_date, .. }) in objects {
-            let id = entries.len() as EntryId + 1;
+            let id = EntryId(entries.len() as u64 + 1);
             if message.is_none() {
                 if !known.insert(user_id) {
                     continue;
@@ -153,14 +153,14 @@ impl ImportedChat {
             }
             entries.push(entry(id, user_id, message, create_date));
         }
-        let last_id = entries.len() as EntryId;
+        let last_id = EntryId(entries.len() as u64);
         let messages = || entries.iter().filter(|entry| entry.body.kind == EntryType::Message);
         let chat = Chat {
             uri,
             id,
             owner_id,
             last_id,
-            last_message_id: messages().next_back().map_or(0, |last| last.id),
+            last_message_id: messages().next_back().map_or(EntryId::NONE, |last| last.id),
             member_count: joined.len() as u64,
             message_count: messages().count() as u64,
             deletion_count: 0,
@@ -263,10 +263,12 @@ mod tests {
                 said(entry(4, "message", 3, 2), ""),
             ])
         );
-        let members: Vec<_> =
-            members.iter().map(|member| (member.user_id.0, member.role, member.joined_id, member.read_id)).collect();
+        let members: Vec<_> = members
+            .iter()
+            .map(|member| (member.user_id.0, member.role, member.joined_id.0, member.read_id.0))
+            .collect();
         assert_eq!(members, [(1, Role::Owner, 0, 4), (2, Role::Member, 1, 4)]);
-        assert_eq!((chat.last_id, chat.last_message_id, chat.member_count, chat.id), (4, 4, 2, 7));
+        assert_eq!((chat.last_id.0, chat.last_message_id.0, chat.member_count, chat.id), (4, 4, 2, 7));
         let dates = [chat.create_date, chat.update_date].map(|date| date.to_string());
         assert_eq!(dates, ["2018-03-01T12:00:00.123000Z", "2018-03-01T12:00:02.000000Z"]);
         assert_eq!(users.len(), 3);
@@ -356,7 +358,7 @@ mod tests {
             let Dump { chats, .. } = dump(json!(objects)).unwrap();
             let ImportedChat { chat, members, entries } = &chats[0];
             let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-            prop_assert_eq!(ids, (1..=chat.last_id).collect::<Vec<_>>());
+            prop_assert_eq!(ids, (1..=chat.last_id.0).map(EntryId).collect::<Vec<_>>());
             prop_assert!(entries.is_sorted_by_key(|entry| entry.create_date));
             let newcomers: HashSet<u64> =
                 happened.iter().filter(|(user, _, said)| !said && *user != 1).map(|(user, ..)| *user).collect();
@@ -364,7 +366,7 @@ mod tests {
             prop_assert_eq!(members.len(), newcomers.len() + 1);
             prop_assert_eq!(entries.len(), newcomers.len() + messages);
             for member in &members[1..] {
-                let entry = &entries[member.joined_id as usize - 1];
+                let entry = &entries[member.joined_id.0 as usize - 1];
                 prop_assert_eq!((entry.body.message.is_none(), entry.create_date), (true, member.joined));
             }
         }

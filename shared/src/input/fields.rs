@@ -125,7 +125,7 @@ impl Fields {
         let number = value.as_u64().or_else(|| value.as_f64().and_then(whole)).or_else(|| value.as_str()?.parse().ok());
         let number = number.filter(|id| *id <= LAST_ID);
         let problem = || Invalid::field(name, format!("A whole number from 0 to {LAST_ID} is required."));
-        number.map(Some).ok_or_else(|| problem().into())
+        number.map(|id| Some(EntryId(id))).ok_or_else(|| problem().into())
     }
 
     /// The id of an entry, where the field is required.
@@ -237,7 +237,7 @@ mod tests {
             (json!(LAST_ID as f64), Some(LAST_ID)),
             (Value::Null, None),
         ] {
-            assert_eq!(id(value.clone()).unwrap(), expected, "{value}");
+            assert_eq!(id(value.clone()).unwrap(), expected.map(EntryId), "{value}");
         }
         for value in
             [json!(5.5), json!(-1), json!(-1.0), json!(LAST_ID + 1), json!(1e300), json!(""), json!(true), json!([5])]

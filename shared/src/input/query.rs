@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 
-use crate::{Error, Result, error::Invalid};
+use crate::{
+    Error, Result,
+    error::Invalid,
+    ids::{EntryId, LAST_ID},
+};
 
 /// The parameters of a query string. Of a parameter that is repeated the last counts, as in Django.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,11 @@ impl Query {
             invalid.add(name, format!("A whole number from {} to {} is required.", range.start(), range.end()));
         }
         number
+    }
+
+    /// The value of a parameter as the number of a log entry, or 0.
+    pub fn entry_id(&self, name: &'static str, invalid: &mut Invalid) -> Option<EntryId> {
+        self.number(name, 0..=LAST_ID, invalid).map(EntryId)
     }
 }
 

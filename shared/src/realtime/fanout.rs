@@ -102,7 +102,7 @@ impl Confab {
             let last_id = delivery.cursor.last_id;
             match entry_id {
                 Some(id) if id <= last_id => {}
-                Some(id) if id > last_id + 1 || !found.has(&Entry::key(uri, id)) => {
+                Some(id) if id > last_id.next() || !found.has(&Entry::key(uri, id)) => {
                     self.catch_up(&mut delivery, id, create_date).await?;
                 }
                 _ => {

@@ -7,7 +7,7 @@ use super::frame::MESSAGE_BYTES;
 use crate::{
     chats::entry::EntryType,
     date::Date,
-    ids::{ChatUri, EntryId, LAST_ID, UserId},
+    ids::{ChatUri, EntryId, UserId},
     json,
 };
 
@@ -41,7 +41,7 @@ impl Notification {
         let uri = ChatUri::deserialize(object.get("uri")?).ok()?;
         let is_entry = object.get("type").is_some_and(|kind| EntryType::deserialize(kind).is_ok());
         let entry_id = object.get("id").and_then(Value::as_u64);
-        let entry_id = entry_id.filter(|id| is_entry && (1..=LAST_ID).contains(id));
+        let entry_id = entry_id.map(EntryId).filter(|id| is_entry && id.is_within(EntryId::LAST));
         // A line break between JSON's tokens has no meaning, and within a string it must be escaped; so the object goes on as its publisher
         // wrote it, on one line.
         let line = json::escape(text.trim().replace(['\n', '\r'], " "));
@@ -66,7 +66,7 @@ mod tests {
         let enveloped = json!({"Type": "Notification", "MessageId": "m", "Message": raw}).to_string();
         for body in [&raw, &enveloped] {
             let notification = Notification::read(body).unwrap();
-            assert_eq!((notification.entry_id, notification.line.as_str()), (Some(7), raw.as_str()));
+            assert_eq!((notification.entry_id, notification.line.as_str()), (Some(EntryId(7)), raw.as_str()));
         }
     }
 

@@ -61,7 +61,7 @@ impl Subscribe {
             None => (confab.last_id(&chat.uri).await?, Some(Vec::new())),
             // A client that is ahead of the log has seen another one, from before a restore perhaps.
             Some(after) if after > chat.last_id => (chat.last_id, None),
-            Some(after) if chat.last_id - after > RECOVERABLE_ENTRIES => (chat.last_id, None),
+            Some(after) if chat.last_id.0 - after.0 > RECOVERABLE_ENTRIES => (chat.last_id, None),
             Some(after) => missed(confab, &chat.uri, after).await?,
         };
         SocketResponse::frame(&Subscribed {
