@@ -136,3 +136,62 @@ impl<'a> LogScan<'a> {
         Ok(Some(Scanned { entry, follows_hole }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chats::entry::{EntryBody, EntryType},
+        date::Date,
+        environment::Environment,
+        ids::UserId,
+    };
+    use proptest::prelude::*;
+
+    /// The ids that a scan yields of entries with these ids, and whether each follows a hole.
+    fn yielded(mut scan: LogScan<'_>, ids: &[u64]) -> Vec<(u64, bool)> {
+        let body = EntryBody::new(EntryType::Message, UserId(1));
+        let entries = ids.iter().map(|id| Entry::new(EntryId(*id), body.clone(), Date::now()));
+        let scanned = entries.map_while(|entry| scan.scanned(entry).unwrap());
+        scanned.map(|scanned| (scanned.entry.id.0, scanned.follows_hole)).collect()
+    }
+
+    fn confab() -> Confab {
+        Confab::new(&Environment::from_iter([("TABLE_NAME", "t")])).unwrap()
+    }
+
+    #[test]
+    fn a_forward_scan_ends_at_a_hole() {
+        let (confab, uri) = (confab(), "0123456789abcde".parse().unwrap());
+        let after_4 = |ids: &[u64]| yielded(confab.scan_after(&uri, EntryId(4)), ids);
+        assert_eq!(after_4(&[5, 6, 8]), [(5, false), (6, false)]);
+        assert_eq!(after_4(&[6, 7]), []);
+    }
+
+    #[test]
+    fn a_backward_scan_tells_of_a_hole() {
+        let (confab, uri) = (confab(), "0123456789abcde".parse().unwrap());
+        let before_10 = |ids: &[u64]| yielded(confab.scan_before(&uri, EntryId(10)), ids);
+        assert_eq!(before_10(&[9, 8, 6, 5]), [(9, false), (8, false), (6, true), (5, false)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_entry_is_shown_without_its_predecessor(present in proptest::collection::btree_set(1..20_u64, 0..15), after in 0..20_u64) {
+            let (confab, uri) = (confab(), "0123456789abcde".parse().unwrap());
+            let behind: Vec<u64> = present.iter().copied().filter(|id| *id > after).collect();
+            let forward: Vec<u64> =
+                yielded(confab.scan_after(&uri, EntryId(after)), &behind).into_iter().map(|(id, _)| id).collect();
+            prop_assert_eq!(&forward, &(after + 1..).zip(&behind).take_while(|(id, present)| id == *present).map(|(id, _)| id).collect::<Vec<_>>());
+            let newest_first: Vec<u64> = present.iter().rev().copied().collect();
+            let mut shown = Vec::new();
+            for (id, follows_hole) in yielded(confab.scan_before(&uri, EntryId(20)), &newest_first) {
+                if follows_hole {
+                    shown.clear();
+                }
+                shown.push(id);
+            }
+            prop_assert!(shown.windows(2).all(|pair| pair[0] == pair[1] + 1));
+        }
+    }
+}
