@@ -69,7 +69,7 @@ pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, 
 /// # Errors
 /// When there is no such function, or its environment lacks something.
 pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
-    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}."))?;
+    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
     let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
     let confab = Arc::new(confab.map_err(|error| {
         // Whoever runs the laptop cloud reads this, not a caller, so it says why.
