@@ -1,4 +1,5 @@
-//! Runs functions: reads Lambda's events, calls the handlers, and writes their answers. Each kind of event has a module.
+//! Runs functions: reads Lambda's events, calls the handlers, and writes their answers. Each kind of event has a
+//! module.
 //!
 //! The laptop cloud calls [`Function::invoke`] with the events that Lambda would send.
 
@@ -170,8 +171,8 @@ fn deadline(context: &Context) -> Instant {
     Instant::now() + left.saturating_sub(TO_RESPOND)
 }
 
-/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda cuts the function
-/// off and API Gateway gives up.
+/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda
+/// cuts the function off and API Gateway gives up.
 async fn in_time<T>(deadline: Instant, future: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || confab_shared::Error::Busy(Some("the deadline has passed".into()));
     tokio::time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(late()))

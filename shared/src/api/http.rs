@@ -19,11 +19,12 @@ use crate::{
     input::query::Page,
 };
 
-/// Larger bodies and frames are refused. The largest that anyone needs is a message of 2,000 characters, however they are escaped.
+/// Larger bodies and frames are refused. The largest that anyone needs is a message of 2,000 characters, however they
+/// are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
 
-/// The target of a request: a path and a query string, as the gateway received them. Scheme and host are not part of it, since
-/// clients can forge the headers that carry them.
+/// The target of a request: a path and a query string, as the gateway received them. Scheme and host are not part of
+/// it, since clients can forge the headers that carry them.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     path: String,
@@ -47,8 +48,8 @@ impl Target {
     }
 
     /// A reference to the same path with these parameters, relative to the API's origin
-    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom domain
-    /// (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
+    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the
+    /// mapping of a custom domain (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
     pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
