@@ -1,4 +1,5 @@
-//! Reads the routes of the HTTP API from `template.yaml`, the single source of truth for routing, for the `fallback` function.
+//! Reads the routes of the HTTP API from `template.yaml`, the single source of truth for routing, for the `fallback`
+//! function.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 

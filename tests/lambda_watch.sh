@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Serves every function of template.yaml behind `cargo lambda watch`, each as a process of `bootstrap`, as it is deployed. The functions
-# run in the environment of this script; `confab --env` prints the one of the laptop cloud. Needs cargo-lambda (`pip install cargo-lambda`).
+# Serves every function of template.yaml behind `cargo lambda watch`, each as a process of `bootstrap`, as it is
+# deployed. The functions run in the environment of this script; `confab --env` prints the one of the laptop cloud.
+# Needs cargo-lambda (`pip install cargo-lambda`).
 #
 #     tests/lambda_watch.sh [port]
 set -euo pipefail
@@ -12,8 +13,8 @@ trap 'exit 1' INT TERM
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -r "$package"' EXIT
 
 cargo build --locked -p confab-functions --bin bootstrap
-# cargo-lambda serves functions that are binaries of a package, so it is given a package that has a binary of each name. With
-# --only-lambda-apis it builds and starts none of them.
+# cargo-lambda serves functions that are binaries of a package, so it is given a package that has a binary of each name.
+# With --only-lambda-apis it builds and starts none of them.
 functions=$(sed -n 's/^ *Handler: //p' template.yaml)
 printf '[package]\nname = "functions"\n\n[workspace]\n' >"$package/Cargo.toml"
 # The names are words of their own.

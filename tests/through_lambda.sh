@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the end-to-end suite against the functions as they are deployed, each a process of `bootstrap`, behind `cargo lambda watch`, and
-# invokes functions with the sample events. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
+# Runs the end-to-end suite against the functions as they are deployed, each a process of `bootstrap`, behind `cargo
+# lambda watch`, and invokes functions with the sample events. Needs cargo-lambda (`pip install cargo-lambda`) and the
+# ports 8100 to 8103 and 9100.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

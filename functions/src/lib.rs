@@ -36,7 +36,8 @@ mod background {
 }
 mod runtime;
 
-/// Declares the functions: the name of each, which is its `Handler` in the template, what it is invoked with, and its module.
+/// Declares the functions: the name of each, which is its `Handler` in the template, what it is invoked with, and its
+/// module.
 macro_rules! functions {
     ($($name:literal: $kind:ident($($module:ident)::+),)*) => {
         /// Every function, by its name.

@@ -9,8 +9,8 @@ use crate::{
     limits::Limits,
 };
 
-/// The domain: a method for everything that can be done. Built once per sandbox; its clients other than the table's are built on first
-/// use, so that a cold start pays only for what a function needs.
+/// The domain: a method for everything that can be done. Built once per sandbox; its clients other than the table's are
+/// built on first use, so that a cold start pays only for what a function needs.
 #[derive(Debug)]
 pub struct Confab {
     environment: Environment,

@@ -59,14 +59,15 @@ pub enum Error {
     /// This user is in as many chats as one user can be in: 403.
     #[error("This user is in as many chats as one user can be in.")]
     TooManyChats(UserId),
-    /// It has not been counted yet how many chats this user is in. The domain counts and retries; no request is answered with it.
+    /// It has not been counted yet how many chats this user is in. The domain counts and retries; no request is
+    /// answered with it.
     #[error("The chats of user {0} have not been counted.")]
     Uncounted(UserId),
     /// The operation is idempotent and was done before. No request is answered with it.
     #[error("This was done before.")]
     AlreadyDone,
-    /// The log has grown since it was read. With the chat's item as it is now, where there is one; without the chat, `None`. Appending
-    /// retries; no request is answered with it.
+    /// The log has grown since it was read. With the chat's item as it is now, where there is one; without the chat,
+    /// `None`. Appending retries; no request is answered with it.
     #[error("The log has grown.")]
     Behind(Option<HashMap<String, AttributeValue>>),
     /// An export cannot be imported, for these reasons. No request is answered with it.
@@ -84,7 +85,8 @@ pub enum Error {
         /// When to retry.
         seconds: u64,
     },
-    /// A transient failure, such as contention, throttling or a time-out of AWS: 503; the same request may succeed later.
+    /// A transient failure, such as contention, throttling or a time-out of AWS: 503; the same request may succeed
+    /// later.
     #[error("Try again in a moment.")]
     Busy(#[source] Option<Cause>),
     /// A bug or a misconfiguration: 500.
@@ -205,7 +207,8 @@ impl Error {
         }
     }
 
-    /// Logs the cause of an internal or transient failure; errors of the caller are not logged. Called once, where the error is handled.
+    /// Logs the cause of an internal or transient failure; errors of the caller are not logged. Called once, where the
+    /// error is handled.
     pub fn log(&self) {
         match self {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
@@ -224,8 +227,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
         .join(": ")
 }
 
-/// A failed call of the AWS SDK. Time-outs, throttling and failures of the service are transient; anything else is a bug or a
-/// misconfiguration.
+/// A failed call of the AWS SDK. Time-outs, throttling and failures of the service are transient; anything else is a
+/// bug or a misconfiguration.
 impl<E> From<SdkError<E>> for Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// Characters that stand in a JSON string as they are, and that some readers stumble over: U+0085, U+2028 and U+2029 end a line for
-/// Python's `splitlines`, JavaScript before 2019 and others; U+FFFE and U+FFFF are outside what SQS takes
-/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
+/// Characters that stand in a JSON string as they are, and that some readers stumble over: U+0085, U+2028 and U+2029
+/// end a line for Python's `splitlines`, JavaScript before 2019 and others; U+FFFE and U+FFFF are outside what SQS
+/// takes (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
 const ESCAPED: [(char, &str); 5] = [
     ('\u{85}', "\\u0085"),
     ('\u{2028}', "\\u2028"),
@@ -23,7 +23,8 @@ pub(crate) fn to_line(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map(escape).map_err(Error::internal)
 }
 
-/// Finished JSON with those characters escaped. Outside of strings they cannot stand in JSON, so its meaning stays the same.
+/// Finished JSON with those characters escaped. Outside of strings they cannot stand in JSON, so its meaning stays the
+/// same.
 pub(crate) fn escape(json: String) -> String {
     let is_escaped = |c: char| ESCAPED.iter().any(|(escaped, _)| *escaped == c);
     if !json.contains(is_escaped) {

@@ -1,5 +1,5 @@
-//! The keys of the table: a partition key and a sort key. [`Partition`] is the only place that builds and parses partition keys; IAM
-//! policies and stream filters in the template name the same prefixes.
+//! The keys of the table: a partition key and a sort key. [`Partition`] is the only place that builds and parses
+//! partition keys; IAM policies and stream filters in the template name the same prefixes.
 
 use std::fmt::Display;
 
@@ -8,8 +8,8 @@ use serde::Deserialize;
 /// Declares the partitions with their prefixes.
 macro_rules! partitions {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {
-        /// A kind of partition, which is what a partition key begins with. In a key at most the last part is free text; all before it have a
-        /// fixed alphabet without `#`, so no user can forge a key.
+        /// A kind of partition, which is what a partition key begins with. In a key at most the last part is free text;
+        /// all before it have a fixed alphabet without `#`, so no user can forge a key.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Partition {
             $($(#[$doc])* $name,)*
@@ -52,8 +52,8 @@ partitions! {
     Rates = "RATES";
     /// A chat's subscribers: `SUBSCRIBERS#<uri>`.
     Subscribers = "SUBSCRIBERS";
-    /// A user's tokens: `TOKENS#<user id>`. Apart from the user's other items, so that a function may be allowed to extend tokens and
-    /// nothing else.
+    /// A user's tokens: `TOKENS#<user id>`. Apart from the user's other items, so that a function may be allowed to
+    /// extend tokens and nothing else.
     Tokens = "TOKENS";
     /// A user's profile, memberships and connections: `USER#<user id>`.
     User = "USER";

@@ -1,8 +1,8 @@
-//! Confab's domain: accounts, chats and their logs, the table they are stored in, the exchange they are published to, and the HTTP and
-//! WebSocket APIs.
+//! Confab's domain: accounts, chats and their logs, the table they are stored in, the exchange they are published to,
+//! and the HTTP and WebSocket APIs.
 //!
-//! Nothing here knows Lambda: a function parses its event, calls one method of [`Confab`], and answers. Each folder uses only those
-//! above it in this list.
+//! Nothing here knows Lambda: a function parses its event, calls one method of [`Confab`], and answers. Each folder
+//! uses only those above it in this list.
 
 #![deny(clippy::unwrap_used)]
 

@@ -28,8 +28,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Reads `TOKEN_DAYS`, `LARGE_CHAT` and `SHOW_EMAIL` (`members` or `self`), and the limits of which 0 means no limit:
-    /// `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
+    /// Reads `TOKEN_DAYS`, `LARGE_CHAT` and `SHOW_EMAIL` (`members` or `self`), and the limits of which 0 means no
+    /// limit: `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
     /// `ATTEMPTS_PER_ADDRESS`.
     pub(crate) fn new(environment: &Environment) -> Result<Self> {
         let number = |name: &str, default: u32| match environment.get(name) {

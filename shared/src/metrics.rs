@@ -1,7 +1,7 @@
 //! The metrics of an invocation, and who and what it was about: for its log line and for CloudWatch.
 //!
-//! The domain records into a task-local, so that no function has an argument for it; the functions' runtime opens a [`scope`] for each
-//! invocation and writes the result. Outside of a scope, recording does nothing.
+//! The domain records into a task-local, so that no function has an argument for it; the functions' runtime opens a
+//! [`scope`] for each invocation and writes the result. Outside of a scope, recording does nothing.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -115,7 +115,8 @@ pub(crate) fn count(metric: Metric, value: i64) {
         } else if metric != Metric::DeliveryLag
             && let Some(last) = values.last_mut()
         {
-            // A count is a sum, so what does not fit is added to the last value. A hundred lags are a sufficient sample.
+            // A count is a sum, so what does not fit is added to the last value. A hundred lags are a sufficient
+            // sample.
             *last += value;
         }
     });

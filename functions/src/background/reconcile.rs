@@ -1,5 +1,5 @@
-//! The reconciler: closes the sockets and ends the subscriptions of users whose right to them has ended, in case the function that ended
-//! it got no further, and publishes presence.
+//! The reconciler: closes the sockets and ends the subscriptions of users whose right to them has ended, in case the
+//! function that ended it got no further, and publishes presence.
 
 use confab_shared::{Confab, ids::SequenceNumber, realtime::stream::StreamRecord};
 

@@ -1,4 +1,5 @@
-//! The relay: publishes every log entry that the table's stream reports, in case the function that wrote it got no further.
+//! The relay: publishes every log entry that the table's stream reports, in case the function that wrote it got no
+//! further.
 
 use confab_shared::{Confab, ids::SequenceNumber, realtime::stream::StreamRecord};
 

@@ -13,8 +13,8 @@ pub(super) fn deadline(context: &Context) -> Instant {
     Instant::now() + left.saturating_sub(TO_RESPOND)
 }
 
-/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda cuts the function
-/// off and API Gateway gives up.
+/// The result of a future, or [`confab_shared::Error::Busy`] at the deadline: the caller gets an answer before Lambda
+/// cuts the function off and API Gateway gives up.
 pub(super) async fn in_time<T>(deadline: Instant, future: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || confab_shared::Error::Busy(Some("the deadline has passed".into()));
     tokio::time::timeout_at(deadline.into(), future).await.unwrap_or_else(|_| Err(late()))

@@ -1,7 +1,8 @@
 //! Events of the HTTP API (payload format 2.0).
 //!
-//! Nothing that a client sends may panic here: `lambda_http` builds a URL from headers and path and unwraps it, so the event is read
-//! without it (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+//! Nothing that a client sends may panic here: `lambda_http` builds a URL from headers and path and unwraps it, so the
+//! event is read without it
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
 
 use std::{collections::BTreeMap, time::Instant};
 

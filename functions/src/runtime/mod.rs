@@ -1,4 +1,5 @@
-//! Runs functions: reads Lambda's events, calls the handlers, and writes their answers. Each kind of event has a module.
+//! Runs functions: reads Lambda's events, calls the handlers, and writes their answers. Each kind of event has a
+//! module.
 //!
 //! The laptop cloud calls [`Function::invoke`] with the events that Lambda would send.
 
@@ -69,7 +70,7 @@ pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, 
 /// # Errors
 /// When there is no such function, or its environment lacks something.
 pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
-    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}."))?;
+    let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
     let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
     let confab = Arc::new(confab.map_err(|error| {
         // Whoever runs the laptop cloud reads this, not a caller, so it says why.

@@ -1,5 +1,5 @@
-//! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to wait twice as
-//! long as the one before.
+//! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to
+//! wait twice as long as the one before.
 //!
 //! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
@@ -13,9 +13,9 @@
 //! | registration | username | 5 |
 //! | change of the password | token | 5 |
 //!
-//! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of thousands of addresses,
-//! if the user has logged in from it before. And whoever stole one token cannot keep its owner, who has another one, from changing the
-//! password.
+//! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
+//! thousands of addresses, if the user has logged in from it before. And whoever stole one token cannot keep its owner,
+//! who has another one, from changing the password.
 
 use std::net::IpAddr;
 

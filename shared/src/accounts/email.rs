@@ -1,5 +1,5 @@
-//! E-mail addresses: the valid ones are those that Django's `EmailValidator` accepts, so that users imported from Django keep theirs
-//! (<https://docs.djangoproject.com/en/stable/ref/validators/#emailvalidator>).
+//! E-mail addresses: the valid ones are those that Django's `EmailValidator` accepts, so that users imported from
+//! Django keep theirs (<https://docs.djangoproject.com/en/stable/ref/validators/#emailvalidator>).
 
 use std::net::IpAddr;
 

@@ -24,7 +24,8 @@ impl Confab {
     /// Logs a user in who calls from `source`.
     ///
     /// # Errors
-    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and an inactive user; [`Error::Throttled`].
+    /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and an inactive user;
+    /// [`Error::Throttled`].
     pub async fn log_in(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Token> {
         let mut invalid = Invalid::default();
         let [username, password] = ["username", "password"].map(|name| credential(name, fields, &mut invalid));
@@ -59,8 +60,8 @@ impl Confab {
     /// Replaces a hash of an older kind.
     async fn upgrade_hash(&self, profile: &Profile, password: String) -> Result<()> {
         let hash = password::hash(password).await?;
-        // Only if it is still the one just verified: a concurrent change of the password must win, as it does over the token that is
-        // about to be issued, which is of the epoch that was verified.
+        // Only if it is still the one just verified: a concurrent change of the password must win, as it does over the
+        // token that is about to be issued, which is of the epoch that was verified.
         let upgrade = Write::update(Profile::key(profile.user.id), "SET password_hash = :new")
             .when("password_hash = :old")
             .text(":new", hash)
@@ -79,7 +80,8 @@ impl Confab {
     }
 }
 
-/// A username or password at login: missing or empty is merely wrong, but a value of another kind is an error of the field.
+/// A username or password at login: missing or empty is merely wrong, but a value of another kind is an error of the
+/// field.
 fn credential(name: &'static str, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let value = fields.get(name)?;
     if value.as_str() == Some("") {

@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Confab {
-    /// Revokes the caller's token and closes its sockets. The token goes first, so that no new socket can open in between.
+    /// Revokes the caller's token and closes its sockets. The token goes first, so that no new socket can open in
+    /// between.
     ///
     /// # Errors
     /// When the table or the sockets fail.
@@ -27,8 +28,8 @@ impl Confab {
     /// # Errors
     /// When the table or the sockets fail.
     pub async fn log_out_everywhere(&self, caller: &Caller) -> Result<()> {
-        // The new epoch revokes all tokens at once, and one that a concurrent login is about to issue. If there is one already, another
-        // request has changed the password or done this.
+        // The new epoch revokes all tokens at once, and one that a concurrent login is about to issue. If there is one
+        // already, another request has changed the password or done this.
         let epoch = Write::update(Profile::key(caller.user.id), "SET epoch = :next")
             .when("epoch = :epoch")
             .number(":epoch", caller.epoch)
@@ -37,7 +38,8 @@ impl Confab {
         self.end_earlier_epochs(caller.user.id, caller.epoch + 1).await
     }
 
-    /// Closes the sockets of a user's tokens of epochs before `epoch`, and deletes those tokens, which are revoked already.
+    /// Closes the sockets of a user's tokens of epochs before `epoch`, and deletes those tokens, which are revoked
+    /// already.
     pub(super) async fn end_earlier_epochs(&self, user_id: UserId, epoch: u64) -> Result<()> {
         let closed = self.close_unauthorized_sockets(user_id).await;
         let mut pages = self.table().pages(Partition::Tokens.of(user_id));

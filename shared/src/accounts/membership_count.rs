@@ -1,7 +1,7 @@
 //! How many chats a user is in, counted in the transactions by which users join and leave.
 //!
-//! Users of earlier versions and imported users are counted when they first join or leave; until then those transactions fail with
-//! [`Error::Uncounted`].
+//! Users of earlier versions and imported users are counted when they first join or leave; until then those
+//! transactions fail with [`Error::Uncounted`].
 
 use serde::Serialize;
 
@@ -53,10 +53,11 @@ impl Confab {
             })
     }
 
-    /// The result of an attempt that counts memberships, or `None` if a user's had not been counted yet. They are now, and the attempt can
-    /// be repeated.
+    /// The result of an attempt that counts memberships, or `None` if a user's had not been counted yet. They are now,
+    /// and the attempt can be repeated.
     ///
-    /// **Invariant.** While a user's memberships are not counted, none can be added or ended, so counting finds all of them.
+    /// **Invariant.** While a user's memberships are not counted, none can be added or ended, so counting finds all of
+    /// them.
     pub(crate) async fn unless_uncounted<T>(&self, attempt: Result<T>) -> Result<Option<T>> {
         match attempt {
             Err(Error::Uncounted(user_id)) => self.count_memberships(user_id).await.map(|()| None),

@@ -13,7 +13,8 @@ use subtle::ConstantTimeEq;
 use super::hashing;
 use crate::{Error, Result, auth::user::User, error::Invalid, random};
 
-/// The longest password, in characters: hashing a longer one would be a denial of service. Django has 4,096 since CVE-2013-1443.
+/// The longest password, in characters: hashing a longer one would be a denial of service. Django has 4,096 since
+/// CVE-2013-1443.
 pub(crate) const PASSWORD_CHARACTERS: usize = 4096;
 
 /// The prefix of Django's own hashes, which names their algorithm.
@@ -75,8 +76,8 @@ fn argon2(
     Output::new(&hash).map_err(|error| Error::internal(error.to_string()))
 }
 
-/// Verifies a password against a stored hash, on a blocking thread, a few at a time. Without a hash (there is no such user) it takes as
-/// long.
+/// Verifies a password against a stored hash, on a blocking thread, a few at a time. Without a hash (there is no such
+/// user) it takes as long.
 ///
 /// # Errors
 /// When the thread fails.
@@ -150,8 +151,8 @@ pub(super) fn require_strong(field: &'static str, password: &str, user: &User) -
     invalid.unless_empty(())
 }
 
-/// The problems of a new password, in the texts and order of Django's default validators. `about` is what the password must not resemble:
-/// pairs of a name and a value.
+/// The problems of a new password, in the texts and order of Django's default validators. `about` is what the password
+/// must not resemble: pairs of a name and a value.
 fn weaknesses(password: &str, about: &[(&str, &str)]) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some((name, _)) = about.iter().find(|(_, value)| resembles(password, value)) {
@@ -169,8 +170,8 @@ fn weaknesses(password: &str, about: &[(&str, &str)]) -> Vec<String> {
     problems
 }
 
-/// Django's measure: the password against the value and each word in it, letters counted regardless of their order, alike
-/// from 0.7 on.
+/// Django's measure: the password against the value and each word in it, letters counted regardless of their order,
+/// alike from 0.7 on.
 fn resembles(password: &str, value: &str) -> bool {
     let words = value.split(|c: char| !c.is_alphanumeric() && c != '_');
     let password: Vec<char> = password.to_lowercase().chars().collect();
@@ -199,7 +200,8 @@ mod tests {
         assert_eq!(verify("anything".to_owned(), None).await.unwrap(), Verdict::Wrong);
     }
 
-    /// The foreign ones are by the reference implementation: `argon2 somesalt -id -t 2 -m 16 -p 4 -l 24`, and `-i -m 10 -p 2 -l 32`.
+    /// The foreign ones are by the reference implementation: `argon2 somesalt -id -t 2 -m 16 -p 4 -l 24`, and `-i -m 10
+    /// -p 2 -l 32`.
     #[test]
     fn hashes_with_other_parameters_in_memory_that_was_used_before() {
         let mut memory = Vec::new();

@@ -1,7 +1,7 @@
 //! Rate limits per user, in fixed windows: log entries and read markers a minute, looked-up usernames an hour.
 //!
-//! A window's count is one item that expires with it. It is incremented before or together with what it limits, so that concurrent
-//! requests cannot pass on the same count.
+//! A window's count is one item that expires with it. It is incremented before or together with what it limits, so that
+//! concurrent requests cannot pass on the same count.
 
 use crate::{
     Confab, Error, Result,
@@ -45,8 +45,8 @@ impl Rate {
 }
 
 impl Confab {
-    /// The write that counts `number` operations of a user. It fails with [`Error::Throttled`] once the limit is reached. Without a limit
-    /// there is none.
+    /// The write that counts `number` operations of a user. It fails with [`Error::Throttled`] once the limit is
+    /// reached. Without a limit there is none.
     pub(crate) fn charge(&self, rate: Rate, user_id: UserId, number: usize) -> Option<Write> {
         let limits = self.limits();
         let most = match rate {

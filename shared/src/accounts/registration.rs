@@ -55,9 +55,11 @@ impl Confab {
     pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<User> {
         let Registration { username, password, email, first_name, last_name, mut invalid } = Registration::read(fields);
         if let Some(username) = &username {
-            // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are taken.
+            // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
+            // taken.
             self.throttle_registration(username, source).await?;
-            // Like the original, this looks up the username as typed; one that is taken only in its normalised form fails the transaction.
+            // Like the original, this looks up the username as typed; one that is taken only in its normalised form
+            // fails the transaction.
             if self.profile_by_username(username).await?.is_some() {
                 invalid.add("username", "A user with that username already exists.");
             }

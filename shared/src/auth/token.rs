@@ -1,7 +1,7 @@
 //! Tokens: the bearer credentials of clients. The table holds only their hashes.
 //!
-//! A token is 64 hexadecimal digits: the user's id in 16, and a secret of 192 random bits in 48. With the id, all keys that a request
-//! needs are known from the start, so one read authenticates it.
+//! A token is 64 hexadecimal digits: the user's id in 16, and a secret of 192 random bits in 48. With the id, all keys
+//! that a request needs are known from the start, so one read authenticates it.
 
 use std::fmt;
 
@@ -132,7 +132,8 @@ impl StoredToken {
         Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime }
     }
 
-    /// When it expires if it is used now; `None` while that is not worth a write, which is for a thirtieth of its lifetime.
+    /// When it expires if it is used now; `None` while that is not worth a write, which is for a thirtieth of its
+    /// lifetime.
     pub(crate) fn extended(&self, lifetime: i64) -> Option<i64> {
         let expires_at = Date::now().epoch_seconds() + lifetime;
         (expires_at - self.expires_at > lifetime / 30).then_some(expires_at)

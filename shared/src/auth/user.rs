@@ -95,8 +95,8 @@ pub(crate) fn id_in(name: &str) -> Option<UserId> {
 }
 
 impl Confab {
-    /// The users with these ids, without their e-mail addresses, in one round trip for each hundred. A deleted user has nothing but the
-    /// id, since their messages are still there.
+    /// The users with these ids, without their e-mail addresses, in one round trip for each hundred. A deleted user has
+    /// nothing but the id, since their messages are still there.
     ///
     /// # Errors
     /// When the table cannot be read.

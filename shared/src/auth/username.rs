@@ -1,5 +1,5 @@
-//! Usernames: which ones may be registered, and the items that make them unique. Existing users with another name, of an earlier version
-//! or imported, keep it.
+//! Usernames: which ones may be registered, and the items that make them unique. Existing users with another name, of
+//! an earlier version or imported, keep it.
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
@@ -14,8 +14,8 @@ use crate::{
 /// The longest username, in characters.
 pub(crate) const USERNAME_CHARACTERS: usize = 150;
 
-/// Letters without a visible form. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs' two blanks are
-/// spaces in all but name (<https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>).
+/// Letters without a visible form. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs'
+/// two blanks are spaces in all but name (<https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>).
 const BLANK_LETTERS: [char; 8] =
     ['\u{115F}', '\u{1160}', '\u{17B4}', '\u{17B5}', '\u{3164}', '\u{FFA0}', '\u{13441}', '\u{13442}'];
 
@@ -64,8 +64,8 @@ pub(crate) fn read(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     username
 }
 
-/// Whether a name has letters, digits and `@.+-_` alone, none of which is invisible or a mark without a letter to be on: such names
-/// look like others, or like nothing.
+/// Whether a name has letters, digits and `@.+-_` alone, none of which is invisible or a mark without a letter to be
+/// on: such names look like others, or like nothing.
 fn is_legal(name: &str) -> bool {
     let mut on_a_letter = false;
     name.chars().all(|c| {
@@ -77,8 +77,8 @@ fn is_legal(name: &str) -> bool {
     })
 }
 
-/// Whether a client that normalises paths would take the name, as the path segment that it is in `/members/{username}/`, for a way to
-/// another place (<https://url.spec.whatwg.org/#double-dot-path-segment>).
+/// Whether a client that normalises paths would take the name, as the path segment that it is in
+/// `/members/{username}/`, for a way to another place (<https://url.spec.whatwg.org/#double-dot-path-segment>).
 fn is_a_path(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c == '.')
 }

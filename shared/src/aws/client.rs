@@ -1,7 +1,7 @@
 //! The configuration of the AWS SDK's clients.
 //!
-//! Lambda puts a role's credentials and region into the environment and never changes them within a sandbox, so the credential chain of
-//! `aws-config` (profiles, SSO, instance metadata) would only lengthen a cold start.
+//! Lambda puts a role's credentials and region into the environment and never changes them within a sandbox, so the
+//! credential chain of `aws-config` (profiles, SSO, instance metadata) would only lengthen a cold start.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::environment::Environment;
 
-/// The configuration for a client of `service` (`DYNAMODB`, `SNS`, `SQS`). The variables that name another endpoint than AWS's are those
-/// of AWS's SDKs: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>.
+/// The configuration for a client of `service` (`DYNAMODB`, `SNS`, `SQS`). The variables that name another endpoint
+/// than AWS's are those of AWS's SDKs: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>.
 pub(super) fn config(environment: &Environment, service: &str) -> SdkConfig {
     let endpoint = environment.get(&format!("AWS_ENDPOINT_URL_{service}"));
     config_at(environment, endpoint.or_else(|| environment.get("AWS_ENDPOINT_URL")))

@@ -44,8 +44,8 @@ impl Sockets {
         let endpoint = environment.require("WEBSOCKET_ENDPOINT")?;
         let config = Builder::from(&config_at(environment, Some(endpoint)));
         let closing = Client::from_conf(config.clone().build());
-        // No retries, so that a socket that hangs does not hold up its chat: what could not be written goes to the delivery queue. A frame
-        // that was given up and yet arrived is sent twice.
+        // No retries, so that a socket that hangs does not hold up its chat: what could not be written goes to the
+        // delivery queue. A frame that was given up and yet arrived is sent twice.
         let timeouts = TimeoutConfig::builder().connect_timeout(FRAME_TIMEOUT).operation_timeout(FRAME_TIMEOUT).build();
         let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
         Ok(Self { client: Client::from_conf(config.build()), closing })

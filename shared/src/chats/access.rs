@@ -54,7 +54,8 @@ impl ChatAccess {
 }
 
 impl Confab {
-    /// Authenticates the caller and reads the chat and their membership. `None` stands for a uri that cannot be one, and is an unknown chat.
+    /// Authenticates the caller and reads the chat and their membership. `None` stands for a uri that cannot be one,
+    /// and is an unknown chat.
     ///
     /// # Errors
     /// [`Error::NotAuthenticated`] or [`Error::BadCredentials`].

@@ -63,8 +63,9 @@ impl Chat {
         Partition::Chat.key(uri, "SESSION")
     }
 
-    /// Steps `last_id` over these entries, with what they change in the chat itself. It fails with [`Error::Behind`] if the log has grown
-    /// since. As every change of the owner and of the members is an entry, both are still as in `self` if it succeeds.
+    /// Steps `last_id` over these entries, with what they change in the chat itself. It fails with [`Error::Behind`] if
+    /// the log has grown since. As every change of the owner and of the members is an entry, both are still as in
+    /// `self` if it succeeds.
     pub(crate) fn advance(&self, entries: &[Entry], date: Date) -> Result<Write> {
         let count = |kind| entries.iter().filter(|entry| entry.body.kind == kind).count() as i64;
         let last = |kind| entries.iter().rev().find(|entry| entry.body.kind == kind);
@@ -111,7 +112,8 @@ impl Confab {
         Ok(self.chat(uri).await?.last_id)
     }
 
-    /// The chat, if its log has an entry `id`. It is read again if need be: the log may have grown since, and the caller may know.
+    /// The chat, if its log has an entry `id`. It is read again if need be: the log may have grown since, and the
+    /// caller may know.
     pub(crate) async fn chat_with(&self, chat: &Chat, id: EntryId) -> Result<Option<Chat>> {
         let chat = if id > chat.last_id { self.chat(&chat.uri).await? } else { chat.clone() };
         Ok(Some(chat).filter(|chat| id.is_within(chat.last_id)))

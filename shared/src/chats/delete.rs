@@ -1,4 +1,5 @@
-//! Deleting a message, in one transaction with the entry about it. The text is deleted from the table; that there was a message remains.
+//! Deleting a message, in one transaction with the entry about it. The text is deleted from the table; that there was a
+//! message remains.
 
 use super::{
     access::ChatAccess,
@@ -15,8 +16,8 @@ impl Confab {
     /// Deletes a message: the caller's own or, for the chat's owner, any; idempotent.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown message; [`Error::Forbidden`] for another author's;
-    /// [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown message; [`Error::Forbidden`] for another
+    /// author's; [`Error::Throttled`].
     pub async fn delete_message(&self, access: &ChatAccess, id: EntryId) -> Result<()> {
         let user_id = access.caller.user.id;
         let is_owner = access.require_member()?.owner_id == user_id;
@@ -34,7 +35,8 @@ impl Confab {
                 delete = delete.number(":user", user_id);
             }
             let allowed = match is_owner {
-                // The chat has been handed over since. It may still be the caller's own message, so the next attempt will tell.
+                // The chat has been handed over since. It may still be the caller's own message, so the next attempt
+                // will tell.
                 true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
                 false => Member::require(&chat.uri, user_id),
             };

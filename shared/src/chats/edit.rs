@@ -17,8 +17,8 @@ impl Confab {
     /// Replaces the text of one of the caller's messages; idempotent.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Forbidden`] for another author's;
-    /// [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Forbidden`]
+    /// for another author's; [`Error::Throttled`].
     pub async fn edit_message(&self, access: &ChatAccess, id: EntryId, text: &MessageText) -> Result<()> {
         let user_id = access.caller.user.id;
         let edited = EntryBody::about(id, EntryType::Edited, user_id);
@@ -37,8 +37,8 @@ impl Confab {
         .await
     }
 
-    /// Appends an entry about a message together with the writes that change the message, and publishes it. [`Error::AlreadyDone`] counts
-    /// as success.
+    /// Appends an entry about a message together with the writes that change the message, and publishes it.
+    /// [`Error::AlreadyDone`] counts as success.
     pub(super) async fn change_message(
         &self,
         access: &ChatAccess,

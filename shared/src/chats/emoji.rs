@@ -16,8 +16,8 @@ const KEYCAP: char = '\u{20e3}';
 /// The start of the flags of regions.
 const BLACK_FLAG: char = '🏴';
 
-/// One emoji, with the variation selector for its colourful form, so that `❤` and `❤️` are the same. It need not be one that Unicode lists:
-/// such a list makes a function a tenth larger and slower to start, and is outdated every year.
+/// One emoji, with the variation selector for its colourful form, so that `❤` and `❤️` are the same. It need not be one
+/// that Unicode lists: such a list makes a function a tenth larger and slower to start, and is outdated every year.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emoji(pub(crate) String);
 

@@ -142,7 +142,8 @@ impl Entry {
     }
 }
 
-/// Restricts a write to messages that have not been deleted, and for which `more` holds, which is empty or begins with `AND`.
+/// Restricts a write to messages that have not been deleted, and for which `more` holds, which is empty or begins with
+/// `AND`.
 pub(crate) fn if_message(write: Write, more: &str) -> Result<Write> {
     write
         .when(&format!("#type = :message AND attribute_not_exists(delete_date) {more}"))

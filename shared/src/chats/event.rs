@@ -1,8 +1,8 @@
 //! Events: log entries as clients and the exchange see them.
 //!
-//! **Invariant.** An event describes the state at the time it is made: the author's current name, the current text of an edited message,
-//! the current number of reactions. So an entry holds no copy of what may change or be deleted, and a client that applies the events from
-//! any point on ends with what the history says.
+//! **Invariant.** An event describes the state at the time it is made: the author's current name, the current text of
+//! an edited message, the current number of reactions. So an entry holds no copy of what may change or be deleted, and
+//! a client that applies the events from any point on ends with what the history says.
 
 use std::collections::HashMap;
 
@@ -95,8 +95,8 @@ impl EventContext {
     }
 }
 
-/// Whether a message shows the change that an entry is about. A read may see a transaction half done, and an event of the state before it
-/// would never be corrected.
+/// Whether a message shows the change that an entry is about. A read may see a transaction half done, and an event of
+/// the state before it would never be corrected.
 fn shows(message: Option<&Entry>, entry: &Entry) -> bool {
     message.and_then(|message| message.changed_id).is_none_or(|changed_id| changed_id >= entry.id)
 }
@@ -121,8 +121,8 @@ impl Confab {
         Ok(EventContext { users, messages: messages.all()? })
     }
 
-    /// The entries after `after`, as [`Confab::entries_after`], up to the first whose message does not show its change yet; and what their
-    /// events need.
+    /// The entries after `after`, as [`Confab::entries_after`], up to the first whose message does not show its change
+    /// yet; and what their events need.
     pub(crate) async fn events_after(
         &self,
         uri: &ChatUri,

@@ -1,7 +1,7 @@
 //! Ending the subscriptions of former members.
 //!
-//! Leaving and removal end them before the response. Should that be cut off, the table's stream leads `reconcile` to do it again. It
-//! compares with the current state, so doing it twice, or late, is harmless.
+//! Leaving and removal end them before the response. Should that be cut off, the table's stream leads `reconcile` to do
+//! it again. It compares with the current state, so doing it twice, or late, is harmless.
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! Exporting a chat's log as JSON Lines, a part at a time.
 //!
 //! A function behind API Gateway's HTTP API responds with at most 6 MB and cannot stream
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next one, and the id of
-//! any line is a place to continue from.
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html>), so each part names the next
+//! one, and the id of any line is a place to continue from.
 
 use super::{
     access::ChatAccess,

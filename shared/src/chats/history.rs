@@ -132,7 +132,8 @@ impl Confab {
     }
 }
 
-/// The addresses of the next and the previous page of a page that has messages between `ends` and may go on behind `edge`.
+/// The addresses of the next and the previous page of a page that has messages between `ends` and may go on behind
+/// `edge`.
 fn links(
     chat: &Chat,
     range: &HistoryRange,

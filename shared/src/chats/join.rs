@@ -23,7 +23,8 @@ use crate::{
     input::{fields::Fields, text::Text},
 };
 
-/// The most users that one request invites. Each takes four of the hundred writes of a DynamoDB transaction, and the request three more.
+/// The most users that one request invites. Each takes four of the hundred writes of a DynamoDB transaction, and the
+/// request three more.
 const INVITATIONS: usize = 24;
 
 /// The response to joining, inviting and handing over.
@@ -73,10 +74,12 @@ impl Invitation {
 }
 
 impl Confab {
-    /// Adds users to a chat: the caller, or others whom the caller, being a member, invites. All of them or none; idempotent.
+    /// Adds users to a chat: the caller, or others whom the caller, being a member, invites. All of them or none;
+    /// idempotent.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Forbidden`]; [`Error::Throttled`]; [`Error::TooManyChats`]; [`Error::Invalid`] for unknown users.
+    /// [`Error::NotFound`]; [`Error::Forbidden`]; [`Error::Throttled`]; [`Error::TooManyChats`]; [`Error::Invalid`] for
+    /// unknown users.
     pub async fn join(&self, access: &ChatAccess, fields: &Fields) -> Result<MembershipChange> {
         let (chat, caller) = (access.chat()?, &access.caller.user);
         let invitation = Invitation::read(fields)?;
@@ -129,12 +132,12 @@ impl Confab {
         })
     }
 
-    /// Appends that the guests join, except those who are members, and returns the entries. Others may be invited only by a member, also at
-    /// the time of the transaction.
+    /// Appends that the guests join, except those who are members, and returns the entries. Others may be invited only
+    /// by a member, also at the time of the transaction.
     async fn let_in(&self, chat: &Chat, guests: &[User], host: UserId, invites: bool) -> Result<Vec<Entry>> {
         let uri = &chat.uri;
-        // A request that loses a race against another invitation of the same guest finds them at the next look, and one guest after the
-        // other may not have been counted yet.
+        // A request that loses a race against another invitation of the same guest finds them at the next look, and one
+        // guest after the other may not have been counted yet.
         for _ in 0..8 + guests.len() {
             let found = self.table().get_many(guests.iter().map(|guest| Member::key(uri, guest.id))).await?;
             let newcomers = guests.iter().filter(|guest| !found.has(&Member::key(uri, guest.id)));

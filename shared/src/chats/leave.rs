@@ -21,13 +21,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MAY_NOT_REMOVE: &str = "Only the owner of this chat can remove others.";
 
 impl Confab {
-    /// Removes a user from a chat: the caller, or the one whom the caller, being its owner, names ([`Confab::user_named`]). Once this
-    /// returns they receive no further events. An owner who leaves hands the chat over to the longest-standing member; in a large chat, of
-    /// the first page of members.
+    /// Removes a user from a chat: the caller, or the one whom the caller, being its owner, names
+    /// ([`Confab::user_named`]). Once this returns they receive no further events. An owner who leaves hands the chat
+    /// over to the longest-standing member; in a large chat, of the first page of members.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::Forbidden`] for removing others without being the owner; [`Error::NotFound`] for who is
-    /// not a member; [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::Forbidden`] for removing others without being the owner;
+    /// [`Error::NotFound`] for who is not a member; [`Error::Throttled`].
     pub async fn leave(&self, access: &ChatAccess, username: &str) -> Result<()> {
         let chat = access.require_member()?;
         let caller = access.caller.user.id;

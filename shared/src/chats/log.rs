@@ -1,7 +1,8 @@
 //! Appending to a chat's log, in which everything that happens is numbered from 1 without gaps.
 //!
-//! **Invariant.** An entry is written in one transaction with the step of its chat's `last_id` and with the state that it changes. So
-//! whoever has seen n knows that everything below n exists, and "everything after n" is a complete answer.
+//! **Invariant.** An entry is written in one transaction with the step of its chat's `last_id` and with the state that
+//! it changes. So whoever has seen n knows that everything below n exists, and "everything after n" is a complete
+//! answer.
 
 use std::time::{Duration, Instant};
 
@@ -32,13 +33,14 @@ enum Attempt {
 }
 
 impl Confab {
-    /// Appends entries to a chat's log on behalf of `actor`, whose rate limit they count against, in one transaction with the changes
-    /// that `changes` returns. `chat` is the chat as it was last read; `changes` gets the chat as it is right before the entries. If the
-    /// log has grown since, the append is retried behind it (optimistic concurrency).
+    /// Appends entries to a chat's log on behalf of `actor`, whose rate limit they count against, in one transaction
+    /// with the changes that `changes` returns. `chat` is the chat as it was last read; `changes` gets the chat as it
+    /// is right before the entries. If the log has grown since, the append is retried behind it (optimistic
+    /// concurrency).
     ///
     /// # Errors
-    /// The error of the first change whose condition fails ([`Write::otherwise`]); [`Error::Throttled`]; [`Error::NotFound`] without a
-    /// chat; [`Error::Busy`] after too long a contention.
+    /// The error of the first change whose condition fails ([`Write::otherwise`]); [`Error::Throttled`];
+    /// [`Error::NotFound`] without a chat; [`Error::Busy`] after too long a contention.
     pub(crate) async fn append(
         &self,
         chat: &Chat,
@@ -57,8 +59,9 @@ impl Confab {
         let started = Instant::now();
         let mut has_backed_off = true;
         loop {
-            // The failed condition returns the chat as it is now, which is good for one immediate retry. Then it backs off, or a crowd would
-            // go on failing each other; and since the log grows meanwhile, it reads the chat again.
+            // The failed condition returns the chat as it is now, which is good for one immediate retry. Then it backs
+            // off, or a crowd would go on failing each other; and since the log grows meanwhile, it reads the chat
+            // again.
             match self.append_once(&chat, actor, bodies, &changes).await? {
                 Attempt::Written(entries) => return Ok(entries),
                 Attempt::Behind(Some(current)) if has_backed_off => {
@@ -104,7 +107,8 @@ impl Confab {
         Ok(Attempt::Behind(behind.map(read).transpose()?))
     }
 
-    /// The entries after `after`, oldest first, until the end of the log or until `enough` says so at the end of a read.
+    /// The entries after `after`, oldest first, until the end of the log or until `enough` says so at the end of a
+    /// read.
     pub(crate) async fn entries_after(
         &self,
         uri: &ChatUri,

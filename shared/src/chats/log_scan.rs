@@ -1,8 +1,9 @@
 //! Bounded scans of a log, in either direction.
 //!
-//! **Invariant.** No reader shows an entry whose predecessor it has not read. A query may see another's transaction half done
-//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>, "read-committed"), so an entry can be
-//! visible before its predecessor is. A forward scan ends at such a hole; in a backward scan, an entry that follows one says so.
+//! **Invariant.** No reader shows an entry whose predecessor it has not read. A query may see another's transaction
+//! half done (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>,
+//! "read-committed"), so an entry can be visible before its predecessor is. A forward scan ends at such a hole; in a
+//! backward scan, an entry that follows one says so.
 
 use std::vec;
 

@@ -12,8 +12,8 @@ use crate::{
     key::{Key, Partition},
 };
 
-/// Up to this many members, a chat is shown with all of them, with who is online and with how far each has read. Above, members come in
-/// pages of as many, and the rest is not tracked.
+/// Up to this many members, a chat is shown with all of them, with who is online and with how far each has read. Above,
+/// members come in pages of as many, and the rest is not tracked.
 pub(crate) const MEMBERS_SHOWN: u64 = 100;
 
 /// The prefix of a member's sort key.
@@ -72,7 +72,8 @@ pub(crate) struct Membership {
 }
 
 impl Member {
-    /// A member who has read everything up to `joined_id` and has posted nothing. The counts are the chat's at that entry.
+    /// A member who has read everything up to `joined_id` and has posted nothing. The counts are the chat's at that
+    /// entry.
     pub(crate) fn new(user_id: UserId, role: Role, joined_id: EntryId, joined: Date, counts: &Chat) -> Self {
         let (messages, deletions) = (counts.message_count, counts.deletion_count);
         let read_counts = Some(ReadCounts { messages, deletions, own: 0, own_last_id: EntryId::NONE });
@@ -102,8 +103,8 @@ impl Member {
         Write::check(Self::key(uri, user_id), "attribute_exists(pk)").otherwise(|_| Error::not_a_member())
     }
 
-    /// Lets a transaction pass only while the user is a member, and counts a message of theirs. In a transaction it costs what the check
-    /// alone costs.
+    /// Lets a transaction pass only while the user is a member, and counts a message of theirs. In a transaction it
+    /// costs what the check alone costs.
     pub(crate) fn count_message(uri: &ChatUri, user_id: UserId, id: EntryId) -> Write {
         Write::update(Self::key(uri, user_id), "SET own_last_id = :id ADD own_count :one")
             .if_present()
@@ -155,8 +156,8 @@ impl Member {
         Ok([Write::put(member_key, self)?, Write::put(membership_key, &membership)?])
     }
 
-    /// Deletes both sides of the membership, if the user is a member; the error for who is not is the caller's to say. It fails with
-    /// [`Error::Uncounted`].
+    /// Deletes both sides of the membership, if the user is a member; the error for who is not is the caller's to say.
+    /// It fails with [`Error::Uncounted`].
     pub(crate) fn remove(
         uri: &ChatUri,
         user_id: UserId,
@@ -169,8 +170,8 @@ impl Member {
 }
 
 impl Confab {
-    /// The writes by which a user joins a chat, given the chat as it is right before that. They fail with [`Error::AlreadyDone`] for a
-    /// member, with [`Error::TooManyChats`], and with [`Error::Uncounted`].
+    /// The writes by which a user joins a chat, given the chat as it is right before that. They fail with
+    /// [`Error::AlreadyDone`] for a member, with [`Error::TooManyChats`], and with [`Error::Uncounted`].
     pub(crate) fn add_member(&self, chat: &Chat, member: &Member, is_invited: bool) -> Result<[Write; 3]> {
         let [put, membership] = member.put(&chat.uri)?;
         let count = self.increment_memberships(member.user_id, is_invited);

@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl Confab {
-    /// Makes another member, named by the field `owner`, the chat's owner. Naming the current owner succeeds for every member, since the
-    /// caller may be the former owner, who did not get the response.
+    /// Makes another member, named by the field `owner`, the chat's owner. Naming the current owner succeeds for every
+    /// member, since the caller may be the former owner, who did not get the response.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::Forbidden`] for callers other than the owner; [`Error::Invalid`] for who is not a member;
-    /// [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::Forbidden`] for callers other than the owner; [`Error::Invalid`] for
+    /// who is not a member; [`Error::Throttled`].
     pub async fn hand_over(&self, access: &ChatAccess, fields: &Fields) -> Result<MembershipChange> {
         let chat = access.require_member()?;
         let caller = &access.caller.user;

@@ -33,7 +33,8 @@ impl<T: Clone> Page<T> {
         self.0.into_iter().map(|(_, item)| item).collect()
     }
 
-    /// Cuts the page to at most `bytes` in a response, at its end or, `backward`, at its start. Returns the place of the item at the cut.
+    /// Cuts the page to at most `bytes` in a response, at its end or, `backward`, at its start. Returns the place of
+    /// the item at the cut.
     pub(super) fn cut(&mut self, bytes: usize, backward: bool) -> Option<T> {
         let mut size = 0;
         let mut fits = |item: &RawValue| {

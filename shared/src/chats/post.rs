@@ -36,12 +36,12 @@ pub struct PostedMessage {
 }
 
 impl Confab {
-    /// Posts a message: one transaction, one publication. With a key that was used before it responds as it did then, and publishes again,
-    /// in case the first attempt got no further than the table; the exchange drops the repeat.
+    /// Posts a message: one transaction, one publication. With a key that was used before it responds as it did then,
+    /// and publishes again, in case the first attempt got no further than the table; the exchange drops the repeat.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::KeyReused`]; [`Error::Invalid`] where there is no message to reply to;
-    /// [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::KeyReused`]; [`Error::Invalid`] where there is no message to reply
+    /// to; [`Error::Throttled`].
     pub async fn post_message(
         &self,
         access: &ChatAccess,
@@ -65,8 +65,8 @@ impl Confab {
         })
     }
 
-    /// The entry of an idempotency record, as it is now: it may have been edited or deleted since, and its former text must not be
-    /// published again. The text of a deleted message is unknown, so any message matches it.
+    /// The entry of an idempotency record, as it is now: it may have been edited or deleted since, and its former text
+    /// must not be published again. The text of a deleted message is unknown, so any message matches it.
     async fn posted_before(&self, uri: &ChatUri, posted: &IdempotencyRecord, message: &NewMessage) -> Result<Entry> {
         let entry: Option<Entry> = self.table().get(Entry::key(uri, posted.id)).await?;
         let entry = entry.ok_or_else(|| Error::internal("an idempotency record without its entry"))?;

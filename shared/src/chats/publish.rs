@@ -1,4 +1,5 @@
-//! Publishing to the exchange: events of log entries, and events that are not in the log. The message group is the chat's uri.
+//! Publishing to the exchange: events of log entries, and events that are not in the log. The message group is the
+//! chat's uri.
 
 use std::collections::HashMap;
 
@@ -14,8 +15,8 @@ use crate::{
 };
 
 impl Confab {
-    /// Publishes entries that are in the log. A failure is logged and not returned, since the request is done: the relay publishes what is
-    /// in the table's stream.
+    /// Publishes entries that are in the log. A failure is logged and not returned, since the request is done: the
+    /// relay publishes what is in the table's stream.
     pub(crate) async fn publish_entries(&self, uri: &ChatUri, entries: &[Entry], known: HashMap<UserId, User>) {
         let published = async {
             let context = self.event_context(&[(uri, entries)], known).await?;

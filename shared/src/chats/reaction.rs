@@ -19,14 +19,14 @@ const EMOJI: usize = 20;
 const USERS: usize = 1000;
 
 impl Confab {
-    // `ADD` and `DELETE` reach into a map, although the API reference speaks of top-level attributes only: emulators had to learn it
-    // (<https://github.com/getmoto/moto/pull/2605>, <https://github.com/floci-io/floci/pull/1908>).
+    // `ADD` and `DELETE` reach into a map, although the API reference speaks of top-level attributes only: emulators
+    // had to learn it (<https://github.com/getmoto/moto/pull/2605>, <https://github.com/floci-io/floci/pull/1908>).
 
     /// Adds the caller's reaction to a message; idempotent.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Invalid`] where it has too many
-    /// reactions; [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Invalid`]
+    /// where it has too many reactions; [`Error::Throttled`].
     pub async fn add_reaction(&self, access: &ChatAccess, id: EntryId, emoji: &Emoji) -> Result<()> {
         let user_id = access.caller.user.id;
         self.change_message(access, reaction(id, EntryType::Reacted, user_id, emoji), |chat, entry| {

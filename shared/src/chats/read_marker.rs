@@ -1,4 +1,5 @@
-//! Read markers: how far each member has read. A marker moves forward only; the other members are notified, except in large chats.
+//! Read markers: how far each member has read. A marker moves forward only; the other members are notified, except in
+//! large chats.
 
 use serde::Serialize;
 
@@ -26,11 +27,12 @@ pub struct ReadMarker {
 }
 
 impl Confab {
-    /// Moves the caller's read marker forward to the entry `id`, and notifies the chat. A marker that is there already, or further, stays
-    /// where it is; the response says where.
+    /// Moves the caller's read marker forward to the entry `id`, and notifies the chat. A marker that is there already,
+    /// or further, stays where it is; the response says where.
     ///
     /// # Errors
-    /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is not an entry of this chat; [`Error::Throttled`].
+    /// As [`ChatAccess::require_member`]; [`Error::Invalid`] where `id` is not an entry of this chat;
+    /// [`Error::Throttled`].
     pub async fn mark_read(&self, access: &ChatAccess, id: EntryId) -> Result<ReadMarker> {
         let chat = access.require_member()?;
         let user = access.caller.public();

@@ -96,8 +96,8 @@ fn fold(text: &str) -> String {
 }
 
 impl Confab {
-    /// A page of the messages that have all the words of a search; `target` is the request's. It may have fewer than its limit, even none,
-    /// and still a next page.
+    /// A page of the messages that have all the words of a search; `target` is the request's. It may have fewer than
+    /// its limit, even none, and still a next page.
     ///
     /// # Errors
     /// As [`ChatAccess::require_member`].

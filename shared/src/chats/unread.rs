@@ -1,8 +1,9 @@
 //! Counting unread messages.
 //!
-//! Chats and members count messages as they are posted, and a marker at the log's end remembers the counts, so that what was posted since is
-//! a subtraction. A count says how many messages were deleted, but not which; so where messages have been deleted since, and where the
-//! marker was set before the log's end, the log is read, within a budget for all chats of a request.
+//! Chats and members count messages as they are posted, and a marker at the log's end remembers the counts, so that
+//! what was posted since is a subtraction. A count says how many messages were deleted, but not which; so where
+//! messages have been deleted since, and where the marker was set before the log's end, the log is read, within a
+//! budget for all chats of a request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Confab {
-    /// Users as the members of these chats see them over HTTP: with the e-mail addresses of fellow members, if the deployment shows
-    /// addresses at all.
+    /// Users as the members of these chats see them over HTTP: with the e-mail addresses of fellow members, if the
+    /// deployment shows addresses at all.
     pub(crate) async fn visible_users(
         &self,
         seen: impl IntoIterator<Item = (ChatUri, UserId)>,

@@ -31,8 +31,8 @@ impl Confab {
         self.close_sockets(unauthorized.map(|(connection_id, _)| connection_id).collect()).await
     }
 
-    /// Closes the oldest sockets of a user who has too many. It reads them after `newest` has been written, so that of several concurrent
-    /// ones the last sees all. A failure is logged: the next connection tries again.
+    /// Closes the oldest sockets of a user who has too many. It reads them after `newest` has been written, so that of
+    /// several concurrent ones the last sees all. A failure is logged: the next connection tries again.
     pub(crate) async fn close_surplus_sockets(&self, user_id: UserId, newest: &ConnectionId) {
         let Some(most) = self.limits().sockets_per_user else { return };
         let most = usize::try_from(most).unwrap_or(usize::MAX);

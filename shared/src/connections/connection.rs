@@ -1,5 +1,5 @@
-//! Connections as stored: by their id, and by their user, so that logging out finds them. Both items expire by themselves, since API
-//! Gateway does not guarantee `$disconnect`.
+//! Connections as stored: by their id, and by their user, so that logging out finds them. Both items expire by
+//! themselves, since API Gateway does not guarantee `$disconnect`.
 
 use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
@@ -167,8 +167,8 @@ impl Confab {
 
     /// Drops a connection that is gone, found as a subscriber of `uri`.
     pub(crate) async fn drop_subscriber(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<()> {
-        // The connection first: when the subscriber goes, the stream's consumer evaluates whether its user is still online. The subscriber
-        // by itself too, in case an earlier clean-up was cut off in between.
+        // The connection first: when the subscriber goes, the stream's consumer evaluates whether its user is still
+        // online. The subscriber by itself too, in case an earlier clean-up was cut off in between.
         self.drop_connection(connection_id).await?;
         self.table().apply(Write::delete(Subscriber::key(uri, connection_id))).await.map(drop)
     }

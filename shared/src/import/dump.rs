@@ -81,7 +81,8 @@ impl Dump {
     /// Reads an export, and makes a log of each chat.
     ///
     /// # Errors
-    /// [`Error::NotImported`] where it is not an export of the original, or has references to users or chats that are not in it.
+    /// [`Error::NotImported`] where it is not an export of the original, or has references to users or chats that are
+    /// not in it.
     pub fn read(reader: impl Read) -> Result<Self> {
         Self::new(Objects::read(reader).map_err(|error| {
             Error::NotImported(vec![format!("The dump cannot be read: {error}"), "Nothing was written.".to_owned()])
@@ -135,8 +136,8 @@ fn profile(id: UserId, user: DjangoUser) -> Profile {
 }
 
 impl ImportedChat {
-    /// Orders the entries and numbers them. A repeated membership, and the owner's, who was a member from the start, are dropped. Every
-    /// member's read marker is at the end.
+    /// Orders the entries and numbers them. A repeated membership, and the owner's, who was a member from the start,
+    /// are dropped. Every member's read marker is at the end.
     fn new(id: u64, ChatObjects { owner_id, chat, entries: mut objects }: ChatObjects) -> Self {
         objects.sort_by_key(|(id, _, object)| (object.create_date, object.message.is_some(), *id));
         let DjangoChat { uri, create_date, update_date, .. } = chat;

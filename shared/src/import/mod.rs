@@ -1,7 +1,8 @@
 //! Importing from Django: the export of the original application, and how it is written to the table.
 //!
-//! **Invariant.** A chat's `SESSION` item is written after everything else of the chat. So a chat with that item is whole and is left
-//! alone, and one without it has been seen by nobody: what an interrupted import has left of it is overwritten.
+//! **Invariant.** A chat's `SESSION` item is written after everything else of the chat. So a chat with that item is
+//! whole and is left alone, and one without it has been seen by nobody: what an interrupted import has left of it is
+//! overwritten.
 
 mod django;
 mod dump;
@@ -54,12 +55,14 @@ struct ImportedEntry<'a> {
 }
 
 impl Confab {
-    /// Writes the users and chats of a dump that are not in the table yet; the others are unchanged. `progress` is called with the number of
-    /// steps done. The next import completes an interrupted one; two must not run concurrently.
+    /// Writes the users and chats of a dump that are not in the table yet; the others are unchanged. `progress` is
+    /// called with the number of steps done. The next import completes an interrupted one; two must not run
+    /// concurrently.
     ///
     /// # Errors
-    /// [`Error::NotImported`] before anything is written, where an id, a username or a uri is taken, and [`Error::Rejected`] where one was
-    /// taken meanwhile; [`Error::NotImported`] where a username is taken while it is about to be written. When the table fails.
+    /// [`Error::NotImported`] before anything is written, where an id, a username or a uri is taken, and
+    /// [`Error::Rejected`] where one was taken meanwhile; [`Error::NotImported`] where a username is taken while it is
+    /// about to be written. When the table fails.
     pub async fn import(&self, dump: &Dump, progress: impl Fn(u64)) -> Result<Report> {
         let last_ids = [self.last_issued_id(IdSequence::User).await?, self.last_issued_id(IdSequence::Chat).await?];
         let mut problems = Problems::default();
@@ -161,7 +164,8 @@ impl Confab {
         Ok(new)
     }
 
-    /// Reserves the ids of a dump. `last_ids` are the last users' and chats' at the time when the dump was compared with the table.
+    /// Reserves the ids of a dump. `last_ids` are the last users' and chats' at the time when the dump was compared
+    /// with the table.
     async fn claim_ids(&self, dump: &Dump, last_ids: [u64; 2]) -> Result<()> {
         let user_id = dump.users.iter().map(|profile| profile.user.id.0).max();
         let chat_id = dump.chats.iter().map(|chat| chat.chat.id).max();

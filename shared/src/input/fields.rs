@@ -1,5 +1,5 @@
-//! The fields of a request's body, in any of the three formats that the original accepts. The texts of problems are Django REST
-//! framework's.
+//! The fields of a request's body, in any of the three formats that the original accepts. The texts of problems are
+//! Django REST framework's.
 
 use std::{
     borrow::Cow,
@@ -115,7 +115,8 @@ impl Fields {
         self.fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The id of an entry, where the field is present and not null. In a form it is a text, and in JSON `5.0` equals `5`.
+    /// The id of an entry, where the field is present and not null. In a form it is a text, and in JSON `5.0` equals
+    /// `5`.
     ///
     /// # Errors
     /// [`Error::Invalid`] where it is not an id.

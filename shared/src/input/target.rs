@@ -2,8 +2,8 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// A request target: a path and a query string, as the gateway received them. Scheme and host are not part of it, since clients can
-/// forge the headers that carry them.
+/// A request target: a path and a query string, as the gateway received them. Scheme and host are not part of it, since
+/// clients can forge the headers that carry them.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     path: String,
@@ -27,8 +27,8 @@ impl Target {
     }
 
     /// A reference to the same path with these parameters, relative to the API's origin
-    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the mapping of a custom
-    /// domain (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
+    /// (<https://www.rfc-editor.org/rfc/rfc3986#section-4.2>). API Gateway's `rawPath` includes the stage and the
+    /// mapping of a custom domain (<https://github.com/aws-powertools/powertools-lambda-python/pull/579>).
     pub(crate) fn with(&self, parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);

@@ -1,5 +1,5 @@
-//! Texts among a request's fields. As in Django REST framework, numbers are accepted as texts, and surrounding white space is trimmed;
-//! a text can ask for neither.
+//! Texts among a request's fields. As in Django REST framework, numbers are accepted as texts, and surrounding white
+//! space is trimmed; a text can ask for neither.
 
 use serde_json::Value;
 

@@ -48,8 +48,8 @@ pub(super) trait Consumer {
     -> impl Future<Output = Result<usize>> + Send;
 }
 
-/// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so that each of them delays
-/// the batch once, and not once for each of its chats.
+/// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so
+/// that each of them delays the batch once, and not once for each of its chats.
 #[derive(Debug, Default)]
 pub(super) struct SlowConsumers(Mutex<HashSet<ConnectionId>>);
 
@@ -64,7 +64,8 @@ impl SlowConsumers {
 }
 
 impl Confab {
-    /// Processes a batch and returns the ids of the records to retry: in each group the first that failed and all behind it.
+    /// Processes a batch and returns the ids of the records to retry: in each group the first that failed and all
+    /// behind it.
     pub(super) async fn process<C: Consumer>(&self, Batch { records, deadline }: Batch) -> Vec<MessageId> {
         let slow = SlowConsumers::default();
         let mut groups: Vec<Vec<Record>> = Vec::new();

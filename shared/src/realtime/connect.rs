@@ -12,7 +12,8 @@ impl Confab {
     /// Opens a connection, and subscribes it at once where it names a chat.
     ///
     /// # Errors
-    /// [`Error::NotAuthenticated`]; [`Error::BadCredentials`]; for a chat as [`crate::chats::access::ChatAccess::require_member`].
+    /// [`Error::NotAuthenticated`]; [`Error::BadCredentials`]; for a chat as
+    /// [`crate::chats::access::ChatAccess::require_member`].
     pub async fn connect(&self, connection_id: &ConnectionId, token: Option<&Token>, uri: Option<&str>) -> Result<()> {
         let identity = Identity::from(token.ok_or(Error::NotAuthenticated)?);
         let (caller, uri): (_, Option<ChatUri>) = match uri {
@@ -24,7 +25,8 @@ impl Confab {
             None => (self.authenticate(token).await?, None),
         };
         let user_id = identity.user_id;
-        // Logging out deletes the token, a new password starts a new epoch, and both then look for connections: these checks close the gap.
+        // Logging out deletes the token, a new password starts a new epoch, and both then look for connections: these
+        // checks close the gap.
         let revoked = |_| Error::BadCredentials("Invalid token.");
         let mut writes = vec![
             Write::check(identity.key(), "attribute_exists(pk)").otherwise(revoked),

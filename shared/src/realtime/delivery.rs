@@ -1,10 +1,12 @@
-//! Delivery to the sockets: directly, or for a large chat through the delivery queue, a shard of its subscribers at a time.
+//! Delivery to the sockets: directly, or for a large chat through the delivery queue, a shard of its subscribers at a
+//! time.
 //!
-//! **Invariant.** A chat that has once been large stays sharded. If it were served directly again, a frame could overtake those that are
-//! still in the queue.
+//! **Invariant.** A chat that has once been large stays sharded. If it were served directly again, a frame could
+//! overtake those that are still in the queue.
 //!
-//! **Invariant.** A frame that could not be written to a socket goes through the queue, in a message group for that socket, and if it cannot
-//! be written in the end either, the socket is closed, so that its client reconnects and recovers.
+//! **Invariant.** A frame that could not be written to a socket goes through the queue, in a message group for that
+//! socket, and if it cannot be written in the end either, the socket is closed, so that its client reconnects and
+//! recovers.
 
 use std::time::{Duration, Instant};
 
@@ -32,11 +34,13 @@ const CONCURRENT_POSTS: usize = 32;
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Sockets, or shards, whose frames are put into the queue concurrently.
 const CONCURRENT_SENDS: usize = 10;
-/// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until `$connect` has returned.
+/// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until
+/// `$connect` has returned.
 const OPENING_SECONDS: i64 = 10;
 /// Retries within a delivery while a connection is opening.
 const OPENING_RETRIES: u32 = 4;
-/// A socket that could not be written to in this many receives of the queue is closed. The queue itself gives up after ten.
+/// A socket that could not be written to in this many receives of the queue is closed. The queue itself gives up after
+/// ten.
 const MAX_RECEIVES: u32 = 4;
 
 /// A frame in the delivery queue.
@@ -64,8 +68,8 @@ pub(super) struct Frames<'a> {
     pub(super) frames: &'a [String],
     /// When the oldest log entry in them was written.
     pub(super) written: Option<Date>,
-    /// The queue's message that they come from. It is part of the deduplication ids, so that a repeat is told from a frame with the same
-    /// content.
+    /// The queue's message that they come from. It is part of the deduplication ids, so that a repeat is told from a
+    /// frame with the same content.
     pub(super) origin: &'a MessageId,
 }
 
@@ -133,7 +137,8 @@ impl Confab {
         queued.buffer_unordered(CONCURRENT_SENDS).fold(Ok(()), async |all: Result<()>, one| all.and(one)).await
     }
 
-    /// Queues the frames from index `from` on, in order: not in one batch, of which the first could fail and the second not.
+    /// Queues the frames from index `from` on, in order: not in one batch, of which the first could fail and the second
+    /// not.
     async fn queue(&self, to: Recipient, frames: Frames<'_>, from: usize) -> Result<()> {
         let group = to.group(frames.uri);
         for (deduplication_id, queued) in frames.queued(&to, from) {
@@ -142,8 +147,8 @@ impl Confab {
         Ok(())
     }
 
-    /// Sends frames to some subscribers, each socket by itself. What a socket does not take, and what is not written in time, goes through
-    /// the queue, so that no socket delays the others for long.
+    /// Sends frames to some subscribers, each socket by itself. What a socket does not take, and what is not written in
+    /// time, goes through the queue, so that no socket delays the others for long.
     pub(super) async fn send_to_all(
         &self,
         subscribers: &[Subscriber],

@@ -1,11 +1,13 @@
 //! The fan-out: from the exchange's queue to the sockets of each chat.
 //!
-//! **Invariant.** Log entries are delivered from the log, in its order. A notification is a hint that the log has grown: up to the chat's
-//! cursor everything has been delivered; the entry right behind the cursor is delivered from the notification, if the log has it; otherwise
-//! the log is read. The cursor moves after the delivery, so a crash repeats entries and loses none.
+//! **Invariant.** Log entries are delivered from the log, in its order. A notification is a hint that the log has
+//! grown: up to the chat's cursor everything has been delivered; the entry right behind the cursor is delivered from
+//! the notification, if the log has it; otherwise the log is read. The cursor moves after the delivery, so a crash
+//! repeats entries and loses none.
 //!
-//! **Invariant.** What to deliver is read before the subscribers. A client's subscription is registered first and the log is read for it
-//! second, so an entry that this read missed was written after the registration, and a fan-out that knows the entry finds the subscription.
+//! **Invariant.** What to deliver is read before the subscribers. A client's subscription is registered first and the
+//! log is read for it second, so an entry that this read missed was written after the registration, and a fan-out that
+//! knows the entry finds the subscription.
 
 use std::collections::BTreeSet;
 
@@ -80,8 +82,8 @@ impl Consumer for Fanout {
 }
 
 impl Confab {
-    /// Delivers a batch of notifications and returns the ids of the messages to retry: in each group the first that failed and all behind
-    /// it.
+    /// Delivers a batch of notifications and returns the ids of the messages to retry: in each group the first that
+    /// failed and all behind it.
     pub async fn fan_out(&self, batch: Batch) -> Vec<MessageId> {
         self.process::<Fanout>(batch).await
     }

@@ -42,8 +42,8 @@ impl Notification {
         let is_entry = object.get("type").is_some_and(|kind| EntryType::deserialize(kind).is_ok());
         let entry_id = object.get("id").and_then(Value::as_u64);
         let entry_id = entry_id.map(EntryId).filter(|id| is_entry && id.is_within(EntryId::LAST));
-        // A line break between JSON's tokens has no meaning, and within a string it must be escaped; so the object goes on as its publisher
-        // wrote it, on one line.
+        // A line break between JSON's tokens has no meaning, and within a string it must be escaped; so the object goes
+        // on as its publisher wrote it, on one line.
         let line = json::escape(text.trim().replace(['\n', '\r'], " "));
         let create_date = entry_id.and_then(|_| Date::deserialize(object.get("create_date")?).ok());
         let is_typing = object.get("type").and_then(Value::as_str) == Some(TYPING);

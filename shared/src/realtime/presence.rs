@@ -1,8 +1,9 @@
-//! Presence events: a chat is notified when a user comes online or goes offline in it, once for each user and not for each socket.
+//! Presence events: a chat is notified when a user comes online or goes offline in it, once for each user and not for
+//! each socket.
 //!
-//! The item at `PRESENCE#<uri>` is what was last broadcast. The table's stream reports subscribers that come and go, in whatever way:
-//! unsubscribing, a closed socket, a 410, or an expired subscription. A user who goes and comes back within one batch of the stream causes
-//! no event, which damps flapping.
+//! The item at `PRESENCE#<uri>` is what was last broadcast. The table's stream reports subscribers that come and go, in
+//! whatever way: unsubscribing, a closed socket, a 410, or an expired subscription. A user who goes and comes back
+//! within one batch of the stream causes no event, which damps flapping.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,9 +30,9 @@ impl Presence {
 }
 
 impl Confab {
-    /// Broadcasts whether a user is online in a chat, if that differs from the last broadcast. That a user is offline is broadcast even if
-    /// it was not that they are online: whoever read the chat in between has seen them. `occasion` is the stream record that led here, so
-    /// that a repeat has the same deduplication id, and a new event another one.
+    /// Broadcasts whether a user is online in a chat, if that differs from the last broadcast. That a user is offline
+    /// is broadcast even if it was not that they are online: whoever read the chat in between has seen them. `occasion`
+    /// is the stream record that led here, so that a repeat has the same deduplication id, and a new event another one.
     pub(super) async fn broadcast_presence(
         &self,
         uri: &ChatUri,
@@ -52,7 +53,8 @@ impl Confab {
         let users = self.users([user_id]).await?;
         let kind = if is_online { "online" } else { "offline" };
         let event = json!({ "type": kind, "uri": uri, "user": users.get(&user_id) });
-        // First published, then stored: a repeat is dropped by its deduplication id; an event that is not published would be lost.
+        // First published, then stored: a repeat is dropped by its deduplication id; an event that is not published
+        // would be lost.
         self.publish(uri, format!("{uri}-{kind}-{user_id}-{occasion}"), &event).await?;
         let write = match (is_online, was_online) {
             (true, _) => Write::put(key, &Presence { online_date: Date::now() })?,

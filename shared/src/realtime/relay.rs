@@ -12,9 +12,9 @@ use crate::{
 };
 
 impl Confab {
-    /// Publishes the log entries among some stream records, whether or not they have been published: the exchange drops what it has had in
-    /// the last five minutes, and the fan-out what it has delivered. Imported entries are not published. Returns the sequence number of the
-    /// first record to retry.
+    /// Publishes the log entries among some stream records, whether or not they have been published: the exchange drops
+    /// what it has had in the last five minutes, and the fan-out what it has delivered. Imported entries are not
+    /// published. Returns the sequence number of the first record to retry.
     pub async fn relay(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
         let mut chats: BTreeMap<ChatUri, (usize, Vec<Entry>)> = BTreeMap::new();
         for (place, record) in records.iter().enumerate().filter(|(_, record)| !record.is_imported()) {

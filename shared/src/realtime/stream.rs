@@ -1,5 +1,5 @@
-//! The table's stream, and reconciliation: what follows from a change of the table is done once more from here, in case the request that
-//! made the change was cut off.
+//! The table's stream, and reconciliation: what follows from a change of the table is done once more from here, in case
+//! the request that made the change was cut off.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,8 @@ struct SubscribedUser {
 }
 
 impl StreamRecord {
-    /// What may follow from this change: of a token that was deleted, a profile that changed, as it does with a new password, a member or a
-    /// subscriber who came or went.
+    /// What may follow from this change: of a token that was deleted, a profile that changed, as it does with a new
+    /// password, a member or a subscriber who came or went.
     fn follow_up(&self) -> Option<FollowUp> {
         let Key { pk, sk } = &self.key;
         let user = |id: &str| id.parse().ok().map(UserId);
@@ -95,7 +95,8 @@ impl StreamRecord {
 }
 
 impl Confab {
-    /// Does what follows from changes of the table, each follow-up once, and returns the sequence number of the first record to retry.
+    /// Does what follows from changes of the table, each follow-up once, and returns the sequence number of the first
+    /// record to retry.
     pub async fn reconcile(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
         // The last of several records with one follow-up sees what all of them have led to.
         let mut follow_ups: BTreeMap<FollowUp, usize> = BTreeMap::new();
@@ -122,8 +123,8 @@ impl Confab {
         }
     }
 
-    /// Notifies all sockets of a user that they were added to a chat, possibly by another member; even if they have been removed since,
-    /// because who added them has seen their name.
+    /// Notifies all sockets of a user that they were added to a chat, possibly by another member; even if they have
+    /// been removed since, because who added them has seen their name.
     async fn notify_newcomer(&self, uri: &ChatUri, user_id: UserId) -> Result<()> {
         let is_member = self.table().get::<Member>(Member::key(uri, user_id)).await?.is_some();
         let mut frame = json::to_line(&json!({ "type": "added", "uri": uri }))?;

@@ -8,8 +8,8 @@ use crate::{Confab, Error, Result, input::fields::Fields, metrics};
 
 /// What a frame asks for, by its `action`.
 ///
-/// A field that serves to find out what the caller may do is read at once. The others are kept as results: what is wrong with them is
-/// for members of the chat only, as over HTTP.
+/// The fields that identify the chat and the request are read at once. The others are kept as results, since errors in
+/// them are reported to members of the chat only, as over HTTP.
 // Not derived by serde: its errors name one field in its own words, and cannot tell a missing field from null.
 #[derive(Debug)]
 enum Action {
@@ -54,8 +54,9 @@ impl Confab {
     /// Does what a frame asks for.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Malformed`], [`Error::NotAuthenticated`], [`Error::BadCredentials`]; [`Error::NotFound`] for an unknown
-    /// action; [`Error::Invalid`] without one and for missing and wrong fields; else as the method for the same thing over HTTP.
+    /// [`Error::TooLarge`] and [`Error::Malformed`] for the frame; [`Error::NotAuthenticated`] and
+    /// [`Error::BadCredentials`] for the connection; [`Error::NotFound`] for an unknown action; [`Error::Invalid`] for
+    /// missing and wrong fields; else as the domain's method for the action.
     pub async fn act(&self, frame: &ClientFrame) -> Result<SocketResponse> {
         let (fields, connection_id) = (frame.fields()?, &frame.connection_id);
         let (name, read) = match named(&fields) {
@@ -94,7 +95,7 @@ mod tests {
         for name in action_names() {
             let fields = fields(json!({"action": name, "uri": "0123456789abcde"}));
             let (_, read) = named(&fields).unwrap();
-            // `Edit { … }` for `edit`.
+            // The variant `Edit` is for `edit`.
             let action = format!("{:?}", read(&fields).unwrap()).to_lowercase();
             assert!(action.starts_with(name), "{name}: {action}");
         }

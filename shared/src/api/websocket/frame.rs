@@ -39,8 +39,8 @@ impl ClientFrame {
         Ok(object.into())
     }
 
-    /// The members of the frame that can be read: if it is not valid JSON, those before the first error. The values are kept as text, so
-    /// that one which cannot be read hides none of the others.
+    /// The members of the frame that can be read: if it is not valid JSON, those before the first error. The values are
+    /// kept as text, so that one which cannot be read hides none of the others.
     fn members(&self) -> Members {
         let mut members = Members::default();
         // The caller has reported the error already.
@@ -94,8 +94,8 @@ struct ErrorFrame {
     key: Option<String>,
 }
 
-/// The one place where an error becomes a frame, and where it is logged. The frame repeats what identifies the request that failed, as
-/// far as it can be read.
+/// The one place where an error becomes a frame, and where it is logged. The frame repeats what identifies the request
+/// that failed, as far as it can be read.
 pub fn error_frame(error: &Error, frame: &ClientFrame) -> String {
     error.log();
     let members = frame.members();

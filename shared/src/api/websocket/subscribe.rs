@@ -36,8 +36,8 @@ struct Subscribed<'a> {
     standing: Option<Standing>,
 }
 
-/// What is not in the log, for a client that comes back and has missed the events. In chats of more than [`MEMBERS_SHOWN`] members it is
-/// not tracked.
+/// What is not in the log, for a client that comes back and has missed the events. In chats of more than
+/// [`MEMBERS_SHOWN`] members it is not tracked.
 #[derive(Default, Serialize)]
 struct Standing {
     /// How far each member has read.

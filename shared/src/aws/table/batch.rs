@@ -17,7 +17,8 @@ use crate::{Error, Result, key::Key, metrics};
 const KEYS_PER_READ: usize = 100;
 /// Concurrent reads of that size.
 const READS: usize = 8;
-/// The limit of BatchWriteItem (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>).
+/// The limit of BatchWriteItem
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>).
 pub(crate) const WRITES_PER_BATCH: usize = 25;
 
 /// The items that a read of several keys found.
@@ -48,7 +49,8 @@ impl BatchItems {
 }
 
 impl Table {
-    /// Reads several items, in one round trip for each hundred keys, some of them concurrently. Without keys it makes none.
+    /// Reads several items, in one round trip for each hundred keys, some of them concurrently. Without keys it makes
+    /// none.
     ///
     /// # Errors
     /// When DynamoDB fails or keeps leaving keys unread.
@@ -79,8 +81,8 @@ impl Table {
         }
     }
 
-    /// Puts and deletes items unconditionally, in one round trip for each 25; not atomically, and in no order. It backs off while DynamoDB
-    /// has no capacity left, for half a minute at most.
+    /// Puts and deletes items unconditionally, in one round trip for each 25; not atomically, and in no order. It backs
+    /// off while DynamoDB has no capacity left, for half a minute at most.
     ///
     /// # Errors
     /// When DynamoDB fails, or a write has a condition or is an update, which cannot be done like this.

@@ -1,7 +1,7 @@
 //! The one DynamoDB table, and the few ways of reading and writing it that the domain uses.
 //!
-//! Every read is strongly consistent, and an item past its `expires_at` is never returned: DynamoDB deletes expired items
-//! late, by up to days (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>).
+//! Every read is strongly consistent, and an item past its `expires_at` is never returned: DynamoDB deletes expired
+//! items late, by up to days (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>).
 
 mod batch;
 mod pages;
@@ -55,7 +55,8 @@ impl Table {
         answer.item.filter(is_fresh).map(read).transpose()
     }
 
-    /// All items of all partitions with this sort key, each read as a `T`. This reads the whole table, which no request may wait for.
+    /// All items of all partitions with this sort key, each read as a `T`. This reads the whole table, which no request
+    /// may wait for.
     ///
     /// # Errors
     /// When DynamoDB fails or an item is not a `T`.

@@ -247,8 +247,9 @@ impl Table {
         }
     }
 
-    /// Applies one write whose condition may fail. While a transaction is at work on the item, DynamoDB rejects other writes
-    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>); then this backs off and retries.
+    /// Applies one write whose condition may fail. While a transaction is at work on the item, DynamoDB rejects other
+    /// writes (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>); then this
+    /// backs off and retries.
     ///
     /// # Errors
     /// When DynamoDB fails, or the item stays in use.
