@@ -3,14 +3,14 @@
 import { createApp } from "vue";
 import App from "./App.vue";
 import { readConfig } from "./config";
-import { accountKey, createAccount } from "./session";
-import WaitingView from "./views/WaitingView.vue";
+import { accountKey, createAccount } from "./composables/useAuth";
+import UnavailableView from "./views/UnavailableView.vue";
 import "./styles.css";
 
 let waiting: ReturnType<typeof createApp> | undefined;
 const config = await readConfig(() => {
   if (waiting) return;
-  waiting = createApp(WaitingView);
+  waiting = createApp(UnavailableView);
   waiting.mount("#app");
 });
 waiting?.unmount();

@@ -4,7 +4,7 @@ import { type Api, ApiError } from "./api.js";
 import { Connection } from "./connection.js";
 import { type Environment, environment } from "./environment.js";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox.js";
-import { Room } from "./room.js";
+import { Room } from "./chat.js";
 import { wellFormed } from "./text.js";
 import type { User } from "./wire.js";
 

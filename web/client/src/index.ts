@@ -19,7 +19,7 @@ export { Client, type ClientOptions } from "./client.js";
 export type { Connection, ConnectionState } from "./connection.js";
 export type { Environment, Socket } from "./environment.js";
 export type { Outbox, OutboxMessage, OutboxStorage } from "./outbox.js";
-export type { Room, RoomState } from "./room.js";
+export type { Room, RoomState } from "./chat.js";
 export { encoded, MESSAGE_CHARACTERS, problemOf, wellFormed } from "./text.js";
 export { Timeline } from "./timeline.js";
 export type * from "./wire.js";

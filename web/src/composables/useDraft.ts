@@ -2,7 +2,7 @@
 
 import { MESSAGE_CHARACTERS, type Message, type User } from "@confab/client";
 import { type EffectScope, effectScope, reactive, watch } from "vue";
-import { kept, namesOf, recall } from "./kept";
+import { kept, namesOf, recall } from "../storage";
 
 /** The limit of the server, in Unicode code points. */
 export const LENGTH = MESSAGE_CHARACTERS;

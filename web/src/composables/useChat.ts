@@ -2,10 +2,10 @@
 
 import type { Entry, MessageEntry, OutboxMessage, RoomState, User } from "@confab/client";
 import { computed, onScopeDispose, ref, shallowRef } from "vue";
-import { othersOf, titleOf } from "./names";
-import { explain } from "./problems";
-import { hold, release } from "./rooms";
-import type { Session } from "./session";
+import { othersOf, titleOf } from "../displayNames";
+import { explain } from "../errorMessages";
+import { hold, release } from "../sharedChats";
+import type { Session } from "./useAuth";
 
 /** At least so many messages are shown, if there are as many. */
 const ENOUGH = 100;

@@ -2,10 +2,10 @@
 
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, inject, type ShallowRef, shallowReactive, shallowRef } from "vue";
-import type { Config } from "./config";
-import { deleteDrafts, dropDrafts } from "./draft";
-import { kept, recall } from "./kept";
-import { go, route } from "./route";
+import type { Config } from "../config";
+import { deleteDrafts, dropDrafts } from "./useDraft";
+import { kept, recall } from "../storage";
+import { go, route } from "./useRoute";
 
 const KEY = "confab.session";
 

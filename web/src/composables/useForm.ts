@@ -2,7 +2,7 @@
 
 import { ApiError } from "@confab/client";
 import { ref } from "vue";
-import { explain } from "./problems";
+import { explain } from "../errorMessages";
 
 export function useForm(act: () => Promise<void>) {
   const fields = ref<ApiError["fields"]>({});

@@ -2,11 +2,11 @@
 
 import type { ChatSummary, Entry, Message, Room, User } from "@confab/client";
 import { computed, onScopeDispose, ref, shallowReactive, watch } from "vue";
-import { titleOf } from "./names";
-import { explain } from "./problems";
-import { hold, release } from "./rooms";
-import { route } from "./route";
-import type { Session } from "./session";
+import { titleOf } from "../displayNames";
+import { explain } from "../errorMessages";
+import { hold, release } from "../sharedChats";
+import { route } from "./useRoute";
+import type { Session } from "./useAuth";
 
 /** The number of chats that are loaded at once and listened to. The server allows 100 on a socket; the open chat comes on top. */
 const LISTENED = 80;

@@ -1,8 +1,8 @@
 /** Trying what may fail, and saying what went wrong until something succeeds. */
 
 import { ref } from "vue";
-import { explain } from "./problems";
-import { route } from "./route";
+import { explain } from "../errorMessages";
+import { route } from "./useRoute";
 
 export function useAttempt() {
   const problem = ref("");
