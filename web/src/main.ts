@@ -2,8 +2,8 @@
 
 import { createApp } from "vue";
 import App from "./App.vue";
-import { readConfig } from "./config";
 import { accountKey, createAccount } from "./composables/useAuth";
+import { readConfig } from "./config";
 import UnavailableView from "./views/UnavailableView.vue";
 import "./styles.css";
 

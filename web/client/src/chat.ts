@@ -1,76 +1,76 @@
-/** One chat: it takes the log's entries in order, each once, and gets what is missing. */
+/** A chat that is subscribed to: applies the log's entries in order, each once, and requests those that are missing. */
 
-import { type Api, ApiError, isFinal } from "./api.js";
+import { type Api, ApiError, isPermanent } from "./api.js";
 import { Backoff } from "./backoff.js";
-import { ANSWER, type Connection } from "./connection.js";
+import { type Connection, RESPONSE_TIMEOUT } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
-import { Timeline, TYPING_SHOWN } from "./timeline.js";
-import type { Entry, ErrorFrame, Frame, Published, Subscribed } from "./wire.js";
+import { Timeline, TYPING_EXPIRY } from "./timeline.js";
+import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
-/** So many messages are read at first. */
-const PAGE = 100;
-/** So many of the last entries are read again, at most, when too much was missed; of what is before them one has to ask again. */
-const REREAD = 2_000;
-/** That one is typing is said once in so many milliseconds, as often as the server tells it. */
-const TYPING = 3_000;
+/** The number of messages that are loaded at first. */
+const PAGE_SIZE = 100;
+/** The number of latest entries that are loaded again after a long absence. Older messages have to be requested. */
+const MAX_RELOADED = 2_000;
+/** The minimum interval in milliseconds between typing indicators, the same as the server's. */
+const TYPING_INTERVAL = 3_000;
 
 /**
- * `opening`: nothing is known yet. `live`: up to date. `behind`: what is shown was true, and more is on its way. `left`: one is not in this chat
- * (any more), or it cannot be listened to; `problem` says why. `closed`: by its owner.
+ * `opening`: not loaded yet. `live`: up to date. `behind`: the timeline is outdated and is being updated. `left`: the user is not (or no longer) a
+ * member, or subscribing failed permanently; `problem` says why. `closed`: closed by its owner.
  */
-export type RoomState = "opening" | "live" | "behind" | "left" | "closed";
+export type ChatState = "opening" | "live" | "behind" | "left" | "closed";
 
-interface RoomEvents {
-  state: RoomState;
-  /** The timeline is not what it was; told once for all that came together. */
+interface ChatEventMap {
+  state: ChatState;
+  /** The timeline changed; emitted once for all changes of a task. */
   change: undefined;
-  /** An entry came, in the order of the log. What is read from the history, at first and after a long absence, is not told like this. */
+  /** An entry was applied, in the order of the log. Entries that are covered by loaded history are not emitted. */
   entry: Entry;
-  /** Something came that another program published. */
-  published: Published;
+  /** A frame arrived that another program published. */
+  published: PublishedFrame;
 }
 
-/** How a {@link Room} is made. */
-export interface RoomOptions {
+/** The options of a {@link Chat}. */
+export interface ChatOptions {
   readonly uri: string;
-  /** One's own id. */
+  /** The id of the logged-in user. */
   readonly me: number;
   readonly api: Api;
   readonly connection: Connection;
   readonly environment: Environment;
-  /** Starts behind this entry, 0 for the whole log, rather than with the last messages. */
+  /** Starts after this entry (0 for the whole log) instead of with the latest messages. */
   readonly after?: number | undefined;
 }
 
-/** A chat that is listened to. */
-export class Room extends Emitter<RoomEvents> {
+/** A chat that is subscribed to. */
+export class Chat extends Emitter<ChatEventMap> {
   readonly uri: string;
   #timeline: Timeline;
-  #state: RoomState = "opening";
+  #state: ChatState = "opening";
   #problem: string | undefined;
   #lastId: number;
-  /** Entries beyond a hole, and those that come while the history is read. */
-  readonly #beyond = new Map<number, Entry>();
-  /** Stops waiting for the answer to a subscription, or for the moment to ask again. */
-  #asked: (() => void) | undefined;
-  #reading = false;
-  #wake = () => {};
-  /** Whether it is known how the chat was when this room was opened. */
-  #started = false;
-  #changed = false;
+  /** Entries that cannot be applied yet: those after a gap, and those that arrive while the history is loaded. */
+  readonly #pending = new Map<number, Entry>();
+  /** Cancels the timer of the next `subscribe`, which is set while one has no response or is delayed. */
+  #cancelSubscribe: (() => void) | undefined;
+  #isLoading = false;
+  #skipPause = () => {};
+  /** Whether the chat has been loaded once. */
+  #isLoaded = false;
+  #isChangeQueued = false;
   #readId = 0;
-  #typed = Number.NEGATIVE_INFINITY;
-  #older: Promise<boolean> | undefined;
-  #moreMembers: Promise<boolean> | undefined;
-  /** How often the chat was read anew. */
-  #looks = 0;
+  #typingSentAt = Number.NEGATIVE_INFINITY;
+  #olderRequest: Promise<boolean> | undefined;
+  #membersRequest: Promise<boolean> | undefined;
+  /** How often the chat was loaded. */
+  #loads = 0;
   readonly #abort = new AbortController();
-  readonly #endings: (() => void)[];
+  readonly #removeListeners: (() => void)[];
   readonly #backoff: Backoff;
-  readonly #options: RoomOptions;
+  readonly #options: ChatOptions;
 
-  constructor(options: RoomOptions) {
+  constructor(options: ChatOptions) {
     super();
     this.uri = options.uri;
     this.#options = options;
@@ -78,114 +78,116 @@ export class Room extends Emitter<RoomEvents> {
     this.#lastId = options.after ?? 0;
     this.#timeline = new Timeline(options.me, options.after === undefined ? undefined : options.after + 1);
     const { connection } = options;
-    this.#endings = [
-      connection.on("frame", (frame) => this.#take(frame)),
+    this.#removeListeners = [
+      connection.on("frame", (frame) => this.#onFrame(frame)),
       connection.on("open", () => {
-        this.#wake();
-        this.#subscribeAnew();
+        this.#skipPause();
+        this.#resubscribe();
       }),
-      connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#set("behind")),
+      connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#setState("behind")),
     ];
-    void this.#read();
+    void this.#load();
   }
 
-  get state(): RoomState {
+  get state(): ChatState {
     return this.#state;
   }
 
-  /** Why it was left, for people to read. */
+  /** Why the state is `left`, for display. */
   get problem(): string | undefined {
     return this.#problem;
   }
 
-  /** What the chat looks like. Another one after the server has lost its log, as by going back to a backup. */
+  /** The chat's messages and members. It is replaced if the server lost a part of the log, as after restoring a backup. */
   get timeline(): Timeline {
     return this.#timeline;
   }
 
-  /** The id of the last entry that the timeline has. */
+  /** The id of the last entry that the timeline reflects. */
   get lastId(): number {
     return this.#lastId;
   }
 
-  /** Reads older messages into the timeline, and tells whether there are more. Throws as the API does. */
-  older(limit = PAGE): Promise<boolean> {
-    this.#older ??= this.#readOlder(limit).finally(() => {
-      this.#older = undefined;
+  /** Loads older messages into the timeline, and returns whether there are more. Throws as the API does. */
+  loadOlder(limit = PAGE_SIZE): Promise<boolean> {
+    this.#olderRequest ??= this.#requestOlder(limit).finally(() => {
+      this.#olderRequest = undefined;
     });
-    return this.#older;
+    return this.#olderRequest;
   }
 
-  /** Reads the next page of members into the timeline, and returns whether there are more. Throws as the API does. */
-  moreMembers(): Promise<boolean> {
-    this.#moreMembers ??= this.#readMembers().finally(() => {
-      this.#moreMembers = undefined;
+  /** Loads the next page of members into the timeline, and returns whether there are more. Throws as the API does. */
+  loadMoreMembers(): Promise<boolean> {
+    this.#membersRequest ??= this.#requestMembers().finally(() => {
+      this.#membersRequest = undefined;
     });
-    return this.#moreMembers;
+    return this.#membersRequest;
   }
 
-  /** Says that one has read up to an entry, by default all. If that cannot be said now, it will be. */
+  /** Moves the user's read marker to an entry, by default the last one. Without a connection, this is sent later. */
   markRead(id = this.#lastId): void {
     this.#readId = Math.max(this.#readId, Math.min(id, this.#lastId));
-    if (this.#readId > this.#ownReadId()) {
+    if (this.#readId > this.#ownReadMarker()) {
       this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
     }
   }
 
-  /** Says that one is typing; to be called with each key that is pressed. */
-  typing(): void {
+  /** Sends a typing indicator, at most one per interval. Call it with each key press. */
+  sendTyping(): void {
     const now = this.#options.environment.elapsed();
-    if (now - this.#typed < TYPING) return;
-    if (this.#options.connection.send({ action: "typing", uri: this.uri })) this.#typed = now;
+    if (now - this.#typingSentAt < TYPING_INTERVAL) return;
+    if (this.#options.connection.send({ action: "typing", uri: this.uri })) this.#typingSentAt = now;
   }
 
-  /** Stops listening. */
+  /** Unsubscribes. */
   close(): void {
     if (this.#state !== "left" && this.#end("closed")) {
       this.#options.connection.send({ action: "unsubscribe", uri: this.uri });
     }
   }
 
-  #set(state: RoomState): void {
+  #setState(state: ChatState): void {
     if (state === this.#state) return;
     this.#state = state;
     this.emit("state", state);
   }
 
-  #change(): void {
-    if (this.#changed) return;
-    this.#changed = true;
+  #queueChange(): void {
+    if (this.#isChangeQueued) return;
+    this.#isChangeQueued = true;
     queueMicrotask(() => {
-      this.#changed = false;
+      this.#isChangeQueued = false;
       this.emit("change", undefined);
     });
   }
 
-  #ownReadId(): number {
-    return this.#timeline.read.get(this.#options.me) ?? 0;
+  #ownReadMarker(): number {
+    return this.#timeline.readMarkers.get(this.#options.me) ?? 0;
   }
 
-  #subscribeAnew(): void {
-    this.#asked?.();
-    this.#asked = undefined;
+  #resubscribe(): void {
+    this.#cancelSubscribe?.();
+    this.#cancelSubscribe = undefined;
     this.#subscribe();
   }
 
   #subscribe(): void {
-    if (this.#reading || this.#asked) return;
-    if (this.#options.connection.send({ action: "subscribe", uri: this.uri, after: this.#lastId })) this.#askIn(ANSWER);
+    if (this.#isLoading || this.#cancelSubscribe) return;
+    const { connection } = this.#options;
+    const isSent = connection.send({ action: "subscribe", uri: this.uri, after: this.#lastId });
+    if (isSent) this.#subscribeIn(RESPONSE_TIMEOUT);
   }
 
-  #askIn(milliseconds: number): void {
-    this.#asked?.();
-    this.#asked = this.#options.environment.after(milliseconds, () => this.#subscribeAnew());
+  #subscribeIn(milliseconds: number): void {
+    this.#cancelSubscribe?.();
+    this.#cancelSubscribe = this.#options.environment.after(milliseconds, () => this.#resubscribe());
   }
 
-  #take(frame: Frame): void {
+  #onFrame(frame: Frame): void {
     if (!("uri" in frame) || frame.uri !== this.uri) return;
     switch (frame.type) {
       case "subscribed":
-        this.#subscribed(frame);
+        this.#onSubscribed(frame);
         break;
       case "message":
       case "edited":
@@ -195,26 +197,26 @@ export class Room extends Emitter<RoomEvents> {
       case "joined":
       case "left":
       case "owner":
-        this.#takeEntry(frame);
-        // While something is asked for, the answer may fill the hole, and it is looked at again then.
-        if (this.#beyond.size > 0) this.#subscribe();
+        this.#onEntry(frame);
+        // This does nothing while a response is awaited, which may fill the gap.
+        if (this.#pending.size > 0) this.#subscribe();
         break;
       case "read":
       case "typing":
       case "online":
       case "offline": {
         const { environment } = this.#options;
-        this.#timeline.note(frame, environment.elapsed());
-        // Somebody who stops typing does not say so.
-        if (frame.type === "typing") environment.after(TYPING_SHOWN + 100, () => this.#change());
+        this.#timeline.applyEvent(frame, environment.elapsed());
+        // There is no event for a user who stops typing.
+        if (frame.type === "typing") environment.after(TYPING_EXPIRY + 100, () => this.#queueChange());
         break;
       }
       case "unsubscribed":
-        // Either one is not in this chat any more, which the answer will say, or this answers an earlier room's `close`.
-        this.#subscribeAnew();
+        // Either the user is no longer a member, which the response will say, or this responds to the `close` of an earlier object.
+        this.#resubscribe();
         break;
       case "error":
-        if (frame.action === "subscribe") this.#refused(frame);
+        if (frame.action === "subscribe") this.#onSubscribeError(frame);
         break;
       case "sent":
       case "done":
@@ -223,53 +225,53 @@ export class Room extends Emitter<RoomEvents> {
       default:
         this.emit("published", frame);
     }
-    this.#change();
+    this.#queueChange();
   }
 
-  #subscribed(frame: Subscribed): void {
-    const wasAsked = this.#asked !== undefined;
-    this.#asked?.();
-    this.#asked = undefined;
+  #onSubscribed(frame: SubscribedFrame): void {
+    const isExpected = this.#cancelSubscribe !== undefined;
+    this.#cancelSubscribe?.();
+    this.#cancelSubscribe = undefined;
     if (!frame.recovered) {
-      // An answer that comes late may be about a long time ago.
-      if (wasAsked) void this.#read(this.#backoff.next());
+      // A late response may be outdated.
+      if (isExpected) void this.#load(this.#backoff.next());
       else if (frame.last_id > this.#lastId) this.#subscribe();
       return;
     }
     const before = this.#lastId;
-    for (const entry of frame.entries) this.#takeEntry(entry);
-    this.#timeline.stand(frame);
-    if (this.#reading) return;
-    if (this.#beyond.size > 0) {
-      // What came live is newer than this answer. If the answer brought nothing at all, there is time to ask again.
+    for (const entry of frame.entries) this.#onEntry(entry);
+    this.#timeline.setEphemeralState(frame);
+    if (this.#isLoading) return;
+    if (this.#pending.size > 0) {
+      // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing new.
       if (this.#lastId > before) this.#subscribe();
-      else this.#askIn(this.#backoff.next());
+      else this.#subscribeIn(this.#backoff.next());
       return;
     }
     this.#backoff.reset();
-    this.#set("live");
+    this.#setState("live");
     this.markRead(this.#readId);
   }
 
-  #takeEntry(entry: Entry): void {
+  #onEntry(entry: Entry): void {
     if (entry.id <= this.#lastId) return;
-    this.#beyond.set(entry.id, entry);
-    if (!this.#reading) this.#takeKept();
+    this.#pending.set(entry.id, entry);
+    if (!this.#isLoading) this.#drainPending();
   }
 
-  /** Takes in what is kept, up to the next hole. */
-  #takeKept(): void {
-    for (let entry = this.#beyond.get(this.#lastId + 1); entry; entry = this.#beyond.get(this.#lastId + 1)) {
-      this.#beyond.delete(entry.id);
+  /** Applies pending entries up to the next gap. */
+  #drainPending(): void {
+    for (let entry = this.#pending.get(this.#lastId + 1); entry; entry = this.#pending.get(this.#lastId + 1)) {
+      this.#pending.delete(entry.id);
       this.#lastId = entry.id;
       this.#timeline.apply(entry);
       this.emit("entry", entry);
     }
   }
 
-  #refused(frame: ErrorFrame): void {
-    if (isFinal(frame.status)) this.#leave(frame.detail);
-    else this.#askIn((frame.retry_after ?? 0) * 1000 + this.#backoff.next());
+  #onSubscribeError(frame: ErrorFrame): void {
+    if (isPermanent(frame.status)) this.#leave(frame.detail);
+    else this.#subscribeIn((frame.retry_after ?? 0) * 1000 + this.#backoff.next());
   }
 
   #leave(problem: string): void {
@@ -277,108 +279,115 @@ export class Room extends Emitter<RoomEvents> {
     this.#end("left");
   }
 
-  /** Reads how the chat is, at first and when too much was missed, until that succeeds. Then it listens from there. */
-  async #read(wait = 0): Promise<void> {
-    if (this.#reading) return;
-    this.#reading = true;
-    if (this.#state === "live") this.#set("behind");
-    for (let pause = wait; this.#reading; ) {
+  /** Loads the chat over HTTP, at first and when too much was missed, with retries. Then subscribes from there. */
+  async #load(delay = 0): Promise<void> {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    if (this.#state === "live") this.#setState("behind");
+    for (let pause = delay; this.#isLoading; ) {
       if (pause > 0) await this.#pause(pause);
       try {
-        await this.#catchUp();
-        this.#reading = false;
-        this.#started = true;
-        for (const id of this.#beyond.keys()) if (id <= this.#lastId) this.#beyond.delete(id);
-        this.#takeKept();
-        this.#change();
+        await this.#requestChat();
+        this.#isLoading = false;
+        this.#isLoaded = true;
+        for (const id of this.#pending.keys()) if (id <= this.#lastId) this.#pending.delete(id);
+        this.#drainPending();
+        this.#queueChange();
         this.#subscribe();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
-        if (error instanceof ApiError && isFinal(error.status)) {
-          // Without a good token there is nothing to be known of the chat; the connection tells of that.
+        if (error instanceof ApiError && isPermanent(error.status)) {
+          // 401 says nothing about the chat; the connection reports it.
           if (error.status !== 401) this.#leave(error.message);
           return;
         }
-        pause = ((error as Partial<ApiError>).retryAfter ?? 0) * 1000 + this.#backoff.next();
+        const retryAfter = error instanceof ApiError ? error.retryAfter : undefined;
+        pause = (retryAfter ?? 0) * 1000 + this.#backoff.next();
       }
     }
   }
 
-  /** Waits, but no longer than until there is a connection again. */
+  /** Waits for a time, or until there is a connection again. */
   async #pause(milliseconds: number): Promise<void> {
     let cancel = () => {};
     await new Promise<void>((resolve) => {
       cancel = this.#options.environment.after(milliseconds, resolve);
-      this.#wake = resolve;
+      this.#skipPause = resolve;
     });
     cancel();
   }
 
-  async #catchUp(): Promise<void> {
+  async #requestChat(): Promise<void> {
     const { api, me } = this.#options;
     const { signal } = this.#abort;
-    const chat = await api.show(this.uri, signal);
-    if (chat.last_id < this.#lastId) {
-      // This is another log than the one that was seen: the server has gone back to a backup.
+    const detail = await api.chat(this.uri, signal);
+    if (detail.last_id < this.#lastId) {
+      // The log is shorter than before: the server was restored from a backup.
       this.#timeline = new Timeline(me);
       this.#lastId = this.#readId = 0;
-      this.#beyond.clear();
+      this.#pending.clear();
     }
     const { timeline } = this;
-    timeline.show(chat);
-    this.#looks++;
-    if (timeline.first === Number.POSITIVE_INFINITY) {
-      timeline.load(await api.history(this.uri, { limit: PAGE }, signal));
-    } else if (!this.#started) {
-      // It was said where to start, so all that follows is to come as entries.
+    timeline.setDetail(detail);
+    this.#loads++;
+    if (timeline.firstId === Number.POSITIVE_INFINITY) {
+      timeline.addHistory(await api.history(this.uri, { limit: PAGE_SIZE }, signal));
+    } else if (!this.#isLoaded) {
+      // With the option `after`, everything that follows arrives as entries.
       return;
     } else {
-      // History tells of messages only. Those that one has may have been edited, deleted or reacted to, so they are read again too.
-      const after = Math.max(timeline.first - 1, chat.last_id - REREAD);
-      timeline.forget(after + 1);
-      let page = await api.history(this.uri, { after, limit: 1000 }, signal);
-      timeline.load(page);
-      while (page.next !== null) {
-        page = await api.history(this.uri, page.next, signal);
-        timeline.load(page);
-      }
+      await this.#requestMissed(timeline, detail.last_id);
     }
-    // Each page may be newer than `chat`, none is older: so what has happened since is what is missing.
-    this.#lastId = Math.max(this.#lastId, chat.last_id);
+    // No page is older than `detail`, so only entries after its `last_id` can be missing.
+    this.#lastId = Math.max(this.#lastId, detail.last_id);
   }
 
-  async #readOlder(limit: number): Promise<boolean> {
+  /** Loads the messages of the timeline again, since they may have been edited, deleted or reacted to, and those after them. */
+  async #requestMissed(timeline: Timeline, lastId: number): Promise<void> {
+    const { api } = this.#options;
+    const { signal } = this.#abort;
+    const after = Math.max(timeline.firstId - 1, lastId - MAX_RELOADED);
+    timeline.dropBefore(after + 1);
+    let page = await api.history(this.uri, { after, limit: 1000 }, signal);
+    timeline.addHistory(page);
+    while (page.next !== null) {
+      page = await api.history(this.uri, page.next, signal);
+      timeline.addHistory(page);
+    }
+  }
+
+  async #requestOlder(limit: number): Promise<boolean> {
     const { timeline } = this;
-    const before = timeline.first;
+    const before = timeline.firstId;
     if (before > 1 && before < Number.POSITIVE_INFINITY) {
       const page = await this.#options.api.history(this.uri, { before, limit }, this.#abort.signal);
-      // Meanwhile these may have been forgotten, before which this page comes.
-      if (timeline === this.#timeline && timeline.first === before) timeline.load(page);
-      this.#change();
+      // Meanwhile, the messages after this page may have been dropped.
+      if (timeline === this.#timeline && timeline.firstId === before) timeline.addHistory(page);
+      this.#queueChange();
     }
-    return this.#timeline.first > 1;
+    return this.#timeline.firstId > 1;
   }
 
-  async #readMembers(): Promise<boolean> {
+  async #requestMembers(): Promise<boolean> {
     const { timeline } = this;
-    const [next, looks] = [timeline.membersNext, this.#looks];
+    const [next, loads] = [timeline.membersNext, this.#loads];
     if (next !== null) {
       const page = await this.#options.api.members(this.uri, next, this.#abort.signal);
-      // If the chat was read anew meanwhile, this page may be older than that.
-      if (looks === this.#looks) timeline.addMembers(page);
-      this.#change();
+      // If the chat was loaded again meanwhile, this page may be outdated.
+      if (loads === this.#loads) timeline.addMembers(page);
+      this.#queueChange();
     }
     return this.#timeline.membersNext !== null;
   }
 
   #end(state: "left" | "closed"): boolean {
     if (this.#state === "left" || this.#state === "closed") return false;
-    this.#asked?.();
+    this.#cancelSubscribe?.();
     this.#abort.abort();
-    this.#reading = false;
-    this.#wake();
-    for (const end of this.#endings) end();
-    this.#set(state);
+    this.#isLoading = false;
+    this.#skipPause();
+    for (const removeListener of this.#removeListeners) removeListener();
+    this.#setState(state);
     return true;
   }
 }

@@ -32,16 +32,16 @@ function api(answer: () => Response | Promise<Response> = () => Response.json({}
 test("each method asks what the API has", async () => {
   const { api: it, asked } = api(undefined, "secret");
   await it.me();
-  await it.changeMe({ first_name: "Dani" });
+  await it.updateMe({ first_name: "Dani" });
   await it.setPassword("old", "new");
   await it.chats();
   await it.chats({ limit: 5 });
-  await it.start();
-  await it.show("abc");
+  await it.createChat();
+  await it.chat("abc");
   await it.join("abc", "daniel");
   await it.join("abc", ["daniel", "eve"]);
-  await it.handOver("abc", "daniel");
-  await it.remove("abc", "žofie@x");
+  await it.transferOwnership("abc", "daniel");
+  await it.removeMember("abc", "žofie@x");
   await it.history("abc");
   await it.history("abc", { before: 9, limit: 5 });
   await it.post("abc", "Hello");
@@ -123,10 +123,10 @@ test("lone surrogates are replaced in all requests", async () => {
   const { api: it, asked } = api(undefined, "secret");
   const [half, repaired] = ["a\ud83d", "a\ufffd"];
   await it.register({ username: half, password: half });
-  await it.changeMe({ first_name: half });
+  await it.updateMe({ first_name: half });
   await it.setPassword(half, half);
   await it.join(half, [half]);
-  await it.remove("abc", half);
+  await it.removeMember("abc", half);
   await it.post("abc", half);
   await it.edit("abc", 7, half);
   await it.react("abc", 7, half);
@@ -197,7 +197,7 @@ test("errors are for people to read", async () => {
   ];
   for (const [response, status, message, fields, retryAfter] of cases) {
     const error = await api(() => response)
-      .api.show("abc")
+      .api.chat("abc")
       .catch((error: unknown) => error);
     assert.ok(error instanceof ApiError);
     assert.deepEqual(
@@ -230,7 +230,7 @@ test("a request can be given up, and is after thirty seconds", async () => {
   await given;
   await assert.rejects(it.me(AbortSignal.abort()), { name: "AbortError" });
   const late = assert.rejects(it.me(), { name: "TimeoutError" });
-  await clock.pass(30_000);
+  await clock.advance(30_000);
   await late;
 });
 

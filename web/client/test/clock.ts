@@ -29,7 +29,7 @@ export class Clock {
   }
 
   /** Lets so many milliseconds pass, and everything happen that is due until then. */
-  async pass(milliseconds: number): Promise<void> {
+  async advance(milliseconds: number): Promise<void> {
     const end = this.elapsed + milliseconds;
     await settled();
     for (let next = this.#next(end); next; next = this.#next(end)) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Backoff } from "../src/backoff.js";
-import { environment } from "../src/environment.js";
+import { createEnvironment } from "../src/environment.js";
 import type { ConnectionState } from "../src/index.js";
 import { texts, URI, World } from "./world.js";
 
@@ -11,7 +11,7 @@ test("the token is named beside the protocol", async () => {
   const world = new World();
   const client = world.bob.client();
   assert.equal(client.connection.state, "connecting");
-  await world.pass(10);
+  await world.advance(10);
   assert.equal(client.connection.state, "open");
   assert.equal(world.server.socket.url, "wss://chat.test/ws");
   assert.deepEqual(world.server.socket.protocols, ["confab", "token.token-of-bob"]);
@@ -33,43 +33,43 @@ test("a socket that cannot be opened is tried again, later and later", async () 
   const client = world.bob.client();
   const states: ConnectionState[] = [];
   client.connection.on("state", (state) => states.push(state));
-  await world.pass(10 * MINUTE);
+  await world.advance(10 * MINUTE);
   const tries = world.server.sockets.length;
   assert.ok(tries > 15 && tries < 120, `${tries}`);
   assert.deepEqual(new Set(states), new Set(["waiting", "connecting"]));
   world.server.weather.failures = 0;
-  await world.pass(MINUTE);
+  await world.advance(MINUTE);
   assert.equal(client.connection.state, "open");
 });
 
 test("a lost socket is opened again, and listens from where it was", async () => {
   const world = new World();
-  const room = world.bob.client().room(URI);
-  await world.pass(100);
-  assert.equal(room.state, "live");
+  const chat = world.bob.client().chat(URI);
+  await world.advance(100);
+  assert.equal(chat.state, "live");
   world.post(1);
-  await world.pass(100);
+  await world.advance(100);
   world.server.cut();
-  assert.equal(room.state, "behind");
+  assert.equal(chat.state, "behind");
   world.post(2);
-  await world.pass(1000);
-  assert.equal(room.state, "live");
-  assert.deepEqual(texts(room), ["message 2", "message 3", "message 4"]);
-  assert.deepEqual(world.server.socket.saidOf("subscribe"), [{ action: "subscribe", uri: URI, after: 2 }]);
+  await world.advance(1000);
+  assert.equal(chat.state, "live");
+  assert.deepEqual(texts(chat), ["message 2", "message 3", "message 4"]);
+  assert.deepEqual(world.server.socket.actionsOf("subscribe"), [{ action: "subscribe", uri: URI, after: 2 }]);
 });
 
 test("after a good socket, the next try comes soon", async () => {
   const world = new World();
   const client = world.bob.client();
   world.server.weather.failures = 1;
-  await world.pass(10 * MINUTE);
+  await world.advance(10 * MINUTE);
   world.server.weather.failures = 0;
-  await world.pass(MINUTE);
+  await world.advance(MINUTE);
   for (let n = 0; n < 20; n++) {
     world.server.cut();
-    await world.pass(600);
+    await world.advance(600);
     assert.equal(client.connection.state, "open");
-    await world.pass(15_000);
+    await world.advance(15_000);
   }
 });
 
@@ -77,7 +77,7 @@ test("sockets that do not last are tried later and later", async () => {
   const world = new World();
   const client = world.bob.client();
   client.connection.on("open", () => world.clock.after(1000, () => world.server.cut()));
-  await world.pass(10 * MINUTE);
+  await world.advance(10 * MINUTE);
   assert.ok(world.server.sockets.length < 100, `${world.server.sockets.length}`);
 });
 
@@ -85,58 +85,58 @@ test("a socket that neither opens nor fails is given up", async () => {
   const world = new World();
   world.server.weather.latency = 10 * MINUTE;
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.weather.latency = 10;
-  await world.pass(14_000);
+  await world.advance(14_000);
   assert.equal(client.connection.state, "connecting");
-  await world.pass(2000);
+  await world.advance(2000);
   assert.equal(client.connection.state, "open");
   assert.equal(world.server.sockets.length, 2);
 });
 
 test("an idle socket is pinged every five minutes, one that is not is left alone", async () => {
   const world = new World();
-  world.bob.client().room(URI);
-  await world.pass(4 * MINUTE);
+  world.bob.client().chat(URI);
+  await world.advance(4 * MINUTE);
   world.post(1);
-  await world.pass(4 * MINUTE);
-  assert.equal(world.server.socket.saidOf("ping").length, 0);
-  await world.pass(62 * MINUTE);
-  assert.equal(world.server.socket.saidOf("ping").length, 12);
+  await world.advance(4 * MINUTE);
+  assert.equal(world.server.socket.actionsOf("ping").length, 0);
+  await world.advance(62 * MINUTE);
+  assert.equal(world.server.socket.actionsOf("ping").length, 12);
   assert.equal(world.server.sockets.length, 1);
 });
 
 test("a socket that is dead without saying so is noticed and replaced", async () => {
   const world = new World();
-  const room = world.bob.client().room(URI);
-  await world.pass(100);
+  const chat = world.bob.client().chat(URI);
+  await world.advance(100);
   world.server.socket.isDead = true;
   world.post(1);
-  await world.pass(5 * MINUTE + 12_000);
+  await world.advance(5 * MINUTE + 12_000);
   assert.equal(world.server.sockets.length, 2);
-  assert.deepEqual(texts(room), ["message 2"]);
+  assert.deepEqual(texts(chat), ["message 2"]);
 });
 
 test("before two hours another socket takes over, and the first one goes once that has caught up", async () => {
   const world = new World();
   const client = world.bob.client();
-  const room = client.room(URI);
+  const chat = client.chat(URI);
   const states: string[] = [];
   client.connection.on("state", (state) => states.push(state));
-  room.on("state", (state) => states.push(state));
-  await world.pass(99 * MINUTE);
+  chat.on("state", (state) => states.push(state));
+  await world.advance(99 * MINUTE);
   assert.equal(world.server.sockets.length, 1);
   states.length = 0;
   world.server.weather.delay = 1000;
   let both = 0;
   for (let second = 0; second < 12 * 60; second++) {
     world.post(1);
-    await world.pass(1000);
+    await world.advance(1000);
     const [first, next] = world.server.sockets;
     if (first?.state === "open" && next?.state === "open") both++;
-    if (next && next.saidOf("subscribe").length === 0) assert.equal(first?.state, "open");
+    if (next && next.actionsOf("subscribe").length === 0) assert.equal(first?.state, "open");
   }
-  await world.pass(2000);
+  await world.advance(2000);
   assert.equal(world.server.sockets.length, 2);
   assert.deepEqual(
     world.server.sockets.map(({ state }) => state),
@@ -144,68 +144,68 @@ test("before two hours another socket takes over, and the first one goes once th
   );
   assert.ok(both > 0);
   assert.deepEqual(states, []);
-  assert.equal(texts(room).length, 12 * 60);
+  assert.equal(texts(chat).length, 12 * 60);
 });
 
 test("a socket that is replaced goes in the end, even if the other one never catches up", async () => {
   const world = new World();
-  const room = world.bob.client().room(URI);
-  await world.pass(99 * MINUTE);
+  const chat = world.bob.client().chat(URI);
+  await world.advance(99 * MINUTE);
   world.server.weather.latency = 2000;
-  while (world.server.sockets.length === 1) await world.pass(1000);
+  while (world.server.sockets.length === 1) await world.advance(1000);
   world.server.weather.loss = 1;
-  await world.pass(25_000);
+  await world.advance(25_000);
   const [first, next] = world.server.sockets;
   assert.deepEqual([first?.state, next?.state], ["open", "open"]);
-  assert.ok((next?.saidOf("subscribe").length ?? 0) > 1);
-  await world.pass(10_000);
+  assert.ok((next?.actionsOf("subscribe").length ?? 0) > 1);
+  await world.advance(10_000);
   assert.equal(first?.state, "closed");
   world.server.weather.latency = 10;
   world.server.weather.loss = 0;
-  await world.pass(11_000);
-  assert.equal(room.state, "live");
+  await world.advance(11_000);
+  assert.equal(chat.state, "live");
 });
 
 test("where the replacement cannot be opened, the old socket stays as long as it lives", async () => {
   const world = new World();
   const client = world.bob.client();
-  const room = client.room(URI);
-  await world.pass(99 * MINUTE);
+  const chat = client.chat(URI);
+  await world.advance(99 * MINUTE);
   world.server.weather.failures = 1;
-  await world.pass(15 * MINUTE);
+  await world.advance(15 * MINUTE);
   assert.equal(client.connection.state, "open");
-  assert.equal(room.state, "live");
+  assert.equal(chat.state, "live");
   world.post(1);
-  await world.pass(100);
-  assert.equal(texts(room).length, 1);
+  await world.advance(100);
+  assert.equal(texts(chat).length, 1);
   world.server.cut();
   assert.notEqual(client.connection.state, "open");
   world.server.weather.failures = 0;
-  await world.pass(MINUTE);
-  assert.equal(room.state, "live");
+  await world.advance(MINUTE);
+  assert.equal(chat.state, "live");
 });
 
 test("when the network is back it is tried at once, and an open socket is looked at", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.weather.failures = 1;
   world.server.cut();
-  await world.pass(5 * MINUTE);
-  while (client.connection.state !== "waiting") await world.pass(10);
+  await world.advance(5 * MINUTE);
+  while (client.connection.state !== "waiting") await world.advance(10);
   world.server.weather.failures = 0;
   world.bob.window.dispatchEvent(new Event("offline"));
-  await world.pass(0);
+  await world.advance(0);
   assert.equal(client.connection.state, "waiting");
   world.bob.window.dispatchEvent(new Event("online"));
-  await world.pass(10);
+  await world.advance(10);
   assert.equal(client.connection.state, "open");
   for (const type of ["online", "offline", "visibilitychange"]) world.bob.window.dispatchEvent(new Event(type));
-  await world.pass(0);
-  assert.equal(world.server.socket.saidOf("ping").length, 3);
+  await world.advance(0);
+  assert.equal(world.server.socket.actionsOf("ping").length, 3);
   world.server.socket.isDead = true;
   world.bob.window.dispatchEvent(new Event("online"));
-  await world.pass(11_000);
+  await world.advance(11_000);
   assert.equal(world.server.sockets.at(-2)?.isDead, true);
   assert.equal(client.connection.state, "open");
 });
@@ -213,16 +213,16 @@ test("when the network is back it is tried at once, and an open socket is looked
 test("a token that is refused ends it", async () => {
   const world = new World();
   const client = world.bob.client();
-  const room = client.room(URI);
-  await world.pass(100);
+  const chat = client.chat(URI);
+  await world.advance(100);
   world.server.tokens.delete(world.bob.token);
   world.server.cut();
-  await world.pass(1000);
+  await world.advance(1000);
   assert.equal(client.connection.state, "expired");
-  assert.equal(room.state, "behind");
+  assert.equal(chat.state, "behind");
   const { length } = world.server.sockets;
   world.bob.window.dispatchEvent(new Event("online"));
-  await world.pass(10 * MINUTE);
+  await world.advance(10 * MINUTE);
   assert.equal(world.server.sockets.length, length);
 });
 
@@ -230,11 +230,11 @@ test("a token that is refused over HTTP or over the socket ends it too", async (
   for (const notice of ["http", "socket"]) {
     const world = new World();
     const client = world.bob.client();
-    await world.pass(100);
+    await world.advance(100);
     world.server.tokens.delete(world.bob.token);
     if (notice === "http") await assert.rejects(client.api.me(), { status: 401 });
     else client.send(URI, "Hello");
-    await world.pass(5000);
+    await world.advance(5000);
     assert.equal(client.connection.state, "expired");
   }
 });
@@ -242,9 +242,9 @@ test("a token that is refused over HTTP or over the socket ends it too", async (
 test("a socket that fails without closing is replaced", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.socket.onerror?.call(world.server.socket as unknown as WebSocket, {} as Event);
-  await world.pass(1000);
+  await world.advance(1000);
   assert.equal(client.connection.state, "open");
   assert.equal(world.server.sockets.length, 2);
 });
@@ -252,34 +252,34 @@ test("a socket that fails without closing is replaced", async () => {
 test("a socket that the server has forgotten is replaced", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.socket.receive({ type: "error", action: "read", status: 401, detail: "Invalid token." });
-  await world.pass(1000);
+  await world.advance(1000);
   assert.equal(client.connection.state, "open");
   assert.equal(world.server.sockets.length, 2);
 });
 
 test("what makes no sense is passed over", async () => {
   const world = new World();
-  const room = world.bob.client().room(URI);
-  await world.pass(100);
+  const chat = world.bob.client().chat(URI);
+  await world.advance(100);
   const { socket } = world.server;
   for (const data of ["", "{", "null", "7", '{"message":"Internal server error","connectionId":"c="}\n']) {
     socket.onmessage?.call(socket as unknown as WebSocket, { data } as MessageEvent);
   }
   world.post(1);
-  await world.pass(100);
-  assert.equal(texts(room).length, 1);
+  await world.advance(100);
+  assert.equal(texts(chat).length, 1);
 });
 
 test("closed is closed", async () => {
   const world = new World();
   const client = world.bob.client();
-  const room = client.room(URI);
-  await world.pass(100);
+  const chat = client.chat(URI);
+  await world.advance(100);
   client.close();
-  assert.deepEqual([client.connection.state, room.state], ["closed", "closed"]);
-  await world.pass(10 * MINUTE);
+  assert.deepEqual([client.connection.state, chat.state], ["closed", "closed"]);
+  await world.advance(10 * MINUTE);
   world.bob.window.dispatchEvent(new Event("online"));
   assert.equal(world.server.sockets.length, 1);
   assert.equal(world.server.socket.state, "closed");
@@ -299,13 +299,13 @@ test("a listener that fails keeps nobody from being told", async (t) => {
   const off = client.connection.on("open", () => {
     throw new Error("a fault of the page's");
   });
-  const room = client.room(URI);
-  await world.pass(100);
-  assert.equal(room.state, "live");
+  const chat = client.chat(URI);
+  await world.advance(100);
+  assert.equal(chat.state, "live");
   assert.equal(caught.length, 1);
   off();
   world.server.cut();
-  await world.pass(1000);
+  await world.advance(1000);
   assert.equal(caught.length, 1);
 });
 
@@ -313,11 +313,11 @@ test("setting the clock does not affect pings, waits and typing", async () => {
   for (const days of [-30, -1, -0.02, 0.02, 1, 30]) {
     const world = new World();
     const client = world.bob.client();
-    const room = client.room(URI);
-    const [first, ann] = [room, world.ann.client().room(URI)];
-    await world.pass(1000);
-    room.typing();
-    await world.pass(1000);
+    const chat = client.chat(URI);
+    const [first, ann] = [chat, world.ann.client().chat(URI)];
+    await world.advance(1000);
+    chat.sendTyping();
+    await world.advance(1000);
     let timers = 0;
     const after = world.clock.after.bind(world.clock);
     world.clock.after = (milliseconds, run) => {
@@ -327,24 +327,24 @@ test("setting the clock does not affect pings, waits and typing", async () => {
     };
     world.clock.now += days * 24 * 60 * MINUTE;
     assert.equal(ann.timeline.typing(world.clock.elapsed).length, 1);
-    await world.pass(10_000);
+    await world.advance(10_000);
     assert.equal(ann.timeline.typing(world.clock.elapsed).length, 0);
-    room.typing();
+    chat.sendTyping();
     const [socket] = world.server.sockets;
-    assert.equal(socket?.saidOf("typing").length, 2, `${days} days`);
-    await world.pass(30 * MINUTE);
-    assert.equal(socket?.saidOf("ping").length, 5, `${days} days`);
+    assert.equal(socket?.actionsOf("typing").length, 2, `${days} days`);
+    await world.advance(30 * MINUTE);
+    assert.equal(socket?.actionsOf("ping").length, 5, `${days} days`);
     assert.ok(timers < 200, `${timers} timers`);
     assert.equal(first.state, "live");
     assert.equal(world.server.sockets.length, 2);
     socket.isDead = true;
-    await world.pass(6 * MINUTE);
+    await world.advance(6 * MINUTE);
     assert.equal(world.server.sockets.length, 3, `${days} days`);
   }
 });
 
 test("a delay above 2^31 ms does not fire early", async (t) => {
-  const { after, elapsed } = environment();
+  const { after, elapsed } = createEnvironment();
   const set: { milliseconds: number; run: () => void }[] = [];
   t.mock.method(globalThis, "setTimeout", (run: () => void, milliseconds: number) => set.push({ milliseconds, run }));
   t.mock.method(globalThis, "clearTimeout", () => set.splice(0));
@@ -370,12 +370,12 @@ test("a delay above 2^31 ms does not fire early", async (t) => {
 test("an error frame with an invalid retry_after is ignored", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const { key } = client.send(URI, "one");
   for (const retry_after of ["soon", -5, null, {}]) {
     world.server.socket.receive({ type: "error", action: "send", status: 429, detail: "", uri: URI, key, retry_after });
   }
-  await world.pass(100);
-  assert.equal(world.server.socket.saidOf("send").length, 1);
+  await world.advance(100);
+  assert.equal(world.server.socket.actionsOf("send").length, 1);
   assert.deepEqual(client.outbox.of(URI), []);
 });

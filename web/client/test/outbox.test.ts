@@ -15,17 +15,17 @@ function states(client: Client): string[] {
   return client.outbox.of(URI).map(({ message, state }) => `${message}: ${state}`);
 }
 
-test("a message stays until it is sent, and is shown until the room shows it", async () => {
+test("a message stays until it is sent, and is shown until the chat shows it", async () => {
   const world = new World();
   const client = world.bob.client();
-  const room = client.room(URI);
+  const chat = client.chat(URI);
   world.post(1);
   const added = client.send(URI, "Hello", 2);
   assert.equal(added.state, "queued");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["Hello"]);
   assert.deepEqual(states(client), []);
-  assert.equal(room.timeline.messages.at(-1)?.reply_to, 2);
+  assert.equal(chat.timeline.messages.at(-1)?.reply_to, 2);
   assert.equal(world.bob.storage.length, 0);
   // The answer comes first, the entry later.
   const { key } = client.send(URI, "again");
@@ -34,16 +34,16 @@ test("a message stays until it is sent, and is shown until the room shows it", a
   world.server.socket.receive({ type: "sent", uri: URI, id: 4, key, create_date: "" });
   assert.deepEqual(states(client), ["again: sent"]);
   assert.equal(world.bob.storage.length, 0);
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(states(client), []);
   assert.deepEqual(sent, [4]);
 });
 
-test("without a room nothing is waited for", async () => {
+test("without a chat nothing is waited for", async () => {
   const world = new World();
   const client = world.bob.client();
   client.send(URI, "Hello");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual([said(world), states(client)], [["Hello"], []]);
 });
 
@@ -52,10 +52,10 @@ test("what is written without a connection is sent when there is one, in order",
   world.server.weather.failures = 1;
   const client = world.bob.client();
   for (const text of ["one", "two", "three"]) client.send(URI, text);
-  await world.pass(20_000);
+  await world.advance(20_000);
   assert.deepEqual(states(client), ["one: queued", "two: queued", "three: queued"]);
   world.server.weather.failures = 0;
-  await world.pass(30_000);
+  await world.advance(30_000);
   assert.deepEqual(said(world), ["one", "two", "three"]);
   assert.deepEqual(states(client), []);
 });
@@ -63,27 +63,27 @@ test("what is written without a connection is sent when there is one, in order",
 test("in a chat one message is under way at a time", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   client.send(URI, "one");
   client.send(URI, "two");
-  assert.equal(world.server.socket.saidOf("send").length, 1);
-  await world.pass(100);
+  assert.equal(world.server.socket.actionsOf("send").length, 1);
+  await world.advance(100);
   assert.deepEqual(said(world), ["one", "two"]);
 });
 
 test("what is not answered is sent again with the same key", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   client.send(URI, "one");
   client.send(URI, "two");
   // The message arrives, the answer does not.
-  await world.pass(10);
+  await world.advance(10);
   world.server.cut();
   assert.deepEqual(said(world), ["one"]);
-  await world.pass(1000);
+  await world.advance(1000);
   assert.deepEqual(said(world), ["one", "two"]);
-  const keys = world.server.sockets.flatMap((socket) => socket.saidOf("send").map(({ key }) => key));
+  const keys = world.server.sockets.flatMap((socket) => socket.actionsOf("send").map(({ key }) => key));
   assert.equal(keys.length, 3);
   assert.equal(new Set(keys).size, 2);
 });
@@ -91,13 +91,13 @@ test("what is not answered is sent again with the same key", async () => {
 test("a lost answer on a socket that lives is missed after ten seconds", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.weather.loss = 1;
   client.send(URI, "one");
-  await world.pass(5000);
+  await world.advance(5000);
   world.server.weather.loss = 0;
   assert.deepEqual(states(client), ["one: sending"]);
-  await world.pass(6000);
+  await world.advance(6000);
   assert.deepEqual([said(world), states(client)], [["one"], []]);
   assert.equal(world.server.sockets.length, 1);
 });
@@ -105,20 +105,20 @@ test("a lost answer on a socket that lives is missed after ten seconds", async (
 test("who sends too often waits as long as the server says", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const { key } = client.send(URI, "one");
   const { socket } = world.server;
   client.send(URI, "two");
   world.server.weather.loss = 1;
   const refusal = { type: "error", action: "send", status: 429, detail: "Request was throttled.", uri: URI, key };
   socket.receive({ ...refusal, retry_after: 40 });
-  await world.pass(39_000);
+  await world.advance(39_000);
   world.server.weather.loss = 0;
-  assert.equal(socket.saidOf("send").length, 1);
-  await world.pass(2000);
+  assert.equal(socket.actionsOf("send").length, 1);
+  await world.advance(2000);
   assert.deepEqual(said(world), ["one", "two"]);
   assert.deepEqual(
-    socket.saidOf("send").map(({ message }) => message),
+    socket.actionsOf("send").map(({ message }) => message),
     ["one", "one", "two"],
   );
 });
@@ -127,13 +127,13 @@ test("a server that is busy, or fails, is asked again", async () => {
   for (const status of [500, 503]) {
     const world = new World();
     const client = world.bob.client();
-    await world.pass(100);
+    await world.advance(100);
     const { key } = client.send(URI, "one");
     world.server.weather.loss = 1;
     world.server.socket.receive({ type: "error", action: "send", status, detail: "", uri: URI, key });
-    await world.pass(0);
+    await world.advance(0);
     world.server.weather.loss = 0;
-    await world.pass(1000);
+    await world.advance(1000);
     assert.deepEqual(said(world), ["one"]);
   }
 });
@@ -141,27 +141,27 @@ test("a server that is busy, or fails, is asked again", async () => {
 test("what is refused for good is reported, keeps nothing else waiting, and can be tried again or dropped", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   client.send(URI, "\0");
   const { key } = client.send("000000000000002", "nowhere");
   client.send(URI, "two");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["two"]);
   const [refused] = client.outbox.of(URI);
   assert.deepEqual([refused?.state, refused?.problem], ["refused", "message: Null characters are not allowed."]);
-  await world.pass(60_000);
+  await world.advance(60_000);
   world.server.cut();
-  await world.pass(60_000);
-  const tries = world.server.sockets.flatMap((socket) => socket.saidOf("send"));
+  await world.advance(60_000);
+  const tries = world.server.sockets.flatMap((socket) => socket.actionsOf("send"));
   assert.equal(tries.length, 3);
   client.outbox.discard(refused?.key ?? "");
   assert.deepEqual(states(client), []);
-  world.server.start("000000000000002", world.bob.user);
+  world.server.createChat("000000000000002", world.bob.user);
   client.outbox.retry(key);
   client.outbox.retry(key);
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(client.outbox.of("000000000000002"), []);
-  assert.deepEqual(world.server.socket.saidOf("send"), [
+  assert.deepEqual(world.server.socket.actionsOf("send"), [
     { action: "send", uri: "000000000000002", message: "nowhere", key },
   ]);
   assert.equal(world.bob.storage.length, 0);
@@ -174,22 +174,22 @@ test("only what is refused can be dropped or tried again", async () => {
   client.outbox.discard(key);
   client.outbox.retry(key);
   client.outbox.discard("unknown");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["one"]);
 });
 
 test("a reload loses nothing and doubles nothing", async () => {
   const world = new World();
   const before = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   for (const text of ["one", "two", "\0", "three"]) before.send(URI, text);
   // The first message arrives, its answer does not.
-  await world.pass(10);
+  await world.advance(10);
   before.close();
   assert.equal(world.bob.storage.length, 4);
   const after = world.bob.client();
   assert.equal(after.outbox.of(URI).length, 4);
-  await world.pass(1000);
+  await world.advance(1000);
   assert.deepEqual(said(world), ["one", "two", "three"]);
   assert.deepEqual(states(after), ["\0: refused"]);
   assert.deepEqual(states(world.bob.client()), ["\0: refused"]);
@@ -203,7 +203,7 @@ test("two windows share an outbox, and each message is sent once", async () => {
   const second = world.bob.client();
   second.send(URI, "two");
   world.server.weather.failures = 0;
-  await world.pass(60_000);
+  await world.advance(60_000);
   assert.deepEqual(said(world).sort(), ["one", "two"]);
   assert.equal(world.bob.storage.length, 0);
 });
@@ -211,21 +211,21 @@ test("two windows share an outbox, and each message is sent once", async () => {
 test("what a window that is closed left unsent is sent by one that is open, as soon as there is a connection", async () => {
   const world = new World();
   const open = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.weather.failures = 1;
   world.server.cut();
-  await world.pass(100);
+  await world.advance(100);
   const closed = world.bob.client();
   closed.send(URI, "one");
   closed.send(URI, "two");
-  await world.pass(10);
+  await world.advance(10);
   open.send(URI, "three");
   closed.close();
   assert.deepEqual(states(open), ["three: queued"]);
   const changes: string[] = [];
   open.outbox.on("change", (uri) => changes.push(uri));
   world.server.weather.failures = 0;
-  await world.pass(60_000);
+  await world.advance(60_000);
   assert.deepEqual(said(world), ["one", "two", "three"]);
   assert.deepEqual(states(open), []);
   assert.ok(changes.includes(URI));
@@ -235,15 +235,15 @@ test("what a window that is closed left unsent is sent by one that is open, as s
 test("a message that is taken in again keeps the state that is known here", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const { key } = client.send(URI, "\0");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(states(client), ["\0: refused"]);
   const name = `confab.outbox.${world.bob.user.id}.${key}`;
   const stored = JSON.parse(world.bob.storage.getItem(name) ?? "");
   world.bob.storage.setItem(name, JSON.stringify({ ...stored, state: "sending" }));
   world.server.cut();
-  await world.pass(60_000);
+  await world.advance(60_000);
   assert.deepEqual(states(client), ["\0: refused"]);
 });
 
@@ -255,7 +255,7 @@ test("what is not sent yet is known of all chats, and so is what was refused", a
   client.send("000000000000002", "nowhere");
   assert.equal(client.outbox.unsent.length, 2);
   world.server.weather.failures = 0;
-  await world.pass(60_000);
+  await world.advance(60_000);
   assert.deepEqual(
     client.outbox.unsent.map(({ state }) => state),
     ["refused"],
@@ -274,33 +274,33 @@ test("everybody has an outbox of their own", async () => {
 test("what may have been sent more than a day ago is not sent again unasked", async () => {
   const world = new World();
   const before = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.weather.loss = 1;
   before.send(URI, "perhaps");
-  await world.pass(0);
+  await world.advance(0);
   before.close();
-  await world.pass(20 * HOUR);
+  await world.advance(20 * HOUR);
   // It is the first try that counts.
   const later = world.bob.client();
-  await world.pass(1000);
+  await world.advance(1000);
   later.close();
-  await world.pass(4 * HOUR);
+  await world.advance(4 * HOUR);
   world.server.weather.loss = 0;
   world.server.weather.failures = 1;
   const offline = world.bob.client();
   offline.send(URI, "never tried");
-  await world.pass(100);
+  await world.advance(100);
   offline.close();
   world.server.weather.failures = 0;
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["never tried"]);
   const [doubtful] = client.outbox.of(URI);
   assert.equal(doubtful?.state, "refused");
   client.outbox.retry(doubtful?.key ?? "");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["never tried", "perhaps"]);
-  assert.notEqual(world.server.socket.saidOf("send").at(-1)?.key, doubtful?.key);
+  assert.notEqual(world.server.socket.actionsOf("send").at(-1)?.key, doubtful?.key);
 });
 
 test("a storage that fails costs no more than the reload", async () => {
@@ -312,7 +312,7 @@ test("a storage that fails costs no more than the reload", async () => {
   }
   const client = Object.assign(world.bob, { storage: new Full() }).client();
   client.send(URI, "one");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["one"]);
   const garbled = new MemoryStorage();
   garbled.setItem("confab.outbox.2.x", "{");
@@ -340,7 +340,7 @@ test("what is stored and no message is dropped, and keeps nothing else from bein
   storage.setItem("another page's", "null");
   const client = world.bob.client();
   assert.deepEqual(states(client), ["one: queued"]);
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["one"]);
   assert.equal(storage.length, 1);
 });
@@ -357,21 +357,21 @@ test("a storage that is forbidden costs no more than the reload", async () => {
   }
   const client = Object.assign(world.bob, { storage: new Forbidden() }).client();
   client.send(URI, "one");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual(said(world), ["one"]);
 });
 
 test("nothing is sent with a token that is refused, and nothing is lost", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   world.server.tokens.delete(world.bob.token);
   client.send(URI, "one");
-  await world.pass(60_000);
+  await world.advance(60_000);
   assert.equal(client.connection.state, "expired");
   world.server.tokens.set(world.bob.token, world.bob.user);
   const again = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual([said(world), states(again)], [["one"], []]);
 });
 
@@ -382,7 +382,7 @@ test("a lone surrogate is replaced before sending, and in what is shown", async 
   const client = world.bob.client();
   assert.equal(client.send(URI, "cut off \ud83d").message, "cut off \ufffd");
   client.send(URI, "two");
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual([said(world), states(client)], [["cut off \ufffd", "two"], []]);
 });
 
@@ -403,11 +403,11 @@ test("an empty or too long message is refused without being sent", async () => {
   ]);
   client.send(URI, "🦀".repeat(2000));
   world.server.weather.failures = 0;
-  await world.pass(MINUTE);
+  await world.advance(MINUTE);
   assert.deepEqual(said(world), ["🦀".repeat(2000)]);
   for (const { key } of client.outbox.of(URI)) client.outbox.retry(key);
-  await world.pass(MINUTE);
-  assert.equal(world.server.socket.saidOf("send").length, 1);
+  await world.advance(MINUTE);
+  assert.equal(world.server.socket.actionsOf("send").length, 1);
   assert.equal(world.server.sockets.filter(({ state }) => state === "open").length, 1);
   for (const { key } of client.outbox.of(URI)) client.outbox.discard(key);
   assert.deepEqual([states(client), world.bob.storage.length], [[], 0]);
@@ -416,14 +416,14 @@ test("an empty or too long message is refused without being sent", async () => {
 test("an action that exceeds the frame size is not sent", async () => {
   const world = new World();
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const uri = "f".repeat(40_000);
   client.send(uri, "Hello");
-  const room = client.room(uri);
-  await world.pass(MINUTE);
+  const chat = client.chat(uri);
+  await world.advance(MINUTE);
   const [message] = client.outbox.of(uri);
   assert.deepEqual([message?.state, message?.problem], ["refused", "This is too long to be sent."]);
-  assert.equal(room.state, "left");
+  assert.equal(chat.state, "left");
   assert.deepEqual([world.server.sockets.length, client.connection.state], [1, "open"]);
 });
 
@@ -448,7 +448,7 @@ test("unsendable messages that an earlier version stored do not block others", a
     storage.setItem(`confab.outbox.${world.bob.user.id}.${message.key}`, JSON.stringify({ uri: URI, ...message }));
   }
   const client = world.bob.client();
-  await world.pass(1000);
+  await world.advance(1000);
   assert.deepEqual(said(world), ["cut off \ufffd", "two"]);
   assert.deepEqual(
     client.outbox.of(URI).map(({ key, state, isReplyLost = false }) => [key, state, isReplyLost]),
@@ -464,9 +464,9 @@ test("unsendable messages that an earlier version stored do not block others", a
 /** Makes the server answer every `send`, except "two", with the same frame. */
 function answering(world: World, answer: (key: string) => object | undefined): void {
   const { server } = world;
-  server.hear = (socket, action) => {
+  server.onAction = (socket, action) => {
     if (action.action !== "send" || action.message === "two")
-      return Object.getPrototypeOf(server).hear.call(server, socket, action);
+      return Object.getPrototypeOf(server).onAction.call(server, socket, action);
     const object = answer(action.key);
     if (object) server.later(() => socket.receive(object));
   };
@@ -485,29 +485,29 @@ test("a message that always fails is refused, and others are sent", async () => 
     const world = new World();
     answering(world, answer);
     const before = world.bob.client();
-    await world.pass(100);
+    await world.advance(100);
     const { key } = before.send(URI, "one");
     before.send(URI, "two");
     // A reload does not reset the count.
-    await world.pass(MINUTE);
+    await world.advance(MINUTE);
     before.close();
     const client = world.bob.client();
-    await world.pass(5 * MINUTE);
+    await world.advance(5 * MINUTE);
     const [given] = client.outbox.of(URI);
     assert.deepEqual([given?.key, given?.state], [key, "refused"], name);
     assert.match(given?.problem ?? "", /^Sending this failed 16 times/);
     assert.deepEqual(said(world), ["two"], name);
     const tries = () =>
-      world.server.sockets.flatMap((socket) => socket.saidOf("send")).filter(({ message }) => message === "one");
+      world.server.sockets.flatMap((socket) => socket.actionsOf("send")).filter(({ message }) => message === "one");
     // Every second unanswered send may only cause a ping.
     const { length } = tries();
     assert.ok(length >= 16 && length <= 2 * 17, `${name}: ${length}`);
-    await world.pass(60 * MINUTE);
+    await world.advance(60 * MINUTE);
     assert.equal(tries().length, length, name);
     // A retry uses the same key.
     answering(world, () => undefined);
     client.outbox.retry(key);
-    await world.pass(100);
+    await world.advance(100);
     assert.deepEqual([tries().length, new Set(tries().map((one) => one.key)).size], [length + 1, 1], name);
     assert.equal(client.outbox.of(URI)[0]?.state, "sending", name);
     client.close();
@@ -521,28 +521,28 @@ test("a message that always closes the socket is refused", async () => {
     return undefined;
   });
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   client.send(URI, "one");
   client.send(URI, "two");
-  await world.pass(10 * MINUTE);
+  await world.advance(10 * MINUTE);
   assert.deepEqual([said(world), states(client)], [["two"], ["one: refused"]]);
   const tries = world.server.sockets
-    .flatMap((socket) => socket.saidOf("send"))
+    .flatMap((socket) => socket.actionsOf("send"))
     .filter(({ message }) => message === "one");
   assert.equal(tries.length, 16);
 });
 
 test("an error without key and uri is attributed to a single pending message only", async () => {
   const world = new World();
-  world.server.start("000000000000002", world.bob.user);
+  world.server.createChat("000000000000002", world.bob.user);
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const unreadable = { type: "error", action: null, status: 400, detail: "A frame must be a JSON object." };
   client.send(URI, "one");
   client.send("000000000000002", "elsewhere");
   world.server.socket.receive(unreadable);
   assert.deepEqual(states(client), ["one: sending"]);
-  await world.pass(100);
+  await world.advance(100);
   client.send(URI, "two");
   world.server.socket.receive({ ...unreadable, uri: "000000000000002" });
   world.server.socket.receive({ ...unreadable, action: "read" });
@@ -550,7 +550,7 @@ test("an error without key and uri is attributed to a single pending message onl
   world.server.socket.receive(unreadable);
   assert.deepEqual(states(client), ["two: refused"]);
   // A later answer corrects a wrong attribution.
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual([said(world), states(client)], [["one", "two"], []]);
 });
 
@@ -559,10 +559,10 @@ test("a reply to a deleted message can be sent without the reply", async () => {
   world.post(1);
   world.server.delete(URI, world.ann.user, 2);
   const client = world.bob.client();
-  await world.pass(100);
+  await world.advance(100);
   const { key } = client.send(URI, "An answer", 2);
   client.send(URI, "and more");
-  await world.pass(100);
+  await world.advance(100);
   const [lost] = client.outbox.of(URI);
   assert.deepEqual(
     [lost?.state, lost?.isReplyLost, lost?.problem],
@@ -570,7 +570,7 @@ test("a reply to a deleted message can be sent without the reply", async () => {
   );
   assert.deepEqual(said(world), ["and more"]);
   client.outbox.retry(key, { withoutReply: true });
-  await world.pass(100);
+  await world.advance(100);
   assert.deepEqual([said(world), states(client)], [["and more", "An answer"], []]);
   assert.equal(world.bob.storage.length, 0);
 });
@@ -579,15 +579,15 @@ test("a message that was tried is not resent automatically after the clock was s
   for (const days of [-30, -1, 1, 30]) {
     const world = new World();
     const before = world.bob.client();
-    await world.pass(100);
+    await world.advance(100);
     world.server.weather.loss = 1;
     before.send(URI, "perhaps");
-    await world.pass(0);
+    await world.advance(0);
     before.close();
     world.server.weather.loss = 0;
     world.clock.now += days * 24 * HOUR;
     const client = world.bob.client();
-    await world.pass(100);
+    await world.advance(100);
     assert.deepEqual([said(world), states(client)], [[], ["perhaps: refused"]], `${days}`);
   }
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Api, type Chat, type Entry, type History, Timeline } from "../src/index.js";
+import { Api, type ChatDetail, type Entry, type HistoryPage, Timeline } from "../src/index.js";
 import { Person, URI, World } from "./world.js";
 
 const EMOJI = ["👍", "❤️", "🎉"];
@@ -44,7 +44,7 @@ class Scene extends World {
   check(timeline: Timeline): void {
     assert.deepEqual(
       timeline.messages,
-      this.server.messages(URI, this.bob.user).filter(({ id }) => id >= timeline.first),
+      this.server.messages(URI, this.bob.user).filter(({ id }) => id >= timeline.firstId),
     );
     assert.deepEqual(timeline.members, this.server.members(URI));
     assert.equal(timeline.owner, this.ann.user.id);
@@ -61,16 +61,16 @@ test("history and entries, however they are mixed, come to what all entries come
       const scene = new Scene();
       const { server, bob, api } = scene;
       const whole = new Timeline(bob.user.id, 1);
-      whole.show(await api.show(URI));
+      whole.setDetail(await api.chat(URI));
       for (const step of before) scene.run(step);
 
       // The first reading, and then entries as they come, while older pages are asked for at one time and come at another.
       const mixed = new Timeline(bob.user.id);
-      const chat: Chat = await api.show(URI);
-      let asked: [History, Chat] | undefined;
-      mixed.load(await api.history(URI, { limit }));
-      mixed.show(chat);
-      let lastId = chat.last_id;
+      const detail: ChatDetail = await api.chat(URI);
+      let asked: [HistoryPage, ChatDetail] | undefined;
+      mixed.addHistory(await api.history(URI, { limit }));
+      mixed.setDetail(detail);
+      let lastId = detail.last_id;
       const listen = () => {
         for (const entry of server.entries(URI, lastId)) mixed.apply(entry);
         lastId = server.lastId(URI);
@@ -81,14 +81,14 @@ test("history and entries, however they are mixed, come to what all entries come
         if (step.reader === "repeat") {
           for (const entry of server.entries(URI).slice(step.who, Math.min(step.which, lastId))) mixed.apply(entry);
         }
-        const before = mixed.first;
+        const before = mixed.firstId;
         if (step.reader === "ask older" && before > 1) {
-          asked = [await api.history(URI, { before, limit }), await api.show(URI)];
+          asked = [await api.history(URI, { before, limit }), await api.chat(URI)];
         }
-        if (step.reader === "ask latest") asked = [await api.history(URI, { limit }), await api.show(URI)];
+        if (step.reader === "ask latest") asked = [await api.history(URI, { limit }), await api.chat(URI)];
         if (step.reader === "take" && asked) {
-          mixed.load(asked[0]);
-          mixed.show(asked[1]);
+          mixed.addHistory(asked[0]);
+          mixed.setDetail(asked[1]);
           asked = undefined;
         }
       }
@@ -97,13 +97,13 @@ test("history and entries, however they are mixed, come to what all entries come
 
       for (const entry of server.entries(URI)) whole.apply(entry);
       scene.check(whole);
-      while (mixed.first > 1) mixed.load(await api.history(URI, { before: mixed.first, limit }));
+      while (mixed.firstId > 1) mixed.addHistory(await api.history(URI, { before: mixed.firstId, limit }));
       assert.deepEqual(mixed.messages, whole.messages);
 
       // Once more does no harm.
       for (const entry of server.entries(URI)) mixed.apply(entry);
-      mixed.load(await api.history(URI, { limit }));
-      mixed.show(await api.show(URI));
+      mixed.addHistory(await api.history(URI, { limit }));
+      mixed.setDetail(await api.chat(URI));
       scene.check(mixed);
     },
   );
@@ -114,7 +114,7 @@ test("each entry told in its own time comes to the same", async () => {
   const property = fc.asyncProperty(fc.array(command, { maxLength: 80 }), async (commands) => {
     const scene = new Scene();
     const timeline = new Timeline(scene.bob.user.id, 1);
-    timeline.show(await scene.api.show(URI));
+    timeline.setDetail(await scene.api.chat(URI));
     for (const step of commands) {
       const lastId = scene.server.lastId(URI);
       scene.run(step);
@@ -162,7 +162,7 @@ test("a history without edits, replies and reactions reads as one where there ar
   const timeline = new Timeline(bob.user.id);
   const message = { id: 1, user: ann.user, message: "Hello", create_date: "2026-11-23T16:00:00.123456Z" };
   const page = { id: 1, uri: URI, last_id: 1, messages: [message], next: null, previous: null };
-  timeline.load(page as unknown as History);
+  timeline.addHistory(page as unknown as HistoryPage);
   assert.deepEqual(timeline.messages, [
     { ...message, edit_date: null, delete_date: null, reply_to: null, reactions: [] },
   ]);
@@ -172,12 +172,12 @@ test("a page without messages leads on to what is before what was looked through
   const { bob } = new World();
   const timeline = new Timeline(bob.user.id);
   const page = { id: 1, uri: URI, last_id: 6000, messages: [], next: null };
-  timeline.load({ ...page, previous: `http://127.0.0.1:8000/api/chats/${URI}/messages/?before=990&limit=100` });
-  assert.equal(timeline.first, 990);
-  timeline.load({ ...page, previous: `/api/chats/${URI}/messages/?before=980&limit=100` });
-  assert.equal(timeline.first, 980);
-  timeline.load({ ...page, previous: null });
-  assert.equal(timeline.first, 1);
+  timeline.addHistory({ ...page, previous: `http://127.0.0.1:8000/api/chats/${URI}/messages/?before=990&limit=100` });
+  assert.equal(timeline.firstId, 990);
+  timeline.addHistory({ ...page, previous: `/api/chats/${URI}/messages/?before=980&limit=100` });
+  assert.equal(timeline.firstId, 980);
+  timeline.addHistory({ ...page, previous: null });
+  assert.equal(timeline.firstId, 1);
 });
 
 test("who owns the chat can change, and who left is nowhere any more", () => {
@@ -186,20 +186,20 @@ test("who owns the chat can change, and who left is nowhere any more", () => {
   for (const entry of server.entries(URI)) timeline.apply(entry);
   const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
   timeline.apply({ ...happening, type: "joined", id: 2, user: ann.user });
-  assert.equal(timeline.read.get(ann.user.id), 2, "a member who comes in has read up to there");
-  timeline.stand({ read: { 1: 1, 2: 1 }, online: [1, 2] });
+  assert.equal(timeline.readMarkers.get(ann.user.id), 2, "a member who comes in has read up to there");
+  timeline.setEphemeralState({ read: { 1: 1, 2: 1 }, online: [1, 2] });
   timeline.apply({ ...happening, type: "owner", id: 3, user: ann.user });
   assert.deepEqual(timeline.members, [ann.user, bob.user]);
-  timeline.note({ type: "typing", uri: URI, user: bob.user }, 0);
+  timeline.applyEvent({ type: "typing", uri: URI, user: bob.user }, 0);
   const left: Entry = { ...happening, type: "left", id: 4, user: bob.user };
   timeline.apply(left);
-  assert.deepEqual([timeline.members, timeline.typing(1), [...timeline.read.keys()]], [[ann.user], [], [1]]);
+  assert.deepEqual([timeline.members, timeline.typing(1), [...timeline.readMarkers.keys()]], [[ann.user], [], [1]]);
   assert.deepEqual(timeline.online, new Set([1]));
   // What comes late does not bring them back.
-  timeline.stand({ read: { 1: 1, 2: 1 }, online: [1, 2] });
-  timeline.note({ type: "online", uri: URI, user: bob.user }, 0);
-  timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 3 }, 0);
-  assert.deepEqual([timeline.online, [...timeline.read.keys()]], [new Set([1]), [1]]);
+  timeline.setEphemeralState({ read: { 1: 1, 2: 1 }, online: [1, 2] });
+  timeline.applyEvent({ type: "online", uri: URI, user: bob.user }, 0);
+  timeline.applyEvent({ type: "read", uri: URI, user: bob.user, read_id: 3 }, 0);
+  assert.deepEqual([timeline.online, [...timeline.readMarkers.keys()]], [new Set([1]), [1]]);
 });
 
 test("null or absent presence and read markers are unknown", () => {
@@ -216,23 +216,23 @@ test("null or absent presence and read markers are unknown", () => {
   };
   for (const unknown of [{ read: null, online: null }, { read: null }, { online: null }, {}]) {
     const timeline = new Timeline(bob.user.id, 1);
-    timeline.show({ ...chat, read: { 1: 1, 2: 1 }, online: [1, 2] });
-    assert.deepEqual([timeline.online, timeline.read.get(1)], [new Set([1, 2]), 1]);
-    timeline.stand(unknown);
-    timeline.note({ type: "online", uri: URI, user: ann.user }, 0);
-    assert.deepEqual([timeline.online, [...timeline.read]], [null, [[2, 1]]]);
+    timeline.setDetail({ ...chat, read: { 1: 1, 2: 1 }, online: [1, 2] });
+    assert.deepEqual([timeline.online, timeline.readMarkers.get(1)], [new Set([1, 2]), 1]);
+    timeline.setEphemeralState(unknown);
+    timeline.applyEvent({ type: "online", uri: URI, user: ann.user }, 0);
+    assert.deepEqual([timeline.online, [...timeline.readMarkers]], [null, [[2, 1]]]);
     // The own marker works although the own user is not loaded.
     const pages = { members: users, member_count: 102, members_next: "/next" };
-    timeline.show({ ...chat, ...pages, last_id: 2, ...unknown });
-    timeline.note({ type: "read", uri: URI, user: bob.user, read_id: 7 }, 0);
-    assert.deepEqual([timeline.online, [...timeline.read]], [null, [[2, 7]]]);
-    timeline.show({ ...chat, last_id: 3, read: { 1: 4 }, online: [] });
-    assert.deepEqual([timeline.online, timeline.read.get(1)], [new Set(), 4]);
+    timeline.setDetail({ ...chat, ...pages, last_id: 2, ...unknown });
+    timeline.applyEvent({ type: "read", uri: URI, user: bob.user, read_id: 7 }, 0);
+    assert.deepEqual([timeline.online, [...timeline.readMarkers]], [null, [[2, 7]]]);
+    timeline.setDetail({ ...chat, last_id: 3, read: { 1: 4 }, online: [] });
+    assert.deepEqual([timeline.online, timeline.readMarkers.get(1)], [new Set(), 4]);
   }
   // Presence becomes unknown with the 101st member.
   const timeline = new Timeline(bob.user.id, 1);
-  timeline.show({ ...chat, members: [ann.user, ...users.slice(1)], read: { 1: 1 }, online: [1] });
+  timeline.setDetail({ ...chat, members: [ann.user, ...users.slice(1)], read: { 1: 1 }, online: [1] });
   const happening = { uri: URI, create_date: "2026-11-23T16:00:00.123456Z" };
   timeline.apply({ ...happening, type: "joined", id: 2, user: bob.user });
-  assert.deepEqual([timeline.memberCount, timeline.online, timeline.read.get(1)], [101, null, undefined]);
+  assert.deepEqual([timeline.memberCount, timeline.online, timeline.readMarkers.get(1)], [101, null, undefined]);
 });

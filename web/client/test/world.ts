@@ -1,6 +1,6 @@
 /** A clock, a server, and clients that live with them. */
 
-import { Api, Client, type OutboxStorage, type Room, type User } from "../src/index.js";
+import { Api, type Chat, Client, type OutboxStorage, type User } from "../src/index.js";
 import { Clock, chance } from "./clock.js";
 import { Server } from "./server.js";
 
@@ -62,11 +62,11 @@ export class World {
     this.server = new Server(this.clock, chance(seed + 1));
     this.ann = new Person(this, "ann");
     this.bob = new Person(this, "bob");
-    this.server.start(URI, this.ann.user, this.bob.user);
+    this.server.createChat(URI, this.ann.user, this.bob.user);
   }
 
-  pass(milliseconds: number): Promise<void> {
-    return this.clock.pass(milliseconds);
+  advance(milliseconds: number): Promise<void> {
+    return this.clock.advance(milliseconds);
   }
 
   /** So many messages of Ann's. */
@@ -75,7 +75,7 @@ export class World {
   }
 }
 
-/** What a room shows. */
-export function texts(room: Room): string[] {
-  return room.timeline.messages.map(({ message }) => message);
+/** What a chat shows. */
+export function texts(chat: Chat): string[] {
+  return chat.timeline.messages.map(({ message }) => message);
 }

@@ -3,8 +3,8 @@
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, inject, type ShallowRef, shallowReactive, shallowRef } from "vue";
 import type { Config } from "../config";
-import { deleteDrafts, dropDrafts } from "./useDraft";
 import { kept, recall } from "../storage";
+import { deleteDrafts, dropDrafts } from "./useDraft";
 import { go, route } from "./useRoute";
 
 const KEY = "confab.session";

@@ -5,8 +5,8 @@ import { computed, onScopeDispose, ref, shallowReactive, watch } from "vue";
 import { titleOf } from "../displayNames";
 import { explain } from "../errorMessages";
 import { hold, release } from "../sharedChats";
-import { route } from "./useRoute";
 import type { Session } from "./useAuth";
+import { route } from "./useRoute";
 
 /** The number of chats that are loaded at once and listened to. The server allows 100 on a socket; the open chat comes on top. */
 const LISTENED = 80;
