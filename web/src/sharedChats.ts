@@ -1,17 +1,32 @@
-/** Rooms that the list of chats and the view of a chat share: whoever lets go of one last closes it, for a socket listens to 100 chats at most. */
+/** Chats that several components use. The last one to release a chat closes it, since a socket can subscribe to 100 chats only. */
 
-import type { Client, Room } from "@confab/client";
+import type { Chat, Client } from "@confab/client";
 
-const holders = new WeakMap<Room, number>();
+const users = new WeakMap<Chat, number>();
 
-export function hold(client: Client, uri: string, options?: { readonly after: number }): Room {
-  const room = client.room(uri, options);
-  holders.set(room, (holders.get(room) ?? 0) + 1);
-  return room;
+export interface SharedChat {
+  readonly chat: Chat;
+  /** Removes the listeners, and closes the chat if nothing else uses it. */
+  release(): void;
 }
 
-export function release(room: Room): void {
-  const others = (holders.get(room) ?? 1) - 1;
-  holders.set(room, others);
-  if (others === 0) room.close();
+/** Subscribes to a chat. `listen` adds listeners, and returns the functions that remove them. */
+export function acquireChat(
+  client: Client,
+  uri: string,
+  listen: (chat: Chat) => readonly (() => void)[],
+  options?: { readonly after: number },
+): SharedChat {
+  const chat = client.chat(uri, options);
+  users.set(chat, (users.get(chat) ?? 0) + 1);
+  const removeListeners = listen(chat);
+  return {
+    chat,
+    release() {
+      for (const removeListener of removeListeners) removeListener();
+      const remaining = (users.get(chat) ?? 1) - 1;
+      users.set(chat, remaining);
+      if (remaining === 0) chat.close();
+    },
+  };
 }

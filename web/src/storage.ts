@@ -1,36 +1,37 @@
-/** What outlives the page: in `localStorage` or, where that is forbidden or full, for as long as the page is there. */
+/** Storage that outlives the page: `localStorage`, or memory where that is forbidden or full. */
 
 import type { OutboxStorage } from "@confab/client";
 
 const memory = new Map<string, string>();
 
-/** Does something with the storage, if there is one. Even to look at it may be forbidden. */
-function attempt<Answer>(act: (storage: Storage) => Answer): Answer | undefined {
+/** Accesses `localStorage`, which throws where it is forbidden. */
+function tryLocalStorage<Result>(access: (storage: Storage) => Result): Result | undefined {
   try {
-    return act(localStorage);
+    return access(localStorage);
   } catch {
     return undefined;
   }
 }
 
-function lengthOfStorage(): number {
-  return attempt(({ length }) => length) ?? 0;
+function localStorageLength(): number {
+  return tryLocalStorage(({ length }) => length) ?? 0;
 }
 
-export const kept: OutboxStorage = {
+export const storage: OutboxStorage = {
   get length() {
-    return lengthOfStorage() + memory.size;
+    return localStorageLength() + memory.size;
   },
   key(index) {
-    const length = lengthOfStorage();
-    return (index < length ? attempt((storage) => storage.key(index)) : [...memory.keys()][index - length]) ?? null;
+    const length = localStorageLength();
+    if (index < length) return tryLocalStorage((local) => local.key(index)) ?? null;
+    return [...memory.keys()][index - length] ?? null;
   },
   getItem(name) {
-    return memory.get(name) ?? attempt((storage) => storage.getItem(name)) ?? null;
+    return memory.get(name) ?? tryLocalStorage((local) => local.getItem(name)) ?? null;
   },
   setItem(name, value) {
-    const isStored = attempt((storage) => {
-      storage.setItem(name, value);
+    const isStored = tryLocalStorage((local) => {
+      local.setItem(name, value);
       return true;
     });
     if (isStored) memory.delete(name);
@@ -38,31 +39,31 @@ export const kept: OutboxStorage = {
   },
   removeItem(name) {
     memory.delete(name);
-    attempt((storage) => storage.removeItem(name));
+    tryLocalStorage((local) => local.removeItem(name));
   },
 };
 
-/** Whether all items whose names have this prefix outlive the page. */
-export function isLasting(prefix: string): boolean {
+/** Whether all items with this prefix outlive the page. */
+export function isPersistent(prefix: string): boolean {
   return ![...memory.keys()].some((name) => name.startsWith(prefix));
 }
 
-/** The names of the stored items with this prefix. */
-export function namesOf(prefix: string): string[] {
-  const names = Array.from({ length: kept.length }, (_, index) => kept.key(index) ?? "");
+/** The keys of the items with this prefix. */
+export function keysWithPrefix(prefix: string): string[] {
+  const names = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "");
   return names.filter((name) => name.startsWith(prefix));
 }
 
-/** What is kept under a name, if it is what it should be. What is not is dropped. */
-export function recall<Value>(name: string, isFit: (value: unknown) => value is Value): Value | undefined {
-  const text = kept.getItem(name);
+/** The value of a JSON item. An item that is not valid is removed. */
+export function readItem<Value>(name: string, isValid: (value: unknown) => value is Value): Value | undefined {
+  const text = storage.getItem(name);
   if (text === null) return undefined;
   try {
     const value: unknown = JSON.parse(text);
-    if (isFit(value)) return value;
+    if (isValid(value)) return value;
   } catch {
-    // Cut off, or another program's.
+    // Truncated, or written by another program.
   }
-  kept.removeItem(name);
+  storage.removeItem(name);
   return undefined;
 }

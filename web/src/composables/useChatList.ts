@@ -1,222 +1,181 @@
-/** One's chats, newest activity first. The newest of them are listened to, so that the list is live. */
+/** The user's chats, latest activity first. The latest ones are subscribed to, so that the list is live. */
 
-import type { ChatSummary, Entry, Message, Room, User } from "@confab/client";
+import type { Chat, ChatSummary, User } from "@confab/client";
 import { computed, onScopeDispose, ref, shallowReactive, watch } from "vue";
-import { titleOf } from "../displayNames";
-import { explain } from "../errorMessages";
-import { hold, release } from "../sharedChats";
-import type { Session } from "./useAuth";
-import { route } from "./useRoute";
+import { type ChatPreview, countUnread, isSummaryOutdated, lastMessageOf } from "../chatPreview";
+import { chatTitle } from "../displayNames";
+import { errorMessage } from "../errorMessages";
+import { acquireChat, type SharedChat } from "../sharedChats";
+import type { Login } from "./useLogin";
+import { useRoute } from "./useRoute";
 
-/** The number of chats that are loaded at once and listened to. The server allows 100 on a socket; the open chat comes on top. */
-const LISTENED = 80;
-/** What comes within so many milliseconds is looked at together. */
-const TOGETHER = 300;
+/** The number of chats that are loaded at once and subscribed to. The server allows 100 for each socket, including the open chat. */
+const MAX_SUBSCRIBED = 80;
+/** The delay in milliseconds before the list is loaded again, so that several changes cause one request. */
+const REFRESH_DELAY = 300;
 
-/** What the list shows of a chat. */
-export interface ChatLine {
-  readonly uri: string;
-  /** Empty until it is known who is in it. */
-  readonly title: string;
-  readonly members: readonly User[];
-  readonly last: Message | null;
-  readonly unread: number;
-  /** Whether there are more than `unread`. */
-  readonly more: boolean;
-  /** Whether something that one wrote there was refused. */
-  readonly hasUnsent: boolean;
-  readonly date: string;
-}
+export type ChatList = ReturnType<typeof useChatList>;
 
-export type Chats = ReturnType<typeof useChats>;
+type PageRequest = string | { limit: number };
 
-type Page = string | { limit: number };
-
-export function useChats({ api, client, user }: Session) {
-  const lines = shallowReactive(new Map<string, ChatLine>());
+export function useChatList({ api, client, user }: Login) {
+  const route = useRoute();
+  const previews = shallowReactive(new Map<string, ChatPreview>());
   const summaries = new Map<string, ChatSummary>();
-  /** Those that are listened to. */
-  const rooms = new Map<string, { readonly room: Room; letGo(): void }>();
-  /** Those that one is not in any more. */
+  const subscribed = new Map<string, SharedChat>();
+  /** Chats that the user left. */
   const left = new Set<string>();
-  /** The known members of each chat, and the number of all, when last looked at. */
+  /** The known members of each chat, and the number of all. */
   const members = new Map<string, { readonly users: readonly User[]; readonly count: number }>();
-  /** When something happened last in each chat. */
+  /** The date of the last entry of each chat. */
   const dates = new Map<string, string>();
   const next = ref<string | null>();
   const problem = ref("");
-  let failed: Page | undefined;
-  let timer: number | undefined;
+  let failedRequest: PageRequest | undefined;
+  let refreshTimer: number | undefined;
 
-  const sorted = computed(() => [...lines.values()].sort((a, b) => (a.date < b.date ? 1 : -1)));
-  const unread = computed(() => sorted.value.reduce((sum, line) => sum + line.unread, 0));
-  const opened = computed(() => (route.value.name === "chat" ? route.value.uri : undefined));
+  const sorted = computed(() => [...previews.values()].sort((a, b) => (a.date < b.date ? 1 : -1)));
+  const unread = computed(() => sorted.value.reduce((sum, preview) => sum + preview.unread, 0));
+  const openUri = computed(() => (route.value.name === "chat" ? route.value.uri : undefined));
 
   async function refresh(): Promise<void> {
-    await load({ limit: LISTENED });
+    await load({ limit: MAX_SUBSCRIBED });
   }
 
   function refreshSoon(): void {
-    timer ??= window.setTimeout(() => {
-      timer = undefined;
+    refreshTimer ??= window.setTimeout(() => {
+      refreshTimer = undefined;
       void refresh();
-    }, TOGETHER);
+    }, REFRESH_DELAY);
   }
 
-  async function older(): Promise<void> {
+  async function loadOlder(): Promise<void> {
     if (next.value) await load(next.value);
   }
 
-  /** Tries again what failed. */
+  /** Retries the request that failed. */
   async function retry(): Promise<void> {
-    await load(failed ?? { limit: LISTENED });
+    await load(failedRequest ?? { limit: MAX_SUBSCRIBED });
   }
 
-  async function load(page: Page): Promise<void> {
+  async function load(request: PageRequest): Promise<void> {
     try {
-      const { chats, next: following } = await api.chats(page);
-      for (const summary of chats) {
+      const page = await api.chats(request);
+      for (const summary of page.chats) {
         summaries.set(summary.uri, summary);
         left.delete(summary.uri);
-        show(summary.uri);
+        updatePreview(summary.uri);
       }
-      if (next.value === undefined || typeof page === "string") next.value = following;
+      if (next.value === undefined || typeof request === "string") next.value = page.next;
       problem.value = "";
-      attend();
-      for (const { uri } of chats) if (!rooms.has(uri)) void lookUp(uri);
+      updateSubscriptions();
+      for (const { uri } of page.chats) if (!subscribed.has(uri)) void loadMembers(uri);
     } catch (error) {
-      problem.value = explain(error);
-      failed = page;
+      problem.value = errorMessage(error);
+      failedRequest = request;
     }
   }
 
-  /** Listens to the newest chats and to the one that is open, and to no others any more. */
-  function attend(): void {
-    const wanted = new Set(sorted.value.slice(0, LISTENED).map(({ uri }) => uri));
-    if (opened.value) wanted.add(opened.value);
-    for (const uri of rooms.keys()) if (!wanted.has(uri)) dismiss(uri);
-    for (const uri of wanted) if (!rooms.has(uri) && !left.has(uri)) listen(uri);
+  /** Subscribes to the latest chats and the open one, and unsubscribes from all others. */
+  function updateSubscriptions(): void {
+    const wanted = new Set(sorted.value.slice(0, MAX_SUBSCRIBED).map(({ uri }) => uri));
+    if (openUri.value) wanted.add(openUri.value);
+    for (const uri of subscribed.keys()) if (!wanted.has(uri)) unsubscribe(uri);
+    for (const uri of wanted) if (!subscribed.has(uri) && !left.has(uri)) subscribe(uri);
   }
 
-  function listen(uri: string): void {
+  function subscribe(uri: string): void {
     const summary = summaries.get(uri);
-    const room = hold(client, uri, summary && { after: summary.last_id });
-    const endings = [
-      room.on("change", () => show(uri)),
-      room.on("entry", (entry) => {
+    const listen = (chat: Chat) => [
+      chat.on("change", () => updatePreview(uri)),
+      chat.on("entry", (entry) => {
         dates.set(uri, entry.create_date);
-        if (isUnseen(room, entry)) refreshSoon();
+        if (isSummaryOutdated(summaries.get(uri), chat.timeline, entry)) refreshSoon();
       }),
-      room.on("state", (state) => state === "left" && leave(uri)),
+      chat.on("state", (state) => state === "left" && onLeft(uri)),
     ];
-    const letGo = () => {
-      for (const end of endings) end();
-      release(room);
-    };
-    rooms.set(uri, { room, letGo });
-    show(uri);
+    subscribed.set(uri, acquireChat(client, uri, listen, summary && { after: summary.last_id }));
+    updatePreview(uri);
   }
 
-  /** From now on, this chat is shown as it was last. */
-  function dismiss(uri: string): void {
-    const [listened, summary, line] = [rooms.get(uri), summaries.get(uri), lines.get(uri)];
-    if (listened && summary && line) {
+  /** Unsubscribes from a chat. Its summary is updated to the last state that is known. */
+  function unsubscribe(uri: string): void {
+    const [shared, summary, preview] = [subscribed.get(uri), summaries.get(uri), previews.get(uri)];
+    if (shared && summary && preview) {
       summaries.set(uri, {
         ...summary,
-        last_id: Math.max(listened.room.lastId, summary.last_id),
-        last_message: line.last,
-        unread: line.unread,
-        unread_more: line.more,
-        update_date: line.date,
+        last_id: Math.max(shared.chat.lastId, summary.last_id),
+        last_message: preview.lastMessage,
+        unread: preview.unread,
+        unread_more: preview.hasMoreUnread,
+        update_date: preview.date,
       });
     }
-    listened?.letGo();
-    rooms.delete(uri);
+    shared?.release();
+    subscribed.delete(uri);
   }
 
-  /** A chat that one has left stays in the list only as long as something there was not sent. */
-  function leave(uri: string): void {
-    dismiss(uri);
+  /** A chat that the user left stays in the list while it has unsent messages. */
+  function onLeft(uri: string): void {
+    unsubscribe(uri);
     left.add(uri);
-    show(uri);
+    updatePreview(uri);
   }
 
-  /** Who is in a chat that is not listened to. */
-  async function lookUp(uri: string): Promise<void> {
+  /** Loads the members of a chat that is not subscribed to. */
+  async function loadMembers(uri: string): Promise<void> {
     if (members.get(uri)?.count === summaries.get(uri)?.member_count) return;
     try {
-      const { members: users, member_count: count = users.length } = await api.show(uri);
+      const { members: users, member_count: count = users.length } = await api.chat(uri);
       members.set(uri, { users, count });
-      show(uri);
+      updatePreview(uri);
     } catch {
-      // Then its line has no title, until it is looked at again.
+      // The preview has no title until the list is loaded again.
     }
   }
 
-  /** Whether there is something about it that only the server knows. */
-  function isUnseen({ uri, timeline }: Room, entry: Entry): boolean {
-    const summary = summaries.get(uri);
-    if (!summary) return entry.type === "message";
-    if (entry.type !== "edited" && entry.type !== "deleted") return false;
-    // What is deleted is not unread any more.
-    const counts = entry.type === "deleted" || entry.of === summary.last_message?.id;
-    return counts && timeline.message(entry.of) === undefined;
-  }
-
-  function show(uri: string): void {
+  function updatePreview(uri: string): void {
     const summary = summaries.get(uri);
     if (!summary) return;
     const unsent = client.outbox.of(uri);
     if (left.has(uri) && unsent.length === 0) {
       summaries.delete(uri);
-      lines.delete(uri);
+      previews.delete(uri);
       return;
     }
-    const timeline = rooms.get(uri)?.room.timeline;
+    const timeline = subscribed.get(uri)?.chat.timeline;
     if (timeline && timeline.members.length > 0) {
       members.set(uri, { users: timeline.members, count: timeline.memberCount });
     }
     const { users, count } = members.get(uri) ?? { users: [], count: 0 };
-    const [heard, known] = [timeline?.messages.at(-1), summary.last_message];
     const date = dates.get(uri) ?? "";
-    lines.set(uri, {
+    previews.set(uri, {
       uri,
       members: users,
-      title: users.length > 0 ? titleOf(users, count, user) : "",
-      last: heard && heard.id >= (known?.id ?? 0) ? heard : known,
-      ...countUnread(summary, timeline),
-      hasUnsent: unsent.some(({ state }) => state === "refused"),
+      title: users.length > 0 ? chatTitle(users, count, user) : "",
+      lastMessage: lastMessageOf(summary, timeline),
+      ...countUnread(summary, timeline, user),
+      hasRefused: unsent.some(({ state }) => state === "refused"),
       date: date > summary.update_date ? date : summary.update_date,
     });
   }
 
-  /** What was there before the room was opened is counted by the server, unless one has read on since. */
-  function countUnread(summary: ChatSummary, timeline?: Room["timeline"]): { unread: number; more: boolean } {
-    if (!timeline) return { unread: summary.unread, more: summary.unread_more };
-    const read = Math.max(timeline.read.get(user.id) ?? 0, summary.read_id);
-    const isNews = ({ user: author, delete_date }: Message) => author.id !== user.id && delete_date === null;
-    const newer = (id: number) => timeline.messages.filter((one) => one.id > id && isNews(one)).length;
-    if (read >= summary.last_id || timeline.first <= read + 1) return { unread: newer(read), more: false };
-    return { unread: summary.unread + newer(summary.last_id), more: summary.unread_more };
-  }
-
-  const isSeen = () => document.visibilityState === "visible";
-  const look = () => isSeen() && void refresh();
-  document.addEventListener("visibilitychange", look);
-  const endings = [
-    client.connection.on("open", look),
+  const refreshIfVisible = () => document.visibilityState === "visible" && void refresh();
+  document.addEventListener("visibilitychange", refreshIfVisible);
+  const removeListeners = [
+    client.connection.on("open", refreshIfVisible),
     client.connection.on("frame", (frame) => {
       if (frame.type === "added" && (!summaries.has(frame.uri) || left.has(frame.uri))) refreshSoon();
     }),
-    client.outbox.on("change", show),
+    client.outbox.on("change", updatePreview),
   ];
-  watch(opened, attend);
+  watch(openUri, updateSubscriptions);
   onScopeDispose(() => {
-    document.removeEventListener("visibilitychange", look);
-    clearTimeout(timer);
-    for (const end of endings) end();
+    document.removeEventListener("visibilitychange", refreshIfVisible);
+    clearTimeout(refreshTimer);
+    for (const removeListener of removeListeners) removeListener();
   });
   void refresh();
 
-  return { lines: sorted, unread, next, problem, refresh, older, retry };
+  return { previews: sorted, unread, next, problem, refresh, loadOlder, retry };
 }

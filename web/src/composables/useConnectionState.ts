@@ -1,9 +1,9 @@
-/** How the connection is, in words. */
+/** The state of the connection to the server. */
 
 import type { Connection } from "@confab/client";
 import { onScopeDispose, ref, watch } from "vue";
 
-export function useConnection(connection: Connection) {
+export function useConnectionState(connection: Connection) {
   const state = ref(connection.state);
   const isOffline = ref(false);
   onScopeDispose(
@@ -11,7 +11,7 @@ export function useConnection(connection: Connection) {
       state.value = changed;
     }),
   );
-  // Each further try would make it "connecting" again, which is no news.
+  // `connecting` changes nothing: each attempt to reconnect goes through it.
   watch(
     state,
     (now) => {

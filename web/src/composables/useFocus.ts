@@ -1,6 +1,8 @@
-/** After a slow operation, the page may move the focus only if the user has not moved it meanwhile. */
+/** The keyboard focus. After a slow operation, the page may move it only if the user has not moved it meanwhile. */
 
-/** Nothing has the focus, or only the heading that the page itself focuses when a view opens. */
+import { nextTick, type Ref, watch } from "vue";
+
+/** Whether nothing has the focus, or only the heading that `useViewFocus` focused. */
 export function isFocusFree(): boolean {
   const { activeElement } = document;
   return !activeElement || activeElement === document.body || activeElement.tagName === "H1";
@@ -10,4 +12,15 @@ export function isFocusFree(): boolean {
 export function rememberFocus(): () => boolean {
   const { activeElement } = document;
   return () => document.activeElement === activeElement || isFocusFree();
+}
+
+/** When another view is shown, focuses its first element that matches the selector, unless the view has focused an element itself. */
+export function useViewFocus(view: Readonly<Ref<string>>, selector: () => string): void {
+  watch(view, async () => {
+    await nextTick();
+    if (document.querySelector("main")?.contains(document.activeElement)) return;
+    const target = document.querySelector<HTMLElement>(selector());
+    if (target?.tagName === "H1") target.tabIndex = -1;
+    target?.focus();
+  });
 }

@@ -1,11 +1,13 @@
-/** What a form does when it is submitted: it is busy, and then knows what is wrong with each field, and with the whole. */
+/** The submission of a form, with its progress and its errors. */
 
 import { ApiError } from "@confab/client";
 import { ref } from "vue";
-import { explain } from "../errorMessages";
+import { errorMessage } from "../errorMessages";
 
-export function useForm(act: () => Promise<void>) {
+export function useForm(action: () => Promise<void>) {
+  /** Validation errors by field. */
   const fields = ref<ApiError["fields"]>({});
+  /** Any other error, for display. */
   const problem = ref("");
   const isBusy = ref(false);
 
@@ -14,11 +16,11 @@ export function useForm(act: () => Promise<void>) {
     fields.value = {};
     problem.value = "";
     try {
-      await act();
+      await action();
     } catch (error) {
-      const named = error instanceof ApiError ? error.fields : {};
-      if (Object.keys(named).some((name) => name !== "non_field_errors")) fields.value = named;
-      else problem.value = explain(error);
+      const byField = error instanceof ApiError ? error.fields : {};
+      if (Object.keys(byField).some((name) => name !== "non_field_errors")) fields.value = byField;
+      else problem.value = errorMessage(error);
     } finally {
       isBusy.value = false;
     }

@@ -1,28 +1,30 @@
-/** Trying what may fail, and saying what went wrong until something succeeds. */
+/** A request by a user, with its progress and its error. */
 
 import { ref } from "vue";
-import { explain } from "../errorMessages";
-import { route } from "./useRoute";
+import { errorMessage } from "../errorMessages";
+import { useRoute } from "./useRoute";
 
-export function useAttempt() {
+export function useRequest() {
+  const route = useRoute();
+  /** Why the last request failed, for display; empty after a success. */
   const problem = ref("");
   const isBusy = ref(false);
 
-  /** Tells whether one may be led on now: it has succeeded, and one has not gone elsewhere meanwhile. */
-  async function attempt(act: () => Promise<unknown>): Promise<boolean> {
+  /** Returns whether the request succeeded and the user has not navigated meanwhile. */
+  async function run(request: () => Promise<unknown>): Promise<boolean> {
     const from = route.value;
     isBusy.value = true;
     try {
-      await act();
+      await request();
       problem.value = "";
       return route.value === from;
     } catch (error) {
-      problem.value = explain(error);
+      problem.value = errorMessage(error);
       return false;
     } finally {
       isBusy.value = false;
     }
   }
 
-  return { problem, isBusy, attempt };
+  return { problem, isBusy, run };
 }

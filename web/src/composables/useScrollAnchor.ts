@@ -1,76 +1,76 @@
-/** Keeps the place in a list that grows at both ends: at the end one stays at the end, elsewhere what one looks at stays where it is. */
+/** Scroll anchoring for a list that grows at both ends: at the end it stays at the end, elsewhere the visible items stay in place. */
 
 import { onBeforeUpdate, onMounted, onUnmounted, onUpdated, type Ref, ref } from "vue";
 
-/** So many pixels away still counts as the end, or as the beginning. */
+/** The distances in pixels that count as the end and as the start. */
 const NEAR_END = 48;
 const NEAR_START = 300;
-/** What is put in above while the browser still scrolls would be scrolled past, so it has to be at rest for so many milliseconds. */
-const REST = 100;
+/** Items that are inserted while the browser still scrolls would be scrolled past, so it has to rest for this time in milliseconds. */
+const SCROLL_REST = 100;
 
-/** For the component whose `list` scrolls its `content`; `reachStart` is called near the beginning. */
-export function useScrolling(
+/** For the component whose `list` scrolls its `content`. `onNearStart` is called when it is scrolled near the start. */
+export function useScrollAnchor(
   list: Readonly<Ref<HTMLElement | null>>,
   content: Readonly<Ref<HTMLElement | null>>,
-  reachStart: () => void,
+  onNearStart: () => void,
 ) {
-  const atEnd = ref(true);
-  /** Where it was, and how high its content was, when it was looked at last. */
-  let top = 0;
-  let height = 0;
-  let timer = 0;
-  let kept: { readonly element: Element; readonly top: number } | undefined;
+  const isAtEnd = ref(true);
+  /** The last known scroll position and height. */
+  let lastTop = 0;
+  let lastHeight = 0;
+  let restTimer = 0;
+  let anchor: { readonly element: Element; readonly top: number } | undefined;
 
-  function toEnd(): void {
-    atEnd.value = true;
+  function scrollToEnd(): void {
+    isAtEnd.value = true;
     if (list.value) list.value.scrollTop = list.value.scrollHeight;
   }
 
-  /** Stays at the end if something has become higher. Otherwise somebody may be about to scroll away from there. */
-  function stay(): void {
-    const now = (list.value?.clientHeight ?? 0) + (content.value?.offsetHeight ?? 0);
-    if (now === height) return;
-    height = now;
-    toEnd();
+  /** Stays at the end if the height changed. Otherwise, the user may be about to scroll away. */
+  function stayAtEnd(): void {
+    const height = (list.value?.clientHeight ?? 0) + (content.value?.offsetHeight ?? 0);
+    if (height === lastHeight) return;
+    lastHeight = height;
+    scrollToEnd();
   }
 
   function onScroll(): void {
     const element = list.value;
     if (!element) return;
     const { scrollTop, scrollHeight, clientHeight } = element;
-    atEnd.value = scrollHeight - scrollTop - clientHeight < (scrollTop < top ? 1 : NEAR_END);
-    top = scrollTop;
-    clearTimeout(timer);
-    timer = window.setTimeout(() => element.scrollTop < NEAR_START && reachStart(), REST);
+    isAtEnd.value = scrollHeight - scrollTop - clientHeight < (scrollTop < lastTop ? 1 : NEAR_END);
+    lastTop = scrollTop;
+    clearTimeout(restTimer);
+    restTimer = window.setTimeout(() => element.scrollTop < NEAR_START && onNearStart(), SCROLL_REST);
   }
 
   onBeforeUpdate(() => {
     const start = list.value?.getBoundingClientRect().top ?? 0;
-    const element = atEnd.value
+    const element = isAtEnd.value
       ? undefined
       : [...(content.value?.querySelectorAll("article") ?? [])].find(
           (one) => one.getBoundingClientRect().bottom > start,
         );
-    kept = element && { element, top: element.getBoundingClientRect().top };
+    anchor = element && { element, top: element.getBoundingClientRect().top };
   });
 
   onUpdated(() => {
-    if (atEnd.value) stay();
-    else if (kept?.element.isConnected && list.value) {
-      list.value.scrollTop += kept.element.getBoundingClientRect().top - kept.top;
+    if (isAtEnd.value) stayAtEnd();
+    else if (anchor?.element.isConnected && list.value) {
+      list.value.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
     }
   });
 
-  // The window, the keyboard of a phone or a growing composer take room away.
-  const observer = new ResizeObserver(() => atEnd.value && stay());
+  // The size changes with the window, a virtual keyboard or a growing composer.
+  const observer = new ResizeObserver(() => isAtEnd.value && stayAtEnd());
   onMounted(() => {
     for (const element of [list.value, content.value]) if (element) observer.observe(element);
-    toEnd();
+    scrollToEnd();
   });
   onUnmounted(() => {
     observer.disconnect();
-    clearTimeout(timer);
+    clearTimeout(restTimer);
   });
 
-  return { atEnd, toEnd, onScroll };
+  return { isAtEnd, scrollToEnd, onScroll };
 }
