@@ -1,6 +1,6 @@
 /**
- * What each test stands on: a server and a browser for the whole file, and for each test people of its own. Whatever a page does that none ever
- * should (break its content security policy, open a dialog of the browser, throw) fails the test.
+ * The test fixture: a server and a browser for each file, and new users for each test. A test fails if a page violates its content security policy,
+ * opens a dialog of the browser, or throws.
  */
 
 import assert from "node:assert/strict";
@@ -14,8 +14,8 @@ import { type Browser, type BrowserContext, type BrowserContextOptions, chromium
 import { Person } from "./person.js";
 import { type Server, serve } from "./server.js";
 
-/** How long anything may take that a page is to do, in milliseconds. */
-export const PATIENCE = 10_000;
+/** The default time-out of an expectation, in milliseconds. */
+export const TIMEOUT = 10_000;
 const TEST_DEADLINE = 120_000;
 const failures = fileURLToPath(new URL("../failures", import.meta.url));
 
@@ -33,37 +33,37 @@ after(async () => {
   await server?.stop();
 });
 
-/** A test, told to its end on a stage of its own. */
-export function test(name: string, tell: (stage: Stage) => Promise<void>): void {
+/** Defines a test with a new fixture. */
+export function test(name: string, run: (fixture: Fixture) => Promise<void>): void {
   nodeTest(name, { timeout: TEST_DEADLINE }, async () => {
-    const stage = new Stage(server);
+    const fixture = new Fixture(server);
     try {
-      await tell(stage);
-      assert.deepEqual(stage.faults, [], "what no page is to do");
+      await run(fixture);
+      assert.deepEqual(fixture.errors, [], "errors on the pages");
     } catch (error) {
-      await stage.keep(name);
+      await fixture.saveFailure(name);
       throw error;
     } finally {
-      await stage.clear();
+      await fixture.close();
     }
   });
 }
 
-/** The size of a phone that is not wide. */
+/** A narrow phone. */
 export const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } as const;
 
-/** The people of one test. */
-export class Stage {
-  /** Where the pages are. */
+/** The users and browser contexts of one test. */
+export class Fixture {
+  /** The URL of the page. */
   readonly url: string;
-  /** Where the HTTP API is. */
+  /** The URL of the HTTP API. */
   readonly api: string;
-  /** What pages did that none is to do. */
-  readonly faults: string[] = [];
-  /** What the pages wrote to their consoles, for whoever looks into a failure. */
+  /** Violations, dialogs and uncaught errors on the pages. */
+  readonly errors: string[] = [];
+  /** The console output of the pages, for the failure report. */
   readonly #log: string[] = [];
   readonly #contexts: BrowserContext[] = [];
-  /** Names differ from test to test, also with a server that is used again. */
+  /** Makes usernames unique, also if the server is reused. */
   readonly #suffix = `-${Math.random().toString(36).slice(2, 7)}`;
 
   constructor({ url, api }: Pick<Server, "url" | "api">) {
@@ -71,27 +71,27 @@ export class Stage {
     this.api = api;
   }
 
-  /** Somebody who has an account and is logged in, in a browser of their own. */
+  /** A registered and logged-in user with a separate browser context. */
   async person(name: string, options: BrowserContextOptions = {}): Promise<Person> {
     const person = await this.visitor(name, options);
     await person.register();
-    await person.arrive();
+    await person.visitAndLogIn();
     return person;
   }
 
-  /** Somebody with a browser of their own, and nothing else yet. */
+  /** A person with a separate browser context and no account yet. */
   async visitor(name: string, options: BrowserContextOptions = {}): Promise<Person> {
     const context = await this.context(options);
     return new Person(name + this.#suffix, this.api, await context.newPage());
   }
 
-  /** Somebody who is here already, with one more browser. */
-  async as(person: Person, options: BrowserContextOptions = {}): Promise<Person> {
+  /** A second browser context of a user. */
+  async secondBrowser(person: Person, options: BrowserContextOptions = {}): Promise<Person> {
     const context = await this.context(options);
     return new Person(person.name, this.api, await context.newPage());
   }
 
-  /** A browser's context, whose pages are watched. */
+  /** A browser context whose errors are collected. */
   async context(options: BrowserContextOptions = {}): Promise<BrowserContext> {
     const context = await browser.newContext({
       baseURL: this.url,
@@ -103,64 +103,64 @@ export class Stage {
       ...options,
     });
     this.#contexts.push(context);
-    context.setDefaultTimeout(PATIENCE);
-    await context.exposeBinding("violated", (_, what: string) => this.faults.push(`policy violated: ${what}`));
+    context.setDefaultTimeout(TIMEOUT);
+    await context.exposeBinding("violated", (_, what: string) => this.errors.push(`policy violated: ${what}`));
     await context.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (event) => {
         const { violatedDirective, blockedURI, sourceFile, lineNumber, sample } = event;
-        const said = [violatedDirective, blockedURI, sourceFile, lineNumber, sample].join(" ");
-        (window as unknown as { violated(what: string): void }).violated(said);
+        const text = [violatedDirective, blockedURI, sourceFile, lineNumber, sample].join(" ");
+        (window as unknown as { violated(what: string): void }).violated(text);
       });
     });
     context.on("page", (page) => this.#watch(page));
     return context;
   }
 
-  /** Writes down what can be seen at the end of a test that failed. */
-  async keep(name: string): Promise<void> {
+  /** Saves the console output and screenshots of a failed test. */
+  async saveFailure(name: string): Promise<void> {
     const folder = join(failures, name.replace(/[^a-z0-9]+/gi, "-").slice(0, 80));
     await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, "console.txt"), [...this.faults, ...this.#log].join("\n"));
+    await writeFile(join(folder, "console.txt"), [...this.errors, ...this.#log].join("\n"));
     for (const [number, page] of this.#contexts.flatMap((context) => context.pages()).entries()) {
-      // A page that has crashed has no screenshot; the failure itself is what counts.
+      // A crashed page has no screenshot.
       await page.screenshot({ path: join(folder, `${number + 1}.png`) }).catch(() => {});
     }
   }
 
-  async clear(): Promise<void> {
+  async close(): Promise<void> {
     await Promise.all(this.#contexts.map((context) => context.close()));
   }
 
   #watch(page: Page): void {
-    page.on("pageerror", (error) => this.faults.push(`thrown: ${error.stack ?? error}`));
+    page.on("pageerror", (error) => this.errors.push(`thrown: ${error.stack ?? error}`));
     page.on("dialog", (dialog) => {
-      this.faults.push(`dialog: ${dialog.message()}`);
+      this.errors.push(`dialog: ${dialog.message()}`);
       void dialog.dismiss();
     });
     page.on("console", (message) => {
-      const said = `${message.type()}: ${message.text()}`;
-      this.#log.push(said);
-      // The browser itself writes down each request that fails, which some are meant to.
-      const isOfNetwork = /Failed to load resource|WebSocket connection to|net::ERR_/.test(said);
-      if (/content security policy/i.test(said) || (message.type() === "error" && !isOfNetwork)) {
-        this.faults.push(`console: ${said}`);
+      const text = `${message.type()}: ${message.text()}`;
+      this.#log.push(text);
+      // The browser logs each failed request, and some tests expect them.
+      const isNetworkError = /Failed to load resource|WebSocket connection to|net::ERR_/.test(text);
+      if (/content security policy/i.test(text) || (message.type() === "error" && !isNetworkError)) {
+        this.errors.push(`console: ${text}`);
       }
     });
   }
 }
 
-/** Asks until the answer is the expected one, and fails with the last answer if that takes too long. */
-export async function eventually<Answer>(
-  ask: () => Promise<Answer>,
-  expected: Answer,
+/** Polls a value until it is the expected one, and fails with the last value after the time-out. */
+export async function eventually<Value>(
+  poll: () => Promise<Value>,
+  expected: Value,
   message?: string,
-  patience = PATIENCE,
+  timeout = TIMEOUT,
 ): Promise<void> {
-  const deadline = Date.now() + patience;
+  const deadline = Date.now() + timeout;
   for (;;) {
-    const answer = await ask();
-    if (isDeepStrictEqual(answer, expected)) return;
-    if (Date.now() > deadline) assert.deepEqual(answer, expected, message);
+    const value = await poll();
+    if (isDeepStrictEqual(value, expected)) return;
+    if (Date.now() > deadline) assert.deepEqual(value, expected, message);
     await pause(50);
   }
 }
