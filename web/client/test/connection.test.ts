@@ -7,7 +7,7 @@ import { texts, URI, World } from "./world.js";
 
 const MINUTE = 60_000;
 
-test("the token is named beside the protocol", async () => {
+test("the token is sent as a subprotocol", async () => {
   const world = new World();
   const client = world.bob.client();
   assert.equal(client.connection.state, "connecting");
@@ -17,7 +17,7 @@ test("the token is named beside the protocol", async () => {
   assert.deepEqual(world.server.socket.protocols, ["confab", "token.token-of-bob"]);
 });
 
-test("waits are all chance, twice as long each time, from half a second to thirty", () => {
+test("the backoff has full jitter, and doubles from 0.5 to 30 seconds", () => {
   const { environment } = { environment: new World().server.environment(() => 0.999_999) };
   const backoff = new Backoff(environment);
   const waits = Array.from({ length: 9 }, () => Math.round(backoff.next()));
@@ -27,7 +27,7 @@ test("waits are all chance, twice as long each time, from half a second to thirt
   assert.equal(new Backoff(new World().server.environment(() => 0)).next(), 0);
 });
 
-test("a socket that cannot be opened is tried again, later and later", async () => {
+test("a socket that fails to open is retried with backoff", async () => {
   const world = new World();
   world.server.weather.failures = 1;
   const client = world.bob.client();
@@ -42,7 +42,7 @@ test("a socket that cannot be opened is tried again, later and later", async () 
   assert.equal(client.connection.state, "open");
 });
 
-test("a lost socket is opened again, and listens from where it was", async () => {
+test("a lost socket is opened again, and subscribes from the last entry", async () => {
   const world = new World();
   const chat = world.bob.client().chat(URI);
   await world.advance(100);
@@ -58,7 +58,7 @@ test("a lost socket is opened again, and listens from where it was", async () =>
   assert.deepEqual(world.server.socket.actionsOf("subscribe"), [{ action: "subscribe", uri: URI, after: 2 }]);
 });
 
-test("after a good socket, the next try comes soon", async () => {
+test("after a stable socket, the backoff starts again", async () => {
   const world = new World();
   const client = world.bob.client();
   world.server.weather.failures = 1;
@@ -73,7 +73,7 @@ test("after a good socket, the next try comes soon", async () => {
   }
 });
 
-test("sockets that do not last are tried later and later", async () => {
+test("short-lived sockets are retried with backoff", async () => {
   const world = new World();
   const client = world.bob.client();
   client.connection.on("open", () => world.clock.after(1000, () => world.server.cut()));
@@ -81,7 +81,7 @@ test("sockets that do not last are tried later and later", async () => {
   assert.ok(world.server.sockets.length < 100, `${world.server.sockets.length}`);
 });
 
-test("a socket that neither opens nor fails is given up", async () => {
+test("a socket that neither opens nor fails times out", async () => {
   const world = new World();
   world.server.weather.latency = 10 * MINUTE;
   const client = world.bob.client();
@@ -94,7 +94,7 @@ test("a socket that neither opens nor fails is given up", async () => {
   assert.equal(world.server.sockets.length, 2);
 });
 
-test("an idle socket is pinged every five minutes, one that is not is left alone", async () => {
+test("an idle socket is pinged every five minutes, a busy one is not", async () => {
   const world = new World();
   world.bob.client().chat(URI);
   await world.advance(4 * MINUTE);
@@ -106,7 +106,7 @@ test("an idle socket is pinged every five minutes, one that is not is left alone
   assert.equal(world.server.sockets.length, 1);
 });
 
-test("a socket that is dead without saying so is noticed and replaced", async () => {
+test("a dead socket is detected and replaced", async () => {
   const world = new World();
   const chat = world.bob.client().chat(URI);
   await world.advance(100);
@@ -117,7 +117,7 @@ test("a socket that is dead without saying so is noticed and replaced", async ()
   assert.deepEqual(texts(chat), ["message 2"]);
 });
 
-test("before two hours another socket takes over, and the first one goes once that has caught up", async () => {
+test("a socket is replaced before two hours, and closed once the new one has caught up", async () => {
   const world = new World();
   const client = world.bob.client();
   const chat = client.chat(URI);
@@ -147,7 +147,7 @@ test("before two hours another socket takes over, and the first one goes once th
   assert.equal(texts(chat).length, 12 * 60);
 });
 
-test("a socket that is replaced goes in the end, even if the other one never catches up", async () => {
+test("a replaced socket is closed even if the new one never catches up", async () => {
   const world = new World();
   const chat = world.bob.client().chat(URI);
   await world.advance(99 * MINUTE);
@@ -166,7 +166,7 @@ test("a socket that is replaced goes in the end, even if the other one never cat
   assert.equal(chat.state, "live");
 });
 
-test("where the replacement cannot be opened, the old socket stays as long as it lives", async () => {
+test("if the replacement fails to open, the old socket stays in use", async () => {
   const world = new World();
   const client = world.bob.client();
   const chat = client.chat(URI);
@@ -185,7 +185,7 @@ test("where the replacement cannot be opened, the old socket stays as long as it
   assert.equal(chat.state, "live");
 });
 
-test("when the network is back it is tried at once, and an open socket is looked at", async () => {
+test("when the network is back, it reconnects at once, and pings an open socket", async () => {
   const world = new World();
   const client = world.bob.client();
   await world.advance(100);
@@ -210,7 +210,7 @@ test("when the network is back it is tried at once, and an open socket is looked
   assert.equal(client.connection.state, "open");
 });
 
-test("a token that is refused ends it", async () => {
+test("a rejected token ends the connection", async () => {
   const world = new World();
   const client = world.bob.client();
   const chat = client.chat(URI);
@@ -226,7 +226,7 @@ test("a token that is refused ends it", async () => {
   assert.equal(world.server.sockets.length, length);
 });
 
-test("a token that is refused over HTTP or over the socket ends it too", async () => {
+test("a rejected token over HTTP or the socket ends the connection", async () => {
   for (const notice of ["http", "socket"]) {
     const world = new World();
     const client = world.bob.client();
@@ -249,7 +249,7 @@ test("a socket that fails without closing is replaced", async () => {
   assert.equal(world.server.sockets.length, 2);
 });
 
-test("a socket that the server has forgotten is replaced", async () => {
+test("a socket that the server does not know is replaced", async () => {
   const world = new World();
   const client = world.bob.client();
   await world.advance(100);
@@ -259,7 +259,7 @@ test("a socket that the server has forgotten is replaced", async () => {
   assert.equal(world.server.sockets.length, 2);
 });
 
-test("what makes no sense is passed over", async () => {
+test("invalid frames are ignored", async () => {
   const world = new World();
   const chat = world.bob.client().chat(URI);
   await world.advance(100);
@@ -272,7 +272,7 @@ test("what makes no sense is passed over", async () => {
   assert.equal(texts(chat).length, 1);
 });
 
-test("closed is closed", async () => {
+test("a closed connection stays closed", async () => {
   const world = new World();
   const client = world.bob.client();
   const chat = client.chat(URI);
@@ -285,7 +285,7 @@ test("closed is closed", async () => {
   assert.equal(world.server.socket.state, "closed");
 });
 
-test("a listener that fails keeps nobody from being told", async (t) => {
+test("a listener that throws does not affect the others", async (t) => {
   const world = new World();
   const client = world.bob.client();
   const caught: unknown[] = [];
@@ -309,7 +309,7 @@ test("a listener that fails keeps nobody from being told", async (t) => {
   assert.equal(caught.length, 1);
 });
 
-test("setting the clock does not affect pings, waits and typing", async () => {
+test("setting the clock does not affect pings, timers and typing indicators", async () => {
   for (const days of [-30, -1, -0.02, 0.02, 1, 30]) {
     const world = new World();
     const client = world.bob.client();

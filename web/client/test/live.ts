@@ -1,4 +1,4 @@
-/** The client and a real server: `CONFAB_URL` and `CONFAB_WEBSOCKET_URL` say where that is. */
+/** The client with a real server, at `CONFAB_URL` and `CONFAB_WEBSOCKET_URL`. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ const { CONFAB_URL: url = "http://127.0.0.1:8000", CONFAB_WEBSOCKET_URL: socketU
   process.env;
 const DEADLINE = 15_000;
 
-/** The sockets that were opened, so that they can be cut. */
+/** Records the sockets, so that they can be closed. */
 class Browser {
   readonly sockets: WebSocket[] = [];
   readonly environment: Partial<Environment>;
@@ -34,7 +34,7 @@ class Browser {
 async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + DEADLINE;
   while (!condition()) {
-    assert.ok(Date.now() < deadline, `in vain: ${condition}`);
+    assert.ok(Date.now() < deadline, `time-out: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -51,7 +51,7 @@ async function visitor(name: string) {
   return { api, me, browser, storage, username, open };
 }
 
-test("two people talk, are cut off, and lose nothing", async () => {
+test("two users chat and lose connections, and nothing is lost", async () => {
   const ann = await visitor("ann");
   const bob = await visitor("bob");
   const uri = await ann.api.createChat();
@@ -65,19 +65,19 @@ test("two people talk, are cut off, and lose nothing", async () => {
   chats[0].sendTyping();
   await until(() => chats[1].timeline.typing(performance.now()).length === 1);
 
-  const said: string[] = [];
+  const sent: string[] = [];
   for (let n = 0; n < 40; n++) {
     for (const [who, client] of clients.entries()) client.send(uri, `${who} says ${n}`);
-    said.push(`0 says ${n}`, `1 says ${n}`);
+    sent.push(`0 says ${n}`, `1 says ${n}`);
     if (n % 8 === 3) ann.browser.cut();
     if (n % 8 === 7) bob.browser.cut();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await until(() => clients.every((client) => client.outbox.of(uri).length === 0));
-  await until(() => chats.every((chat) => texts(chat).length === said.length));
+  await until(() => chats.every((chat) => texts(chat).length === sent.length));
   const history = (await ann.api.history(uri)).messages.map(({ message }) => message);
   for (const chat of chats) assert.deepEqual(texts(chat), history);
-  assert.deepEqual([...history].sort(), said.sort());
+  assert.deepEqual([...history].sort(), sent.sort());
   for (const who of [0, 1]) {
     const own = history.filter((text) => text.startsWith(`${who}`));
     assert.deepEqual(
@@ -99,7 +99,7 @@ test("two people talk, are cut off, and lose nothing", async () => {
   for (const client of clients) client.close();
 });
 
-test("who has missed more than a frame holds reads the history", async () => {
+test("after missing more than a frame can hold, the history is loaded", async () => {
   const ann = await visitor("ann");
   const uri = await ann.api.createChat();
   const text = "x".repeat(1990);
@@ -121,7 +121,7 @@ test("who has missed more than a frame holds reads the history", async () => {
   client.close();
 });
 
-test("a closed chat hears nothing, opened again it has all", async () => {
+test("a closed chat that is opened again is complete", async () => {
   const ann = await visitor("ann");
   const uri = await ann.api.createChat();
   const client = ann.open();
@@ -137,7 +137,7 @@ test("a closed chat hears nothing, opened again it has all", async () => {
   client.close();
 });
 
-test("logging out ends it", async () => {
+test("logging out ends the connection", async () => {
   const ann = await visitor("ann");
   const client = ann.open();
   await until(() => client.connection.state === "open");

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Chat, Client } from "../src/index.js";
-import { chance } from "./clock.js";
+import { seededRandom } from "./clock.js";
 import { FAIR } from "./server.js";
 import { Person, URI, World } from "./world.js";
 
-/** `STORM_SEEDS` says how many seeds are tried, `STORM_SEED` names one. */
+/** `STORM_SEEDS` is the number of seeds, `STORM_SEED` selects one. */
 const SEEDS = process.env.STORM_SEED
   ? [Number(process.env.STORM_SEED)]
   : Array.from({ length: Number(process.env.STORM_SEEDS ?? 60) }, (_, seed) => seed + 1);
@@ -13,11 +13,11 @@ const OTHER = "00000000000000f";
 const EMOJI = ["👍", "❤️", "🎉"];
 const MINUTE = 60_000;
 
-/** Somebody at a browser, who reloads the page now and then. */
+/** A user with a browser that reloads the page now and then. */
 class Visitor {
   client: Client;
   chats: Chat[] = [];
-  /** What was put into the outbox, chat by chat. */
+  /** The sent messages of each chat. */
   readonly sent = new Map<string, string[]>([
     [URI, []],
     [OTHER, []],
@@ -29,11 +29,11 @@ class Visitor {
 
   load(): Client {
     this.client = this.person.client();
-    this.chats = [URI, OTHER].map((uri) => this.enter(uri));
+    this.chats = [URI, OTHER].map((uri) => this.openChat(uri));
     return this.client;
   }
 
-  enter(uri: string): Chat {
+  openChat(uri: string): Chat {
     const chat = this.client.chat(uri);
     let last = 0;
     chat.on("entry", ({ id }) => {
@@ -52,7 +52,7 @@ class Visitor {
 }
 
 async function storm(seed: number): Promise<string> {
-  const random = chance(seed * 7919);
+  const random = seededRandom(seed * 7919);
   const below = (number: number) => Math.floor(random() * number);
   const world = new World(seed);
   const { server, clock } = world;
@@ -81,7 +81,7 @@ async function storm(seed: number): Promise<string> {
     },
     (uri, visitor) => visitor.client.chat(uri).markRead(),
     (uri, visitor) => visitor.client.chat(uri).sendTyping(),
-    // Reading older messages may fail, as everything may.
+    // This may fail like any request.
     (uri, visitor) =>
       visitor.client
         .chat(uri)
@@ -89,7 +89,7 @@ async function storm(seed: number): Promise<string> {
         .catch(() => {}),
     (uri, visitor) => {
       visitor.client.chat(uri).close();
-      visitor.chats = [URI, OTHER].map((other) => (other === uri ? visitor.enter(uri) : visitor.client.chat(other)));
+      visitor.chats = [URI, OTHER].map((other) => (other === uri ? visitor.openChat(uri) : visitor.client.chat(other)));
     },
     (_, visitor) => server.cut(({ user }) => user?.id === visitor.person.user.id),
     (_, { person }) => {
@@ -113,7 +113,7 @@ async function storm(seed: number): Promise<string> {
       if (below(10) === 0) server.cut((socket) => socket.isDamaged);
     }
 
-    // The weather clears, and nobody says another word: what the server could not write to it closes, the rest has to find out.
+    // The failures end, and nothing else is sent: the server closes damaged sockets, and the clients have to detect dead ones.
     server.weather = FAIR;
     await clock.advance(4000);
     server.cut((socket) => socket.isDamaged);
@@ -132,7 +132,7 @@ async function storm(seed: number): Promise<string> {
         );
         assert.deepEqual(timeline.members, server.members(uri));
         assert.deepEqual(new Map([...timeline.readMarkers].sort()), new Map([...server.readMarkers(uri)].sort()));
-        // Nothing that was sent is missing, or there twice, or in another order; what it says may have been changed.
+        // No sent message is missing, duplicated or reordered. Its text may have been edited.
         assert.deepEqual(visitor.client.outbox.of(uri), []);
         const own = log.filter((message) => message.user.id === user.id);
         const sent = visitor.sent.get(uri) ?? [];
@@ -144,7 +144,7 @@ async function storm(seed: number): Promise<string> {
       assert.equal(visitor.person.storage.length, 0);
     }
   }
-  // However bad it was, nobody asked without end: some 300 is what it takes.
+  // The number of requests is bounded; about 300 are typical.
   assert.ok(server.requests.length < 1000 && server.sockets.length < 400);
   for (const visitor of visitors) {
     for (const chat of visitor.chats) {
@@ -156,11 +156,11 @@ async function storm(seed: number): Promise<string> {
   return `${server.sockets.length} sockets, ${server.requests.length} requests, ${server.lastId(URI)} entries`;
 }
 
-test("whatever happens, nothing is lost, doubled or out of order", async (t) => {
+test("under random failures, nothing is lost, duplicated or reordered", async (t) => {
   for (const seed of SEEDS)
-    await t.test(`seed ${seed}`, () => storm(seed).then((tally) => t.diagnostic(`${seed}: ${tally}`)));
+    await t.test(`seed ${seed}`, () => storm(seed).then((summary) => t.diagnostic(`${seed}: ${summary}`)));
 });
 
-test("a storm can be repeated", async () => {
+test("a storm can be reproduced from its seed", async () => {
   assert.equal(await storm(4), await storm(4));
 });
