@@ -1,5 +1,6 @@
 /** A fake clock, a fake server, and users with clients. */
 
+import assert from "node:assert/strict";
 import { Api, type Chat, Client, type OutboxStorage, type User } from "../src/index.js";
 import { Clock, seededRandom } from "./clock.js";
 import { Server } from "./server.js";
