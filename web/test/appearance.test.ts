@@ -84,8 +84,8 @@ test("screenshots of the main views", async (fixture) => {
   const question = await say(ben, party, "01T19:02", "Who brings the cake on Saturday?");
   await say(cleo, party, "01T19:05", "I have an oven again, so I can bake one.");
   await say(anna, party, "01T19:06", "Wonderful! Chocolate, please.");
-  const gone = await say(cleo, party, "01T19:07", "Or was it Sunday?");
-  await cleo.api.delete(party, gone);
+  const deleted = await say(cleo, party, "01T19:07", "Or was it Sunday?");
+  await cleo.api.delete(party, deleted);
   const plan = await say(ben, party, "02T09:10", "I made a plan of who brings what: https://example.com/party");
   const lamps = await say(anna, party, "02T09:12", "Good. I bring the lamps and the long cable.");
   await cleo.api.post(party, "Then there will be light, music and a cake.", { replyTo: lamps });

@@ -201,13 +201,13 @@ test("leaving slowly does not navigate a user who navigated meanwhile", async (f
   await expectVisible(ben.chats.getByRole("link").filter({ hasText: "A note" }));
   const release = await ben.holdRequests("**/members/*/");
   await ben.button("Leave chat").click();
-  const gone = ben.page.waitForResponse("**/members/*/");
+  const removed = ben.page.waitForResponse("**/members/*/");
   await ben.button("Leave").click();
   await ben.page.keyboard.press("Escape");
   await ben.chats.getByRole("link").filter({ hasText: "A note" }).click();
   await expectVisible(ben.message("A note"));
   release();
-  await (await gone).finished();
+  await (await removed).finished();
   await expectHidden(ben.chatWith(anna));
   await ben.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
   assert.ok(ben.page.url().endsWith(other), ben.page.url());

@@ -18,7 +18,7 @@ test("an invalid stored login redirects to the login, and is replaced", async (f
   await anna.register();
   await anna.visit();
   const user = { id: "1", username: "anna", email: "", first_name: "", last_name: "" };
-  for (const kept of [
+  for (const stored of [
     "{",
     "null",
     "7",
@@ -26,7 +26,7 @@ test("an invalid stored login redirects to the login, and is replaced", async (f
     JSON.stringify({ token: "0", user }),
     '{"token":"a b","user":{}}',
   ]) {
-    await anna.page.evaluate(([key, value]) => localStorage.setItem(key, value), [KEY, kept] as const);
+    await anna.page.evaluate(([key, value]) => localStorage.setItem(key, value), [KEY, stored] as const);
     await anna.page.reload();
     await expectVisible(anna.page.getByRole("form", { name: "Log in" }));
     assert.equal(await anna.page.evaluate((key) => localStorage.getItem(key), KEY), null);

@@ -130,7 +130,7 @@ test("a page of members that was requested before a full reload is ignored", asy
   const client = world.bob.client();
   const chat = client.chat(URI);
   await world.advance(100);
-  const gone = users[12] as User;
+  const formerMember = users[12] as User;
   let respond = (_: MemberPage) => {};
   client.api.members = () =>
     new Promise((resolve) => {
@@ -140,13 +140,13 @@ test("a page of members that was requested before a full reload is ignored", asy
   // Meanwhile, the chat is loaded again.
   server.weather.recoverable = 0;
   server.cut();
-  server.leave(URI, gone);
+  server.leave(URI, formerMember);
   world.post(2);
   await world.advance(1000);
   server.weather.recoverable = 1000;
   await world.advance(5000);
   assert.equal(chat.state, "live");
-  respond({ members: [gone], next: null });
+  respond({ members: [formerMember], next: null });
   assert.equal(await more, true);
   assert.deepEqual([chat.timeline.members.length, chat.timeline.memberCount], [10, 21]);
 });

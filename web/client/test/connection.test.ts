@@ -227,12 +227,12 @@ test("a rejected token ends the connection", async () => {
 });
 
 test("a rejected token over HTTP or the socket ends the connection", async () => {
-  for (const notice of ["http", "socket"]) {
+  for (const channel of ["http", "socket"]) {
     const world = new World();
     const client = world.bob.client();
     await world.advance(100);
     world.server.tokens.delete(world.bob.token);
-    if (notice === "http") await assert.rejects(client.api.me(), { status: 401 });
+    if (channel === "http") await assert.rejects(client.api.me(), { status: 401 });
     else client.send(URI, "Hello");
     await world.advance(5000);
     assert.equal(client.connection.state, "expired");
