@@ -23,7 +23,10 @@ export function lastMessageOf(summary: ChatSummary, timeline: Timeline | undefin
   return live && live.id >= (known?.id ?? 0) ? live : known;
 }
 
-/** Counts unread messages: those after the summary from the timeline, those before from the summary, unless they were read since. */
+/**
+ * Counts unread messages: those after the summary from the timeline, those before from the summary, unless they were
+ * read since.
+ */
 export function countUnread(
   summary: ChatSummary,
   timeline: Timeline | undefined,
@@ -39,7 +42,9 @@ export function countUnread(
   return { unread: summary.unread + countAfter(summary.last_id), hasMoreUnread: summary.unread_more };
 }
 
-/** Whether an entry changes the summary in a way that the timeline does not show, so that the server has to be asked. */
+/**
+ * Whether an entry changes the summary in a way that the timeline does not show, so that the server has to be asked.
+ */
 export function isSummaryOutdated(summary: ChatSummary | undefined, timeline: Timeline, entry: Entry): boolean {
   if (!summary) return entry.type === "message";
   if (entry.type !== "edited" && entry.type !== "deleted") return false;

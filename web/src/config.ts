@@ -26,7 +26,10 @@ export async function loadConfig(onError: () => void): Promise<Config> {
   }
 }
 
-/** A missing file is the same as an empty one; some servers send the page itself in its place. Any other error is temporary. */
+/**
+ * A missing file is the same as an empty one; some servers send the page itself in its place. Any other error is
+ * temporary.
+ */
 async function fetchConfig(): Promise<Partial<Config>> {
   const response = await fetch("config.json", { cache: "no-cache", signal: AbortSignal.timeout(REQUEST_TIMEOUT) });
   if (response.status === 404 || response.status === 403) return {};

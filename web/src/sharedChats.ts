@@ -1,4 +1,7 @@
-/** Chats that several components use. The last one to release a chat closes it, since a socket can subscribe to 100 chats only. */
+/**
+ * Chats that several components use. The last one to release a chat closes it, since a socket can subscribe to 100
+ * chats only.
+ */
 
 import type { Chat, Client } from "@confab/client";
 

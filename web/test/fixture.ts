@@ -1,6 +1,6 @@
 /**
- * The test fixture: a server and a browser for each file, and new users for each test. A test fails if a page violates its content security policy,
- * opens a dialog of the browser, or throws.
+ * The test fixture: a server and a browser for each file, and new users for each test. A test fails if a page violates
+ * its content security policy, opens a dialog of the browser, or throws.
  */
 
 import assert from "node:assert/strict";

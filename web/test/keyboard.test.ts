@@ -30,7 +30,10 @@ async function focusMessage(person: Person, text: string): Promise<void> {
   assert.ok(await isFocused(person.message(text)), `the message was not reached: ${text}`);
 }
 
-/** Opens a dialog with the keyboard, moves through it in both directions, closes it, and checks that the focus is restored. */
+/**
+ * Opens a dialog with the keyboard, moves through it in both directions, closes it, and checks that the focus is
+ * restored.
+ */
 async function checkDialogFocus(
   person: Person,
   opener: Locator,

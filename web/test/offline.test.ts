@@ -130,7 +130,7 @@ test("an unreachable server gives a clear error", async (fixture) => {
   await expectVisible(anna.alert.filter({ hasText: /Check your connection/ }));
 });
 
-test("an unsent message is marked in the list of chats, and can be retried after its author was removed", async (fixture) => {
+test("an unsent message is marked in the list, and can be retried after its author was removed", async (fixture) => {
   const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.person("ben")]);
   const uri = await createChat(anna, ben);
   await anna.api.post(uri, "Hello");

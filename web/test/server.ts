@@ -1,6 +1,6 @@
 /**
- * The server under test: a new process on free ports, unless `CONFAB_URL` has the URL of another one, and `CONFAB_WEBSITE` that of its pages if they
- * are elsewhere.
+ * The server under test: a new process on free ports, unless `CONFAB_URL` has the URL of another one, and
+ * `CONFAB_WEBSITE` that of its pages if they are elsewhere.
  */
 
 import assert from "node:assert/strict";

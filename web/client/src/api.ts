@@ -62,7 +62,10 @@ export interface HistoryPage {
   readonly previous: string | null;
 }
 
-/** A page of search results, newest first. A page with a `next` may be empty, since each request searches a part of the log. */
+/**
+ * A page of search results, newest first. A page with a `next` may be empty, since each request searches a part of the
+ * log.
+ */
 export interface SearchPage {
   readonly messages: readonly Message[];
   readonly next: string | null;
@@ -141,8 +144,9 @@ export interface ApiOptions {
 }
 
 /**
- * The HTTP API. All methods throw {@link ApiError} for an error response, a `TimeoutError` after 30 seconds, the reason of an aborted `signal`, and
- * {@link UnreachableError} if there is no response. The event `unauthorized` reports that the token is no longer valid.
+ * The HTTP API. All methods throw {@link ApiError} for an error response, a `TimeoutError` after 30 seconds, the reason
+ * of an aborted `signal`, and {@link UnreachableError} if there is no response. The event `unauthorized` reports that
+ * the token is no longer valid.
  */
 export class Api extends Emitter<{ unauthorized: ApiError }> {
   /** The token after logging in. */
@@ -231,7 +235,10 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("DELETE", `${chatPath(uri)}members/${encodePathSegment(username)}/`, { signal });
   }
 
-  /** A page of the history: the last `limit` messages (at most 1,000), those before or after an id, or the page with this URL. */
+  /**
+   * A page of the history: the last `limit` messages (at most 1,000), those before or after an id, or the page with
+   * this URL.
+   */
   history(
     uri: string,
     page: { before?: number; after?: number; limit?: number } | string = {},

@@ -4,7 +4,10 @@ import type { Environment } from "./environment.js";
 const BASE_DELAY = 500;
 const MAX_DELAY = 30_000;
 
-/** Exponential backoff with full jitter: a random delay of up to 0.5 seconds, doubled with each attempt up to 30 seconds. */
+/**
+ * Exponential backoff with full jitter: a random delay of up to 0.5 seconds, doubled with each attempt up to 30
+ * seconds.
+ */
 export class Backoff {
   readonly #random: () => number;
   #attempts = 0;

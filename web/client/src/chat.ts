@@ -5,19 +5,19 @@ import { Backoff } from "./backoff.js";
 import { type Connection, RESPONSE_TIMEOUT } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
+import { reloadHistory } from "./reloadHistory.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
 import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
-/** The number of latest entries that are loaded again after a long absence. Older messages have to be requested. */
-const MAX_RELOADED = 2_000;
 /** The minimum interval in milliseconds between typing indicators, the same as the server's. */
 const TYPING_INTERVAL = 3_000;
 
 /**
- * `opening`: not loaded yet. `live`: up to date. `behind`: the timeline is outdated and is being updated. `left`: the user is not (or no longer) a
- * member, or subscribing failed permanently; `problem` says why. `closed`: closed by its owner.
+ * `opening`: not loaded yet. `live`: up to date. `behind`: the timeline is outdated and is being updated. `left`: the
+ * user is not (or no longer) a member, or subscribing failed permanently; `problem` says why. `closed`: closed by its
+ * owner.
  */
 export type ChatState = "opening" | "live" | "behind" | "left" | "closed";
 
@@ -98,7 +98,9 @@ export class Chat extends Emitter<ChatEventMap> {
     return this.#problem;
   }
 
-  /** The chat's messages and members. It is replaced if the server lost a part of the log, as after restoring a backup. */
+  /**
+   * The chat's messages and members. It is replaced if the server lost a part of the log, as after restoring a backup.
+   */
   get timeline(): Timeline {
     return this.#timeline;
   }
@@ -212,7 +214,8 @@ export class Chat extends Emitter<ChatEventMap> {
         break;
       }
       case "unsubscribed":
-        // Either the user is no longer a member, which the response will say, or this responds to the `close` of an earlier object.
+        // Either the user is no longer a member, which the response will say, or this responds to the `close` of an
+        // earlier object.
         this.#resubscribe();
         break;
       case "error":
@@ -243,7 +246,8 @@ export class Chat extends Emitter<ChatEventMap> {
     this.#timeline.setEphemeralState(frame);
     if (this.#isLoading) return;
     if (this.#pending.size > 0) {
-      // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing new.
+      // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing
+      // new.
       if (this.#lastId > before) this.#subscribe();
       else this.#subscribeIn(this.#backoff.next());
       return;
@@ -336,24 +340,10 @@ export class Chat extends Emitter<ChatEventMap> {
       // With the option `after`, everything that follows arrives as entries.
       return;
     } else {
-      await this.#requestMissed(timeline, detail.last_id);
+      await reloadHistory(api, this.uri, timeline, detail.last_id, signal);
     }
     // No page is older than `detail`, so only entries after its `last_id` can be missing.
     this.#lastId = Math.max(this.#lastId, detail.last_id);
-  }
-
-  /** Loads the messages of the timeline again, since they may have been edited, deleted or reacted to, and those after them. */
-  async #requestMissed(timeline: Timeline, lastId: number): Promise<void> {
-    const { api } = this.#options;
-    const { signal } = this.#abort;
-    const after = Math.max(timeline.firstId - 1, lastId - MAX_RELOADED);
-    timeline.dropBefore(after + 1);
-    let page = await api.history(this.uri, { after, limit: 1000 }, signal);
-    timeline.addHistory(page);
-    while (page.next !== null) {
-      page = await api.history(this.uri, page.next, signal);
-      timeline.addHistory(page);
-    }
   }
 
   async #requestOlder(limit: number): Promise<boolean> {

@@ -24,7 +24,9 @@ export interface ClientOptions {
 /** The client of one user. It connects at once, and stays connected until it is closed or its token expires. */
 export class Client {
   readonly api: Api;
-  /** Its `state` event reports the connection's state. After `expired`, the user has to log in again, with a new client. */
+  /**
+   * Its `state` event reports the connection's state. After `expired`, the user has to log in again, with a new client.
+   */
   readonly connection: Connection;
   readonly outbox: Outbox;
   readonly #chats = new Map<string, Chat>();

@@ -1,4 +1,6 @@
-/** The connection: opens a socket, detects when it is dead, reconnects, and replaces it before the gateway closes it. */
+/**
+ * The connection: opens a socket, detects when it is dead, reconnects, and replaces it before the gateway closes it.
+ */
 
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
@@ -24,8 +26,8 @@ export const RESPONSE_TIMEOUT = 10_000;
 const NETWORK_EVENTS = ["online", "offline", "visibilitychange"];
 
 /**
- * `connecting` and `waiting` (for the next attempt): there is no open socket. `expired`: the token was rejected, so the user has to log in again.
- * `closed`: not opened yet, or closed by its owner.
+ * `connecting` and `waiting` (for the next attempt): there is no open socket. `expired`: the token was rejected, so the
+ * user has to log in again. `closed`: not opened yet, or closed by its owner.
  */
 export type ConnectionState = "connecting" | "open" | "waiting" | "expired" | "closed";
 
@@ -40,7 +42,9 @@ interface ConnectionEventMap {
 export interface ConnectionOptions {
   readonly url: string;
   readonly token: string;
-  /** Whether the server rejects the token. Called when a socket could not be opened, because browsers do not say why. */
+  /**
+   * Whether the server rejects the token. Called when a socket could not be opened, because browsers do not say why.
+   */
   readonly isUnauthorized: () => Promise<boolean>;
   readonly environment: Environment;
 }
@@ -100,8 +104,8 @@ export class Connection extends Emitter<ConnectionEventMap> {
   }
 
   /**
-   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a frame that is too large, so
-   * such an action is not sent; a local error frame with status 413 is emitted instead.
+   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a
+   * frame that is too large, so such an action is not sent; a local error frame with status 413 is emitted instead.
    */
   send(action: Action): boolean {
     const state = this.#current;
@@ -116,7 +120,10 @@ export class Connection extends Emitter<ConnectionEventMap> {
     return true;
   }
 
-  /** Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the socket. */
+  /**
+   * Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the
+   * socket.
+   */
   hasReceivedSince(moment: number): boolean {
     const state = this.#current;
     if (!state || state.lastFrameAt > moment) return state !== undefined;
@@ -193,7 +200,9 @@ export class Connection extends Emitter<ConnectionEventMap> {
     if (state === this.#current && state.subscribing.size === 0) this.#finishRetirement();
   }
 
-  /** Schedules a ping for when the socket has been idle for the interval, to keep it open and to detect a dead socket. */
+  /**
+   * Schedules a ping for when the socket has been idle for the interval, to keep it open and to detect a dead socket.
+   */
   #schedulePing(state: SocketState, delay: number): void {
     state.cancelTimer();
     state.cancelTimer = this.#environment.after(delay, () => {
@@ -213,7 +222,10 @@ export class Connection extends Emitter<ConnectionEventMap> {
     );
   }
 
-  /** The network changed, or the page became visible, perhaps after the computer slept: checks the socket or reconnects at once. */
+  /**
+   * The network changed, or the page became visible, perhaps after the computer slept: checks the socket or reconnects
+   * at once.
+   */
   readonly #onNetworkEvent = (event: Event): void => {
     if (this.#current) {
       this.#ping(this.#current);

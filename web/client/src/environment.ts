@@ -7,7 +7,10 @@ export type Socket = Pick<WebSocket, "send" | "close" | "onopen" | "onmessage" |
 export interface Environment {
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly WebSocket: new (url: string, protocols: string[]) => Socket;
-  /** The wall clock, in milliseconds since 1970. It can be set back, so use it for stored dates only, never for intervals. */
+  /**
+   * The wall clock, in milliseconds since 1970. It can be set back, so use it for stored dates only, never for
+   * intervals.
+   */
   readonly now: () => number;
   /** A monotonic clock for intervals, in milliseconds since an arbitrary moment. */
   readonly elapsed: () => number;
@@ -48,7 +51,10 @@ function after(milliseconds: number, run: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** `crypto.randomUUID` exists in secure contexts only. Keys need only be unique, so 32 hexadecimal digits suffice elsewhere. */
+/**
+ * `crypto.randomUUID` exists in secure contexts only. Keys need only be unique, so 32 hexadecimal digits suffice
+ * elsewhere.
+ */
 function randomUUID(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

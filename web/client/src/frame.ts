@@ -1,6 +1,6 @@
 /**
- * Parses frames from a socket. Other programs publish to the same sockets and may use a `type` of the protocol for something else, so a frame is
- * dropped unless it has the fields of its type.
+ * Parses frames from a socket. Other programs publish to the same sockets and may use a `type` of the protocol for
+ * something else, so a frame is dropped unless it has the fields of its type.
  */
 
 import { isRetryDelay } from "./api.js";
@@ -8,7 +8,10 @@ import type { Frame } from "./wire.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The frame on a line, or undefined if it is invalid. A dropped entry leaves a gap in the log, which the client notices. */
+/**
+ * The frame on a line, or undefined if it is invalid. A dropped entry leaves a gap in the log, which the client
+ * notices.
+ */
 export function parseFrame(line: string): Frame | undefined {
   try {
     const value: unknown = JSON.parse(line);

@@ -1,4 +1,7 @@
-/** The realtime client of Confab: {@link Api} calls the HTTP API, {@link Client} connects, {@link Chat} and its {@link Timeline} hold a chat's state. */
+/**
+ * The realtime client of Confab: {@link Api} calls the HTTP API, {@link Client} connects, {@link Chat} and its {@link
+ * Timeline} hold a chat's state.
+ */
 
 export {
   Api,

@@ -9,8 +9,8 @@ import { toWellFormed, validateMessage } from "./text.js";
 import type { ErrorFrame, Frame, SentFrame } from "./wire.js";
 
 /**
- * How long an idempotency key is used: the server keeps it for a day, less an hour of margin. After that, sending again could post the message twice,
- * so the user has to decide.
+ * How long an idempotency key is used: the server keeps it for a day, less an hour of margin. After that, sending again
+ * could post the message twice, so the user has to decide.
  */
 const KEY_LIFETIME = 23 * 3600_000;
 
@@ -33,9 +33,14 @@ export interface OutboxMessage {
   readonly date: number;
   /** When it was sent first. */
   readonly tried?: number;
-  /** The number of failures: error frames, no response on a live socket, or a socket that closed before the response. */
+  /**
+   * The number of failures: error frames, no response on a live socket, or a socket that closed before the response.
+   */
   readonly failures?: number;
-  /** `sending`: was sent at least once. `refused`: is not retried automatically. `sent`: is in the log, but not in the timeline yet. */
+  /**
+   * `sending`: was sent at least once. `refused`: is not retried automatically. `sent`: is in the log, but not in the
+   * timeline yet.
+   */
   readonly state: "queued" | "sending" | "refused" | "sent";
   /** Why it was refused, for display. */
   readonly problem?: string;
@@ -157,7 +162,10 @@ export class Outbox extends Emitter<OutboxEventMap> {
     if (shown.length > 0) this.emit("change", uri);
   }
 
-  /** Whether the server still has a key that was first sent then. A date in the future means that the clock was set back. */
+  /**
+   * Whether the server still has a key that was first sent then. A date in the future means that the clock was set
+   * back.
+   */
   #isKeyValid(tried: number): boolean {
     return Math.abs(this.#options.environment.now() - tried) < KEY_LIFETIME;
   }
@@ -201,7 +209,10 @@ export class Outbox extends Emitter<OutboxEventMap> {
     this.#send(uri);
   }
 
-  /** No response arrived in time. Without any other frame either, the socket may be dead, so that is not counted as a failure. */
+  /**
+   * No response arrived in time. Without any other frame either, the socket may be dead, so that is not counted as a
+   * failure.
+   */
   #onTimeout(key: string, sentAt: number): void {
     const message = this.#messages.get(key);
     if (!message) return;
@@ -225,7 +236,8 @@ export class Outbox extends Emitter<OutboxEventMap> {
   #onFrame(frame: Frame): void {
     if (frame.type !== "sent" && frame.type !== "error") return;
     const message = frame.key !== undefined ? this.#messages.get(frame.key) : this.#withoutKey(frame);
-    // A message that was sent several times has several responses; the first one counts, unless it is a temporary error.
+    // A message that was sent several times has several responses; the first one counts, unless it is a temporary
+    // error.
     if (!message || message.state === "sent") return;
     if (frame.type === "sent") this.#onSent(message, frame);
     else if ((frame.action ?? "send") === "send" && message.state === "sending") this.#onError(message, frame);

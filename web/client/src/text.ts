@@ -7,8 +7,8 @@ export const MAX_MESSAGE_LENGTH = 2000;
 export const MAX_FRAME_BYTES = 32 * 1024;
 
 /**
- * Replaces lone surrogates with U+FFFD, as `String.prototype.toWellFormed` does, which not all supported browsers have. JSON with a lone surrogate
- * is rejected by servers, and `encodeURIComponent` throws on one.
+ * Replaces lone surrogates with U+FFFD, as `String.prototype.toWellFormed` does, which not all supported browsers have.
+ * JSON with a lone surrogate is rejected by servers, and `encodeURIComponent` throws on one.
  */
 export function toWellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "\uFFFD");

@@ -1,6 +1,6 @@
 /**
- * The messages and members of a chat: a fold over entries of its log, pages of its history, and events. It makes no requests. The result is the same
- * for any mix of entries and pages, and applying either twice changes nothing.
+ * The messages and members of a chat: a fold over entries of its log, pages of its history, and events. It makes no
+ * requests. The result is the same for any mix of entries and pages, and applying either twice changes nothing.
  */
 
 import type { ChatDetail, HistoryPage, MemberPage } from "./api.js";
@@ -27,7 +27,9 @@ interface VersionedMessage {
   readonly asOf: number;
 }
 
-/** A chat as one of its members sees it. Messages are replaced and never mutated, so they can be compared by identity. */
+/**
+ * A chat as one of its members sees it. Messages are replaced and never mutated, so they can be compared by identity.
+ */
 export class Timeline {
   readonly #me: number;
   #firstId: number;
@@ -47,7 +49,10 @@ export class Timeline {
   #online: Set<number> | null = null;
   readonly #typing = new Map<number, { readonly user: User; readonly until: number }>();
 
-  /** For the user with the id `me`. With `firstId`, all messages from there on come as entries; otherwise a page of history comes first. */
+  /**
+   * For the user with the id `me`. With `firstId`, all messages from there on come as entries; otherwise a page of
+   * history comes first.
+   */
   constructor(me: number, firstId = Number.POSITIVE_INFINITY) {
     this.#me = me;
     this.#firstId = firstId;
@@ -231,7 +236,9 @@ export class Timeline {
     this.#online?.delete(user);
   }
 
-  /** Markers only move forward. They may arrive after their user left. In a large chat, the own user may not be loaded. */
+  /**
+   * Markers only move forward. They may arrive after their user left. In a large chat, the own user may not be loaded.
+   */
   #moveReadMarker(user: number, id: number): void {
     if (this.#members.has(user) || (user === this.#me && this.#unloadedMembers > 0)) {
       this.#readMarkers.set(user, Math.max(id, this.#readMarkers.get(user) ?? 0));
@@ -239,7 +246,10 @@ export class Timeline {
   }
 }
 
-/** The `before` parameter of the URL of the previous page. It may lie between two messages if many other entries are there. */
+/**
+ * The `before` parameter of the URL of the previous page. It may lie between two messages if many other entries are
+ * there.
+ */
 function beforeOf(previous: string): number {
   return Number(new URL(previous, "http://localhost").searchParams.get("before"));
 }

@@ -1,4 +1,7 @@
-/** The frames of the WebSocket API, as they are on the wire. Dates are UTC with microseconds, such as `2026-11-23T16:00:00.123456Z`. */
+/**
+ * The frames of the WebSocket API, as they are on the wire. Dates are UTC with microseconds, such as
+ * `2026-11-23T16:00:00.123456Z`.
+ */
 
 /** A user, as shown to those who share a chat with them. */
 export interface User {

@@ -9,7 +9,10 @@ import { FakeSocket } from "./fakeSocket.js";
 export interface Weather {
   /** The latency of everything that passes over a socket. */
   latency: number;
-  /** The maximum additional random delay, by which frames may overtake each other. Applies to the steps of an HTTP request, too. */
+  /**
+   * The maximum additional random delay, by which frames may overtake each other. Applies to the steps of an HTTP
+   * request, too.
+   */
   delay: number;
   /** A frame gets lost. The server notices later, and closes the socket. */
   loss: number;

@@ -113,7 +113,8 @@ async function storm(seed: number): Promise<string> {
       if (below(10) === 0) server.cut((socket) => socket.isDamaged);
     }
 
-    // The failures end, and nothing else is sent: the server closes damaged sockets, and the clients have to detect dead ones.
+    // The failures end, and nothing else is sent: the server closes damaged sockets, and the clients have to detect
+    // dead ones.
     server.weather = FAIR;
     await clock.advance(4000);
     server.cut((socket) => socket.isDamaged);

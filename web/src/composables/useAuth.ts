@@ -1,4 +1,7 @@
-/** Authentication. A login is stored beyond the page; it ends by logging out, in this tab or another, or when its token expires. */
+/**
+ * Authentication. A login is stored beyond the page; it ends by logging out, in this tab or another, or when its token
+ * expires.
+ */
 
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, type ShallowRef, shallowReactive, shallowRef } from "vue";

@@ -31,7 +31,10 @@ export function useChat({ client, user }: Login, uri: string) {
 
   const readReceipt = computed<ReadReceipt | undefined>((before) => readReceiptOf(snapshot.value, user, before));
 
-  /** The messages that are not in the timeline yet. The same array until that changes, so that nothing is rendered again. */
+  /**
+   * The messages that are not in the timeline yet. The same array until that changes, so that nothing is rendered
+   * again.
+   */
   function updatePending(): readonly OutboxMessage[] {
     // Until the chat applies the entry, a sent message is still in the outbox.
     const { timeline } = shared.chat;

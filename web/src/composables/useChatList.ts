@@ -9,7 +9,10 @@ import { acquireChat, type SharedChat } from "../sharedChats";
 import type { Login } from "./useLogin";
 import { useRoute } from "./useRoute";
 
-/** The number of chats that are loaded at once and subscribed to. The server allows 100 for each socket, including the open chat. */
+/**
+ * The number of chats that are loaded at once and subscribed to. The server allows 100 for each socket, including the
+ * open chat.
+ */
 const MAX_SUBSCRIBED = 80;
 /** The delay in milliseconds before the list is loaded again, so that several changes cause one request. */
 const REFRESH_DELAY = 300;

@@ -14,7 +14,10 @@ export function rememberFocus(): () => boolean {
   return () => document.activeElement === activeElement || isFocusFree();
 }
 
-/** When another view is shown, focuses its first element that matches the selector, unless the view has focused an element itself. */
+/**
+ * When another view is shown, focuses its first element that matches the selector, unless the view has focused an
+ * element itself.
+ */
 export function useViewFocus(view: Readonly<Ref<string>>, selector: () => string): void {
   watch(view, async () => {
     await nextTick();

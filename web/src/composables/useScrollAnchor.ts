@@ -1,11 +1,17 @@
-/** Scroll anchoring for a list that grows at both ends: at the end it stays at the end, elsewhere the visible items stay in place. */
+/**
+ * Scroll anchoring for a list that grows at both ends: at the end it stays at the end, elsewhere the visible items stay
+ * in place.
+ */
 
 import { onBeforeUpdate, onMounted, onUnmounted, onUpdated, type Ref, ref } from "vue";
 
 /** The distances in pixels that count as the end and as the start. */
 const NEAR_END = 48;
 const NEAR_START = 300;
-/** Items that are inserted while the browser still scrolls would be scrolled past, so it has to rest for this time in milliseconds. */
+/**
+ * Items that are inserted while the browser still scrolls would be scrolled past, so it has to rest for this time in
+ * milliseconds.
+ */
 const SCROLL_REST = 100;
 
 /** For the component whose `list` scrolls its `content`. `onNearStart` is called when it is scrolled near the start. */
