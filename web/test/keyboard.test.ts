@@ -221,7 +221,8 @@ test("during input method composition, keys do not send or cancel", async (fixtu
   await eventually(() => anna.composer.inputValue(), "日本");
   await anna.composer.press("Enter");
   await expectVisible(anna.message("日本"));
-  assert.equal((await anna.api.history(uri)).messages.at(-1)?.reply_to, id);
+  // The message is shown before it is sent.
+  await eventually(async () => (await anna.api.history(uri)).messages.at(-1)?.reply_to, id);
 
   await anna.composer.dispatchEvent("keydown", { key: "ArrowUp", bubbles: true, cancelable: true, keyCode: 229 });
   assert.equal(await anna.composer.inputValue(), "");

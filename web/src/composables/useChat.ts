@@ -13,8 +13,6 @@ const MIN_MESSAGES = 100;
 /** The page size when loading back to a certain message. */
 const LARGE_PAGE_SIZE = 1000;
 
-export type OpenChat = ReturnType<typeof useChat>;
-
 export function useChat({ client, user }: Login, uri: string) {
   const { announcements, announce } = useAnnouncements(user);
   const listen = (chat: Chat) => [chat.on("change", update), chat.on("state", update), chat.on("entry", announce)];
