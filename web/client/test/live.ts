@@ -90,9 +90,9 @@ test("two users chat and lose connections, and nothing is lost", async () => {
   chats[1].markRead();
   await until(() => chats[0].timeline.readMarkers.get(bob.me.id) === chats[0].lastId);
 
-  clients[0]?.send(uri, "");
+  clients[0]?.send(uri, "\0");
   await until(() => clients[0]?.outbox.of(uri)[0]?.state === "refused");
-  assert.equal(clients[0]?.outbox.of(uri)[0]?.problem, "message: This field may not be blank.");
+  assert.equal(clients[0]?.outbox.of(uri)[0]?.problem, "message: Null characters are not allowed.");
 
   await ann.api.removeMember(uri, bob.username);
   await until(() => chats[1].state === "left" && chats[0].timeline.members.length === 1);
