@@ -1,4 +1,4 @@
-/** How the page is built, and served while one works on it: what is not the page itself is asked of the server at `CONFAB_URL`. */
+/** The build and the development server, which proxies API requests to the server at `CONFAB_URL`. */
 
 import { fileURLToPath } from "node:url";
 import vue from "@vitejs/plugin-vue";
@@ -6,7 +6,7 @@ import { defineConfig } from "vite";
 
 const server = process.env.CONFAB_URL ?? "http://127.0.0.1:8000";
 const proxy = { "/api": server, "/auth": server, "/ws": { target: server, ws: true, changeOrigin: true } };
-/** As the server sends it, so that what it forbids shows here. */
+/** The same policy as the server sends, so that violations show up in the preview. */
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
   "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";

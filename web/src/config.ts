@@ -1,39 +1,42 @@
-/** Where the server is: what `config.json` beside the page says, or else where the page came from. */
+/** The URLs of the server, from `config.json` beside the page. The default is the origin of the page. */
 
 export interface Config {
   /** The HTTP API. */
   readonly api: string;
-  /** The sockets. */
+  /** The WebSocket API. */
   readonly websocket: string;
 }
 
 /** All in milliseconds. */
-const PATIENCE = 10_000;
-const FIRST_PAUSE = 500;
-const LONGEST_PAUSE = 30_000;
+const REQUEST_TIMEOUT = 10_000;
+const MIN_DELAY = 500;
+const MAX_DELAY = 30_000;
 
-/** Tries until it is known; `failed` is called whenever it is not. */
-export async function readConfig(failed: () => void): Promise<Config> {
+/** Loads the configuration, with retries. `onError` is called after each failure. */
+export async function loadConfig(onError: () => void): Promise<Config> {
   const { origin, host, protocol } = location;
-  for (let wait = FIRST_PAUSE; ; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+  for (let delay = MIN_DELAY; ; delay = Math.min(2 * delay, MAX_DELAY)) {
     try {
-      const { api, websocket } = await given();
+      const { api, websocket } = await fetchConfig();
       return { api: api || origin, websocket: websocket || `${protocol === "https:" ? "wss" : "ws"}://${host}/ws` };
     } catch {
-      failed();
+      onError();
     }
-    await pause(wait);
+    await pause(delay);
   }
 }
 
-/** A missing file is as good as an empty one; some servers send the page itself in its place. Any other trouble passes. */
-async function given(): Promise<Partial<Config>> {
-  const response = await fetch("config.json", { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
+/**
+ * A missing file is the same as an empty one; some servers send the page itself in its place. Any other error is
+ * temporary.
+ */
+async function fetchConfig(): Promise<Partial<Config>> {
+  const response = await fetch("config.json", { cache: "no-cache", signal: AbortSignal.timeout(REQUEST_TIMEOUT) });
   if (response.status === 404 || response.status === 403) return {};
   if (!response.ok) throw new Error(`The server answered ${response.status}.`);
   if (response.headers.get("Content-Type")?.startsWith("text/html")) return {};
   const config: unknown = await response.json();
-  if (!isConfig(config)) throw new Error("This is no configuration.");
+  if (!isConfig(config)) throw new Error("The configuration is not valid.");
   return config;
 }
 
@@ -43,12 +46,12 @@ function isConfig(value: unknown): value is Partial<Config> {
   return typeof api === "string" && typeof websocket === "string";
 }
 
-/** Waits, but no longer than until the network is back. */
+/** Waits for a time, or until the network is back. */
 async function pause(milliseconds: number): Promise<void> {
-  const waited = new AbortController();
+  const controller = new AbortController();
   await new Promise<void>((resolve) => {
     setTimeout(resolve, milliseconds);
-    addEventListener("online", () => resolve(), { signal: waited.signal });
+    addEventListener("online", () => resolve(), { signal: controller.signal });
   });
-  waited.abort();
+  controller.abort();
 }

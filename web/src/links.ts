@@ -1,29 +1,29 @@
-/** Finds the web addresses in a text. */
+/** Finds the web links in a text. */
 
-const ADDRESS = /https?:\/\/[^\s<>"]+/gi;
+const URL_PATTERN = /https?:\/\/[^\s<>"]+/gi;
 
-export interface Piece {
+export interface TextPart {
   readonly text: string;
   readonly isLink: boolean;
 }
 
-/** The text in pieces, which together are all of it. What ends a sentence does not belong to an address. */
-export function piecesOf(text: string): Piece[] {
-  const pieces: Piece[] = [];
+/** Splits a text into links and the text between them. Trailing punctuation does not belong to a link. */
+export function splitLinks(text: string): TextPart[] {
+  const parts: TextPart[] = [];
   let end = 0;
-  for (const match of text.matchAll(ADDRESS)) {
-    const address = trimmed(match[0]);
-    if (!URL.canParse(address)) continue;
-    if (match.index > end) pieces.push({ text: text.slice(end, match.index), isLink: false });
-    pieces.push({ text: address, isLink: true });
-    end = match.index + address.length;
+  for (const match of text.matchAll(URL_PATTERN)) {
+    const url = trimPunctuation(match[0]);
+    if (!URL.canParse(url)) continue;
+    if (match.index > end) parts.push({ text: text.slice(end, match.index), isLink: false });
+    parts.push({ text: url, isLink: true });
+    end = match.index + url.length;
   }
-  if (end < text.length) pieces.push({ text: text.slice(end), isLink: false });
-  return pieces;
+  if (end < text.length) parts.push({ text: text.slice(end), isLink: false });
+  return parts;
 }
 
-function trimmed(address: string): string {
-  const shorter = address.replace(/[.,;:!?'”»]+$/, "");
-  const isOpen = shorter.split("(").length < shorter.split(")").length;
-  return isOpen && shorter.endsWith(")") ? trimmed(shorter.slice(0, -1)) : shorter;
+function trimPunctuation(url: string): string {
+  const shorter = url.replace(/[.,;:!?'”»]+$/, "");
+  const hasUnopenedBracket = shorter.split("(").length < shorter.split(")").length;
+  return hasUnopenedBracket && shorter.endsWith(")") ? trimPunctuation(shorter.slice(0, -1)) : shorter;
 }

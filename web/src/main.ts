@@ -1,17 +1,17 @@
-/** Starts the page. */
+/** The entry point of the page. */
 
 import { createApp } from "vue";
 import App from "./App.vue";
-import { readConfig } from "./config";
-import { accountKey, createAccount } from "./session";
-import WaitingView from "./views/WaitingView.vue";
+import { authKey, createAuth } from "./composables/useAuth";
+import { loadConfig } from "./config";
+import UnavailableView from "./views/UnavailableView.vue";
 import "./styles.css";
 
-let waiting: ReturnType<typeof createApp> | undefined;
-const config = await readConfig(() => {
-  if (waiting) return;
-  waiting = createApp(WaitingView);
-  waiting.mount("#app");
+let unavailable: ReturnType<typeof createApp> | undefined;
+const config = await loadConfig(() => {
+  if (unavailable) return;
+  unavailable = createApp(UnavailableView);
+  unavailable.mount("#app");
 });
-waiting?.unmount();
-createApp(App).provide(accountKey, createAccount(config)).mount("#app");
+unavailable?.unmount();
+createApp(App).provide(authKey, createAuth(config)).mount("#app");

@@ -1,12 +1,12 @@
-/** axe-core finds nothing wrong in any of the main views, light and dark, on a desk and on a phone. */
+/** Accessibility of the main views (axe-core), and announcements for screen readers. */
 
 import assert from "node:assert/strict";
 import axe from "axe-core";
-import { chat, type Person, sees } from "./person.js";
-import { eventually, phone, type Stage, test } from "./stage.js";
+import { eventually, type Fixture, phone, test } from "./fixture.js";
+import { createChat, expectVisible, type Person } from "./person.js";
 
-/** What axe-core has against what a person sees, a line for each element. */
-async function faults(person: Person): Promise<string[]> {
+/** The violations that axe-core finds on a page, a line for each element. */
+async function violationsOn(person: Person): Promise<string[]> {
   await person.page.evaluate(axe.source);
   return person.page.evaluate(async () => {
     const { axe } = window as unknown as { axe: typeof import("axe-core") };
@@ -17,19 +17,19 @@ async function faults(person: Person): Promise<string[]> {
   });
 }
 
-async function look(stage: Stage, options: NonNullable<Parameters<Stage["person"]>[1]>): Promise<void> {
-  /** Each fault, and the view in which it was seen first. */
+async function checkViews(fixture: Fixture, options: NonNullable<Parameters<Fixture["person"]>[1]>): Promise<void> {
+  /** Each violation, and the view in which it was found first. */
   const found = new Map<string, string>();
-  const anna = await stage.visitor("anna", options);
-  const look = async (view: string) => {
-    for (const fault of await faults(anna)) if (!found.has(fault)) found.set(fault, view);
+  const anna = await fixture.visitor("anna", options);
+  const check = async (view: string) => {
+    for (const violation of await violationsOn(anna)) if (!found.has(violation)) found.set(violation, view);
   };
   await anna.register();
-  const [ben, cleo] = await Promise.all([stage.visitor("ben"), stage.visitor("cleo")]);
+  const [ben, cleo] = await Promise.all([fixture.visitor("ben"), fixture.visitor("cleo")]);
   await Promise.all([ben.register(), cleo.register()]);
 
-  const uri = await chat(anna, ben, cleo);
-  const other = await chat(ben, anna);
+  const uri = await createChat(anna, ben, cleo);
+  const other = await createChat(ben, anna);
   await ben.api.post(other, "Unread");
   const { id } = await ben.api.post(uri, "Who brings the cake? https://example.com/cakes");
   await anna.api.post(uri, "I do", { replyTo: id });
@@ -45,107 +45,107 @@ async function look(stage: Stage, options: NonNullable<Parameters<Stage["person"
 
   await anna.visit();
   await anna.page.getByRole("form", { name: "Log in" }).waitFor();
-  await look("login");
+  await check("login");
   await anna.logIn("wrong");
-  await sees(anna.alert);
-  await look("wrong password");
+  await expectVisible(anna.alert);
+  await check("wrong password");
   await anna.visit("#/register");
   const register = anna.page.getByRole("form", { name: "Register" });
   await register.getByLabel("Username").fill(anna.name);
   await register.getByLabel("Password").fill(anna.password);
   await register.getByRole("button", { name: "Register" }).click();
-  await sees(register.getByText(/already exists/));
-  await look("register");
+  await expectVisible(register.getByText(/already exists/));
+  await check("register");
 
   await anna.visit("#/login");
   await anna.logIn();
-  await anna.list();
-  await sees(anna.chatWith(ben, cleo));
-  await look("chats");
-  await anna.open(uri);
-  await sees(anna.log.getByText("Read by"));
-  await look("chat");
-  await anna.act("See you", "Reply");
-  await sees(anna.button("Cancel reply"));
-  await look("replying");
+  await anna.reloadChatList();
+  await expectVisible(anna.chatWith(ben, cleo));
+  await check("chats");
+  await anna.openChat(uri);
+  await expectVisible(anna.log.getByText("Read by"));
+  await check("chat");
+  await anna.runAction("See you", "Reply");
+  await expectVisible(anna.button("Cancel reply"));
+  await check("replying");
   await anna.button("Cancel reply").click();
-  await anna.act("See you", "Edit");
-  await sees(anna.button("Cancel edit"));
-  await look("editing");
+  await anna.runAction("See you", "Edit");
+  await expectVisible(anna.button("Cancel edit"));
+  await check("editing");
   await anna.button("Cancel edit").click();
-  await anna.act("See you", "React");
-  await sees(anna.page.getByRole("group", { name: "Pick a reaction" }));
-  await look("picking a reaction");
+  await anna.runAction("See you", "React");
+  await expectVisible(anna.page.getByRole("group", { name: "Pick a reaction" }));
+  await check("picking a reaction");
   await anna.page.keyboard.press("Escape");
-  await anna.act("See you", "Delete");
-  await sees(anna.page.getByText("Delete this message?"));
-  await look("deleting");
+  await anna.runAction("See you", "Delete");
+  await expectVisible(anna.page.getByText("Delete this message?"));
+  await check("deleting");
   await anna.button("Keep").click();
   await anna.button("Members").click();
-  await sees(anna.dialog("Members").getByRole("listitem").filter({ hasText: cleo.name }));
-  await look("members");
+  await expectVisible(anna.dialog("Members").getByRole("listitem").filter({ hasText: cleo.name }));
+  await check("members");
   await anna.dialog("Members").getByRole("button", { name: "Close" }).click();
   await anna.button("Search").click();
   await anna.dialog("Search").getByLabel("Search messages").fill("cake");
   await anna.dialog("Search").getByLabel("Search messages").press("Enter");
-  await sees(anna.dialog("Search").getByRole("listitem"));
-  await look("search");
+  await expectVisible(anna.dialog("Search").getByRole("listitem"));
+  await check("search");
   await anna.dialog("Search").getByRole("button", { name: "Close" }).click();
   await anna.composer.fill("a".repeat(1_950));
-  await look("nearly too long");
+  await check("nearly too long");
   await anna.composer.fill("");
   await anna.visit("#/chats/0123456789abcde");
   await anna.log.waitFor({ state: "hidden" });
-  await look("no such chat");
-  assert.equal(found.size, 0, [...found].map(([fault, view]) => `${view}: ${fault}`).join("\n"));
+  await check("no such chat");
+  assert.equal(found.size, 0, [...found].map(([violation, view]) => `${view}: ${violation}`).join("\n"));
 }
 
-test("light, on a desk", (stage) => look(stage, { colorScheme: "light" }));
-test("dark, on a desk", (stage) => look(stage, { colorScheme: "dark" }));
-test("light, on a phone", (stage) => look(stage, { colorScheme: "light", ...phone }));
-test("dark, on a phone", (stage) => look(stage, { colorScheme: "dark", ...phone }));
+test("axe-core: light mode, desktop", (fixture) => checkViews(fixture, { colorScheme: "light" }));
+test("axe-core: dark mode, desktop", (fixture) => checkViews(fixture, { colorScheme: "dark" }));
+test("axe-core: light mode, phone", (fixture) => checkViews(fixture, { colorScheme: "light", ...phone }));
+test("axe-core: dark mode, phone", (fixture) => checkViews(fixture, { colorScheme: "dark", ...phone }));
 
-test("what others say just now is read out, and nothing else", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+test("screen readers announce new messages of others, and nothing else", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(anna, ben);
+  const uri = await createChat(anna, ben);
   for (let n = 1; n <= 120; n++) await ben.api.post(uri, `Message ${n}`);
   await anna.page.reload();
-  /** All that was ever in the status. */
-  const told = () => anna.page.evaluate(() => (window as unknown as { told: string[] }).told);
-  await anna.open(uri);
-  await sees(anna.message("Message 120"));
-  await anna.news.evaluate((news) => {
-    const told: string[] = [];
-    Object.assign(window, { told });
+  /** All texts that the live region had. */
+  const announced = () => anna.page.evaluate(() => (window as unknown as { announced: string[] }).announced);
+  await anna.openChat(uri);
+  await expectVisible(anna.message("Message 120"));
+  await anna.announcements.evaluate((news) => {
+    const announced: string[] = [];
+    Object.assign(window, { announced });
     new MutationObserver((changes) => {
-      for (const { addedNodes } of changes) for (const node of addedNodes) told.push(node.textContent ?? "");
+      for (const { addedNodes } of changes) for (const node of addedNodes) announced.push(node.textContent ?? "");
     }).observe(news, { childList: true, subtree: true });
   });
   assert.equal(await anna.log.getAttribute("aria-live"), "off");
-  assert.equal((await anna.news.innerText()).trim(), "");
+  assert.equal((await anna.announcements.innerText()).trim(), "");
 
   await anna.log.hover();
   await anna.page.mouse.wheel(0, -100_000);
-  await sees(anna.message("Message 1"));
-  await anna.write("My own");
-  await sees(anna.message("My own"));
+  await expectVisible(anna.message("Message 1"));
+  await anna.send("My own");
+  await expectVisible(anna.message("My own"));
   await ben.api.post(uri, "Hello");
   await ben.api.post(uri, "Hello");
   await eventually(
-    async () => (await told()).filter((text) => text !== ""),
+    async () => (await announced()).filter((text) => text !== ""),
     [`${ben.name}: Hello`, `${ben.name}: Hello`],
   );
-  assert.deepEqual(await faults(anna), []);
-  await anna.news.getByText("Hello").first().waitFor({ state: "detached", timeout: 20_000 });
+  assert.deepEqual(await violationsOn(anna), []);
+  await anna.announcements.getByText("Hello").first().waitFor({ state: "detached", timeout: 20_000 });
 });
 
-test("the characters that are left are not read out with each key", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
-  await anna.open(uri);
+test("screen readers announce the character limits, not each count", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
+  await anna.openChat(uri);
   const form = anna.page.getByRole("form", { name: "Write a message" });
-  const said = async () => (await form.getByRole("status").allInnerTexts()).join("").trim();
+  const statusText = async () => (await form.getByRole("status").allInnerTexts()).join("").trim();
   const texts: string[] = [];
   for (const [length, counted] of [
     [1_850, "150 characters left"],
@@ -154,12 +154,12 @@ test("the characters that are left are not read out with each key", async (stage
     [2_002, "2 characters too many"],
   ] as const) {
     await anna.composer.fill("a".repeat(length));
-    await sees(form.getByText(counted));
-    texts.push(await said());
+    await expectVisible(form.getByText(counted));
+    texts.push(await statusText());
   }
   assert.equal(texts[0], texts[1]);
   assert.equal(texts[2], texts[3]);
   assert.notEqual(texts[1], texts[2]);
   await anna.composer.fill("");
-  await eventually(said, "");
+  await eventually(statusText, "");
 });

@@ -1,4 +1,4 @@
-/** What the page weighs, how it fits on a phone, and pictures of the main views, the same each time. */
+/** The size of the scripts, the layout on phones, and reproducible screenshots of the main views. */
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -6,73 +6,73 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import type { BrowserContextOptions } from "playwright-core";
-import { chat, misses, type Person, sees } from "./person.js";
-import { phone, test } from "./stage.js";
+import { phone, test } from "./fixture.js";
+import { createChat, expectHidden, expectVisible, type Person } from "./person.js";
 
 const SCRIPT_BUDGET = 100_000;
 const screenshots = resolve(process.env.SCREENSHOTS ?? fileURLToPath(new URL("../screenshots", import.meta.url)));
 
-test("all scripts together stay below 100 KB, compressed", async (stage) => {
-  const anna = await stage.visitor("anna");
+test("all scripts together stay below 100 KB, compressed", async (fixture) => {
+  const anna = await fixture.visitor("anna");
   await anna.register();
-  const uri = await chat(anna);
+  const uri = await createChat(anna);
   const scripts = new Map<string, Promise<Buffer>>();
   anna.page.on("response", (response) => {
     if (response.request().resourceType() === "script") scripts.set(response.url(), response.body());
   });
   await anna.visit();
   await anna.logIn();
-  await anna.open(uri);
+  await anna.openChat(uri);
   await anna.button("Members").click();
-  await sees(anna.dialog("Members"));
+  await expectVisible(anna.dialog("Members"));
   await anna.page.keyboard.press("Escape");
   await anna.button("Search").click();
-  await sees(anna.dialog("Search"));
+  await expectVisible(anna.dialog("Search"));
   const sizes = await Promise.all([...scripts.values()].map(async (body) => gzipSync(await body).length));
   const total = sizes.reduce((sum, size) => sum + size, 0);
   assert.ok(total > 0 && total < SCRIPT_BUDGET, `${total} bytes in ${[...scripts.keys()].join(", ")}`);
 });
 
-test("on a phone there is the list or the chat, and a way back", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna", phone), stage.visitor("ben")]);
+test("a phone shows the list or the chat, with a way back", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna", phone), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(anna, ben);
+  const uri = await createChat(anna, ben);
   await ben.api.post(uri, "Hello");
-  await anna.list();
+  await anna.reloadChatList();
   await anna.chatWith(ben).tap();
-  await sees(anna.message("Hello"));
-  await misses(anna.chats);
+  await expectVisible(anna.message("Hello"));
+  await expectHidden(anna.chats);
   await anna.page.getByRole("link", { name: "My chats" }).tap();
-  await sees(anna.chatWith(ben));
-  await misses(anna.composer);
+  await expectVisible(anna.chatWith(ben));
+  await expectHidden(anna.composer);
 });
 
-test("on a wide screen the list stays beside the chat", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.visitor("ben")]);
+test("a wide screen shows the list beside the chat", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.visitor("anna"), fixture.visitor("ben")]);
   await Promise.all([anna.register(), ben.register()]);
-  const uri = await chat(anna, ben);
-  await anna.arrive();
-  await anna.open(uri);
-  await sees(anna.chatWith(ben));
+  const uri = await createChat(anna, ben);
+  await anna.visitAndLogIn();
+  await anna.openChat(uri);
+  await expectVisible(anna.chatWith(ben));
   const [list, main] = await Promise.all([anna.chats.boundingBox(), anna.main.boundingBox()]);
   assert.ok(list && main && list.x + list.width <= main.x + 1, JSON.stringify([list, main]));
 });
 
-test("pictures of the main views", async (stage) => {
+test("screenshots of the main views", async (fixture) => {
   const people: Person[] = [];
-  // One after the other, since what colour somebody has depends on it.
+  // One after the other, since colours depend on the user ids.
   for (const name of ["Anna", "Ben", "Cleo", "Dora"]) {
-    const person = await stage.visitor(name.toLowerCase());
+    const person = await fixture.visitor(name.toLowerCase());
     await person.register();
-    await person.api.changeMe({ first_name: name });
+    await person.api.updateMe({ first_name: name });
     people.push(person);
   }
   const [anna, ben, cleo, dora] = people as [Person, Person, Person, Person];
   await mkdir(screenshots, { recursive: true });
 
-  const party = await chat(anna, ben, cleo);
-  const work = await chat(dora, anna);
-  const notes = await chat(anna);
+  const party = await createChat(anna, ben, cleo);
+  const work = await createChat(dora, anna);
+  const notes = await createChat(anna);
   const clock = new Map<string, string>();
   const say = async (who: Person, uri: string, time: string, text: string, replyTo?: number) => {
     clock.set(text, `2026-06-${time}:00Z`);
@@ -84,8 +84,8 @@ test("pictures of the main views", async (stage) => {
   const question = await say(ben, party, "01T19:02", "Who brings the cake on Saturday?");
   await say(cleo, party, "01T19:05", "I have an oven again, so I can bake one.");
   await say(anna, party, "01T19:06", "Wonderful! Chocolate, please.");
-  const gone = await say(cleo, party, "01T19:07", "Or was it Sunday?");
-  await cleo.api.delete(party, gone);
+  const deleted = await say(cleo, party, "01T19:07", "Or was it Sunday?");
+  await cleo.api.delete(party, deleted);
   const plan = await say(ben, party, "02T09:10", "I made a plan of who brings what: https://example.com/party");
   const lamps = await say(anna, party, "02T09:12", "Good. I bring the lamps and the long cable.");
   await cleo.api.post(party, "Then there will be light, music and a cake.", { replyTo: lamps });
@@ -101,16 +101,16 @@ test("pictures of the main views", async (stage) => {
   await cleo.api.markRead(party, end);
   await anna.api.markRead(party, end);
 
-  await ben.arrive();
-  await ben.open(party);
+  await ben.visitAndLogIn();
+  await ben.openChat(party);
 
   const show = async (options: BrowserContextOptions) => {
-    const person = await stage.as(anna, options);
+    const person = await fixture.secondBrowser(anna, options);
     await person.page.clock.setFixedTime("2026-06-02T09:20:00Z");
     await person.page.route(/\/api\/chats\//, async (route) => {
       if (route.request().method() !== "GET") return route.continue();
       const response = await route.fetch();
-      return route.fulfill({ response, json: dated(await response.json(), clock) });
+      return route.fulfill({ response, json: withDates(await response.json(), clock) });
     });
     return person;
   };
@@ -136,26 +136,27 @@ test("pictures of the main views", async (stage) => {
     await keep(person, `${name}-login`);
     await person.logIn();
     await person.visit("#/");
-    for (const title of ["Ben, Cleo", "Dora", "Just you"]) await sees(person.chats.getByText(title, { exact: true }));
-    await sees(person.status("Connected"));
+    for (const title of ["Ben, Cleo", "Dora", "Just you"])
+      await expectVisible(person.chats.getByText(title, { exact: true }));
+    await expectVisible(person.status("Connected"));
     await keep(person, `${name}-chats`);
-    await person.open(party);
-    await sees(person.message("See you at six!"));
-    await sees(person.log.getByText("Read by"));
-    await sees(person.main.getByText("2 online"));
-    if (name.startsWith("desk")) await sees(person.chats.getByText("Ben, Cleo", { exact: true }));
+    await person.openChat(party);
+    await expectVisible(person.message("See you at six!"));
+    await expectVisible(person.log.getByText("Read by"));
+    await expectVisible(person.main.getByText("2 online"));
+    if (name.startsWith("desk")) await expectVisible(person.chats.getByText("Ben, Cleo", { exact: true }));
     await keep(person, `${name}-chat`);
     await person.button("Members").click();
-    await sees(person.dialog("Members").getByRole("listitem").filter({ hasText: "Cleo" }));
+    await expectVisible(person.dialog("Members").getByRole("listitem").filter({ hasText: "Cleo" }));
     await keep(person, `${name}-members`);
     await person.page.context().close();
   }
 });
 
-/** An answer of the server with the dates that this picture is to have: each message's by its text, and each chat's from its last message. */
-function dated(answer: unknown, clock: ReadonlyMap<string, string>): unknown {
+/** A response with fixed dates: of each message by its text, and of each chat from its last message. */
+function withDates(response: unknown, clock: ReadonlyMap<string, string>): unknown {
   const fallback = "2026-06-01T19:07:00Z";
-  return JSON.parse(JSON.stringify(answer), (_, value) => {
+  return JSON.parse(JSON.stringify(response), (_, value) => {
     if (typeof value !== "object" || value === null || !("create_date" in value)) return value;
     const text = "message" in value ? value.message : value.last_message?.message;
     const date = clock.get(text) ?? fallback;

@@ -1,45 +1,45 @@
 /** Drafts survive a reload, and slow operations do not move the focus. */
 
 import assert from "node:assert/strict";
-import { chat, isFocused, misses, type Person, sees } from "./person.js";
-import { eventually, test } from "./stage.js";
+import { eventually, test } from "./fixture.js";
+import { createChat, expectHidden, expectVisible, isFocused, type Person } from "./person.js";
 
 const texts = async (person: Person, uri: string) =>
   (await person.api.history(uri)).messages.map(({ message }) => message);
 
 /** The storage keys of all drafts. */
-const keptDrafts = (person: Person) =>
+const storedDrafts = (person: Person) =>
   person.page.evaluate(() => Object.keys(localStorage).filter((name) => name.startsWith("confab.draft.")));
 
-test("a draft survives a reload until it is sent", async (stage) => {
-  const anna = await stage.person("anna");
-  const [uri, other] = [await chat(anna), await chat(anna)];
+test("a draft survives a reload until it is sent", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const [uri, other] = [await createChat(anna), await createChat(anna)];
   await anna.api.post(uri, "The question");
-  await anna.open(uri);
-  await anna.act("The question", "Reply");
+  await anna.openChat(uri);
+  await anna.runAction("The question", "Reply");
   await anna.composer.fill("Half an ans");
   await anna.page.reload();
   await eventually(() => anna.composer.inputValue(), "Half an ans");
-  await sees(anna.page.getByText(`Reply to ${anna.name}: The question`));
-  await anna.open(other);
+  await expectVisible(anna.page.getByText(`Reply to ${anna.name}: The question`));
+  await anna.openChat(other);
   assert.equal(await anna.composer.inputValue(), "");
-  await anna.open(uri);
-  await anna.write("An answer");
+  await anna.openChat(uri);
+  await anna.send("An answer");
   await eventually(() => texts(anna, uri), ["The question", "An answer"]);
   assert.equal((await anna.api.history(uri)).messages[1]?.reply_to, (await anna.api.history(uri)).messages[0]?.id);
-  await eventually(() => keptDrafts(anna), []);
+  await eventually(() => storedDrafts(anna), []);
   await anna.page.reload();
-  await sees(anna.message("An answer"));
+  await expectVisible(anna.message("An answer"));
   assert.equal(await anna.composer.inputValue(), "");
 });
 
-test("an unsaved edit survives a reload, with the draft before it", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("an unsaved edit survives a reload, with the draft before it", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Helo");
-  await anna.open(uri);
+  await anna.openChat(uri);
   await anna.composer.fill("Something new");
-  await anna.act("Helo", "Edit");
+  await anna.runAction("Helo", "Edit");
   await anna.composer.fill("Hello");
   await anna.page.reload();
   await eventually(() => anna.composer.inputValue(), "Hello");
@@ -48,31 +48,31 @@ test("an unsaved edit survives a reload, with the draft before it", async (stage
   await eventually(() => anna.composer.inputValue(), "Something new");
 });
 
-test("drafts are deleted on logout, and kept when the token expires", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("drafts are deleted on logout, and kept when the token expires", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
+  await anna.openChat(uri);
   await anna.composer.fill("Not for others");
-  await eventually(async () => (await keptDrafts(anna)).length, 1);
+  await eventually(async () => (await storedDrafts(anna)).length, 1);
   await anna.page.route("**/reactions/**", (route) =>
     route.fulfill({ status: 401, json: { detail: "Invalid token." } }),
   );
   await anna.react("Hello", "👍");
-  await sees(anna.alert.filter({ hasText: "You were logged out. Log in again." }));
+  await expectVisible(anna.alert.filter({ hasText: "You were logged out. Log in again." }));
   await anna.logIn();
   await eventually(() => anna.composer.inputValue(), "Not for others");
   await anna.button("Log out").click();
-  await sees(anna.page.getByRole("form", { name: "Log in" }));
-  assert.deepEqual(await keptDrafts(anna), []);
+  await expectVisible(anna.page.getByRole("form", { name: "Log in" }));
+  assert.deepEqual(await storedDrafts(anna), []);
   await anna.logIn();
-  await anna.open(uri);
+  await anna.openChat(uri);
   assert.equal(await anna.composer.inputValue(), "");
 });
 
-test("unreadable drafts and a full storage do no harm", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("unreadable drafts and a full storage do no harm", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   const { id } = await anna.api.me();
   for (const garbled of ["{", "null", '{"text":7}', '{"text":"","editing":"x"}', '{"text":"","kept":{}}']) {
     await anna.page.evaluate(
@@ -80,7 +80,7 @@ test("unreadable drafts and a full storage do no harm", async (stage) => {
       [`confab.draft.${id}.${uri}`, garbled],
     );
     await anna.page.goto("about:blank");
-    await anna.open(uri);
+    await anna.openChat(uri);
     assert.equal(await anna.composer.inputValue(), "");
   }
   await anna.page.evaluate(() => {
@@ -90,64 +90,64 @@ test("unreadable drafts and a full storage do no harm", async (stage) => {
   });
   await anna.composer.fill("Written all the same");
   await anna.page.goto("#/");
-  await sees(anna.main.getByText("Choose a chat"));
+  await expectVisible(anna.main.getByText("Choose a chat"));
   await anna.page.goto(`#/chats/${uri}`);
   await eventually(() => anna.composer.inputValue(), "Written all the same");
   await anna.composer.press("Enter");
   await eventually(() => texts(anna, uri), ["Written all the same"]);
 });
 
-test("a reply to a message that is deleted while writing is sent without the reply", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+test("a reply to a message that is deleted while writing is sent without the reply", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(ben, anna);
+  const uri = await createChat(ben, anna);
   const { id } = await ben.api.post(uri, "Soon gone");
-  await anna.open(uri);
-  await anna.act("Soon gone", "Reply");
+  await anna.openChat(uri);
+  await anna.runAction("Soon gone", "Reply");
   await anna.composer.fill("An answer");
   await ben.api.delete(uri, id);
-  await sees(anna.status("The message that you reply to was deleted. Yours will be sent without the reply."));
+  await expectVisible(anna.status("The message that you reply to was deleted. Yours will be sent without the reply."));
   await anna.composer.press("Enter");
   await eventually(() => texts(anna, uri), ["", "An answer"]);
   assert.equal((await anna.api.history(uri)).messages[1]?.reply_to ?? null, null);
-  await misses(anna.page.getByText("Not sent"));
+  await expectHidden(anna.page.getByText("Not sent"));
 });
 
-test("an edit of a message that is deleted while writing cannot be saved", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+test("an edit of a message that is deleted while writing cannot be saved", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(ben, anna);
+  const uri = await createChat(ben, anna);
   const { id } = await anna.api.post(uri, "Helo");
-  await anna.open(uri);
-  await anna.act("Helo", "Edit");
+  await anna.openChat(uri);
+  await anna.runAction("Helo", "Edit");
   await anna.composer.fill("Hello");
   await ben.api.delete(uri, id);
-  await sees(anna.status("The message that you edit was deleted."));
+  await expectVisible(anna.status("The message that you edit was deleted."));
   assert.equal(await anna.button("Save").isDisabled(), true);
   await anna.button("Cancel edit").click();
-  await anna.write("Anew");
+  await anna.send("Anew");
   await eventually(() => texts(anna, uri), ["", "Anew"]);
 });
 
-test("a chat that loads slowly takes the focus only if it is free", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("a chat that loads slowly takes the focus only if it is free", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
   const field = anna.page.getByLabel("Invitation link or code");
-  for (const isElsewhere of [true, false]) {
+  for (const isFocusElsewhere of [true, false]) {
     await anna.visit("#/");
     await anna.page.reload();
-    await sees(anna.chats.getByRole("link").filter({ hasText: "Hello" }));
-    const letGo = await anna.holdBack(`**/api/chats/${uri}/**`);
+    await expectVisible(anna.chats.getByRole("link").filter({ hasText: "Hello" }));
+    const release = await anna.holdRequests(`**/api/chats/${uri}/**`);
     await anna.page.reload();
-    await sees(anna.chats.getByRole("link").filter({ hasText: "Hello" }));
+    await expectVisible(anna.chats.getByRole("link").filter({ hasText: "Hello" }));
     await anna.chats.getByRole("link").filter({ hasText: "Hello" }).click();
-    await sees(anna.main.getByText("Loading…"));
-    if (isElsewhere) await field.pressSequentially("abc");
-    letGo();
-    await sees(anna.composer);
-    await sees(anna.message("Hello"));
-    if (isElsewhere) {
+    await expectVisible(anna.main.getByText("Loading…"));
+    if (isFocusElsewhere) await field.pressSequentially("abc");
+    release();
+    await expectVisible(anna.composer);
+    await expectVisible(anna.message("Hello"));
+    if (isFocusElsewhere) {
       await anna.page.keyboard.type("def");
       assert.equal(await field.inputValue(), "abcdef");
       assert.equal(await isFocused(field), true);
@@ -158,17 +158,17 @@ test("a chat that loads slowly takes the focus only if it is free", async (stage
   }
 });
 
-test("a slow deletion does not move the focus", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("a slow deletion does not move the focus", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
-  await anna.act("Hello", "Delete");
-  const letGo = await anna.holdBack("**/messages/*/");
+  await anna.openChat(uri);
+  await anna.runAction("Hello", "Delete");
+  const release = await anna.holdRequests("**/messages/*/");
   await anna.button("Delete").and(anna.page.getByRole("dialog").getByRole("button")).click();
   await anna.composer.pressSequentially("One ");
-  letGo();
-  await sees(anna.message("Message deleted"));
+  release();
+  await expectVisible(anna.message("Message deleted"));
   await anna.page.keyboard.type("two");
   assert.equal(await anna.composer.inputValue(), "One two");
 });

@@ -1,15 +1,15 @@
-/** Everything can be done without a mouse. */
+/** Keyboard operation and focus. */
 
 import assert from "node:assert/strict";
 import type { Locator } from "playwright-core";
-import { chat, isFocused, misses, type Person, sees } from "./person.js";
-import { eventually, phone, test } from "./stage.js";
+import { eventually, phone, test } from "./fixture.js";
+import { createChat, expectHidden, expectVisible, isFocused, type Person } from "./person.js";
 
 const STEPS = 60;
 
-/** Presses Tab (or Shift+Tab) until this has the focus. */
+/** Presses Tab (or Shift+Tab) until the target has the focus. */
 async function tabTo(person: Person, target: Locator, key: "Tab" | "Shift+Tab" = "Tab"): Promise<void> {
-  await sees(target);
+  await expectVisible(target);
   const passed: string[] = [];
   for (let step = 0; step < STEPS; step++) {
     if (await isFocused(target)) return;
@@ -19,8 +19,8 @@ async function tabTo(person: Person, target: Locator, key: "Tab" | "Shift+Tab" =
   assert.fail(`${target} was not reached with ${key}:\n${passed.join("\n")}`);
 }
 
-/** Goes to a message: Tab leads to one of them, and from there the arrows lead from one to the next. */
-async function goTo(person: Person, text: string): Promise<void> {
+/** Focuses a message: Tab focuses one of them, and the arrow keys move between them. */
+async function focusMessage(person: Person, text: string): Promise<void> {
   const isAtMessage = () =>
     person.log.evaluate((log) => document.activeElement?.closest("article, [role=log]") === log);
   while (!(await isAtMessage())) await person.page.keyboard.press("Shift+Tab");
@@ -30,11 +30,19 @@ async function goTo(person: Person, text: string): Promise<void> {
   assert.ok(await isFocused(person.message(text)), `the message was not reached: ${text}`);
 }
 
-/** Opens a dialog from its button with the keyboard, goes round in it, closes it, and is back where it was opened. */
-async function goRound(person: Person, opener: Locator, dialog: Locator, key: "Tab" | "Shift+Tab"): Promise<void> {
+/**
+ * Opens a dialog with the keyboard, moves through it in both directions, closes it, and checks that the focus is
+ * restored.
+ */
+async function checkDialogFocus(
+  person: Person,
+  opener: Locator,
+  dialog: Locator,
+  key: "Tab" | "Shift+Tab",
+): Promise<void> {
   await tabTo(person, opener, key);
   await person.page.keyboard.press("Enter");
-  await sees(dialog);
+  await expectVisible(dialog);
   const isOutside = () =>
     dialog.evaluate((element) => document.activeElement !== document.body && !element.contains(document.activeElement));
   for (const round of ["Tab", "Shift+Tab"]) {
@@ -45,14 +53,14 @@ async function goRound(person: Person, opener: Locator, dialog: Locator, key: "T
   }
   await tabTo(person, dialog.getByRole("button", { name: "Close" }));
   await person.page.keyboard.press("Escape");
-  await misses(dialog);
+  await expectHidden(dialog);
   await eventually(() => isFocused(opener), true, "the focus did not come back");
 }
 
-test("one logs in, chats, reacts, edits and deletes with the keyboard alone", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.person("ben")]);
+test("logging in, chatting, reacting, editing and deleting work with the keyboard alone", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.visitor("anna"), fixture.person("ben")]);
   await anna.register();
-  const uri = await chat(anna, ben);
+  const uri = await createChat(anna, ben);
   await ben.api.post(uri, "Hello Anna");
   const { keyboard } = anna.page;
 
@@ -66,95 +74,95 @@ test("one logs in, chats, reacts, edits and deletes with the keyboard alone", as
 
   await tabTo(anna, anna.chatWith(ben));
   await keyboard.press("Enter");
-  await sees(anna.message("Hello Anna"));
+  await expectVisible(anna.message("Hello Anna"));
   await tabTo(anna, anna.composer);
   await keyboard.type("Helo Ben");
   await keyboard.press("Enter");
-  await ben.open(uri);
-  await sees(ben.message("Helo Ben"));
+  await ben.openChat(uri);
+  await expectVisible(ben.message("Helo Ben"));
 
   await keyboard.press("ArrowUp");
   await eventually(() => anna.composer.inputValue(), "Helo Ben");
   for (let n = 0; n < "o Ben".length; n++) await keyboard.press("ArrowLeft");
   await keyboard.type("l");
   await keyboard.press("Enter");
-  await sees(ben.message("Hello Ben"));
-  await eventually(() => isFocused(anna.composer), true, "one cannot write on after an edit");
+  await expectVisible(ben.message("Hello Ben"));
+  await eventually(() => isFocused(anna.composer), true, "the composer lost the focus after an edit");
 
-  await goTo(anna, "Hello Anna");
+  await focusMessage(anna, "Hello Anna");
   await tabTo(anna, anna.message("Hello Anna").getByRole("button", { name: "React" }));
   await keyboard.press("Enter");
   const picker = anna.page.getByRole("group", { name: "Pick a reaction" });
   await tabTo(anna, picker.getByRole("button", { name: "❤️" }));
   await keyboard.press("Enter");
-  await sees(ben.message("Hello Anna").getByRole("button", { name: "❤️ 1" }));
-  await misses(picker);
+  await expectVisible(ben.message("Hello Anna").getByRole("button", { name: "❤️ 1" }));
+  await expectHidden(picker);
   await eventually(
     () => anna.page.evaluate(() => document.activeElement === document.body),
     false,
     "the focus is lost",
   );
 
-  await goTo(anna, "Hello Anna");
+  await focusMessage(anna, "Hello Anna");
   await tabTo(anna, anna.message("Hello Anna").getByRole("button", { name: "Reply" }));
   await keyboard.press("Enter");
-  await eventually(() => isFocused(anna.composer), true, "one cannot write a reply at once");
+  await eventually(() => isFocused(anna.composer), true, "the composer does not have the focus for a reply");
   await keyboard.type("My reply");
   await keyboard.press("Enter");
-  await sees(ben.message("My reply"));
+  await expectVisible(ben.message("My reply"));
 
-  await goTo(anna, "Hello Ben");
+  await focusMessage(anna, "Hello Ben");
   await tabTo(anna, anna.message("Hello Ben").getByRole("button", { name: "Delete" }));
   await keyboard.press("Enter");
-  await sees(anna.page.getByText("Delete this message?"));
+  await expectVisible(anna.page.getByText("Delete this message?"));
   await tabTo(anna, anna.page.locator("dialog").getByRole("button", { name: "Delete", exact: true }));
   await keyboard.press("Enter");
-  await sees(ben.message("Message deleted"));
-  await misses(anna.page.getByText("Delete this message?"));
+  await expectVisible(ben.message("Message deleted"));
+  await expectHidden(anna.page.getByText("Delete this message?"));
 });
 
-test("dialogs keep the focus while they are open, and give it back", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+test("dialogs keep the focus while they are open, and restore it", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(anna, ben);
-  await anna.open(uri);
-  await goRound(anna, anna.button("Members"), anna.dialog("Members"), "Tab");
-  await goRound(anna, anna.button("Search"), anna.dialog("Search"), "Tab");
+  const uri = await createChat(anna, ben);
+  await anna.openChat(uri);
+  await checkDialogFocus(anna, anna.button("Members"), anna.dialog("Members"), "Tab");
+  await checkDialogFocus(anna, anna.button("Search"), anna.dialog("Search"), "Tab");
 });
 
-test("Escape closes the search, also with words in its field", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
-  await anna.open(uri);
+test("Escape closes the search, also with words in its field", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
+  await anna.openChat(uri);
   await anna.button("Search").click();
   await anna.page.keyboard.type("cake");
   await eventually(() => anna.dialog("Search").getByLabel("Search messages").inputValue(), "cake");
   await anna.page.keyboard.press("Escape");
-  await misses(anna.dialog("Search"));
+  await expectHidden(anna.dialog("Search"));
 });
 
-test("the picker of reactions closes with Escape and gives the focus back", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("the reaction picker closes with Escape and restores the focus", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
+  await anna.openChat(uri);
   const react = anna.message("Hello").getByRole("button", { name: "React" });
   await tabTo(anna, react);
   await anna.page.keyboard.press("Enter");
   const picker = anna.page.getByRole("group", { name: "Pick a reaction" });
   await tabTo(anna, picker.getByRole("button", { name: "👍" }));
   await anna.page.keyboard.press("Escape");
-  await misses(picker);
+  await expectHidden(picker);
   await eventually(() => isFocused(react), true);
 });
 
-test("the first Tab offers to skip to the messages", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("the first Tab offers to skip to the messages", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
+  await anna.openChat(uri);
   await anna.page.reload();
-  await sees(anna.message("Hello"));
+  await expectVisible(anna.message("Hello"));
   const skip = anna.page.getByRole("link", { name: "Skip to messages" });
   await anna.page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await tabTo(anna, skip);
@@ -164,14 +172,14 @@ test("the first Tab offers to skip to the messages", async (stage) => {
     true,
     "the focus is not at the messages",
   );
-  await sees(anna.message("Hello"));
+  await expectVisible(anna.message("Hello"));
 });
 
-test("whatever has the focus shows it", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("the focused element has a visible outline", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
+  await anna.openChat(uri);
   const seen = new Set<string>();
   for (let step = 0; step < STEPS; step++) {
     await anna.page.keyboard.press("Tab");
@@ -187,17 +195,17 @@ test("whatever has the focus shows it", async (stage) => {
     });
     if (!focused) continue;
     seen.add(focused.html);
-    assert.ok(focused.isShown, `it cannot be seen that this has the focus: ${focused.html}`);
+    assert.ok(focused.isShown, `the focus is not visible: ${focused.html}`);
   }
   assert.ok(seen.size >= 10, [...seen].join("\n"));
 });
 
-test("while a word is composed, it can be sent, and keys are about the word", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("during input method composition, keys do not send or cancel", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   const { id } = await anna.api.post(uri, "Hello");
-  await anna.open(uri);
-  await anna.act("Hello", "Reply");
+  await anna.openChat(uri);
+  await anna.runAction("Hello", "Reply");
   await eventually(() => isFocused(anna.composer), true);
   const keys = await anna.page.context().newCDPSession(anna.page);
   await keys.send("Input.imeSetComposition", { text: "にほん", selectionStart: 3, selectionEnd: 3 });
@@ -208,12 +216,13 @@ test("while a word is composed, it can be sent, and keys are about the word", as
     }
   }
   assert.equal(await anna.composer.inputValue(), "にほん");
-  await sees(anna.button("Cancel reply"));
+  await expectVisible(anna.button("Cancel reply"));
   await keys.send("Input.insertText", { text: "日本" });
   await eventually(() => anna.composer.inputValue(), "日本");
   await anna.composer.press("Enter");
-  await sees(anna.message("日本"));
-  assert.equal((await anna.api.history(uri)).messages.at(-1)?.reply_to, id);
+  await expectVisible(anna.message("日本"));
+  // The message is shown before it is sent.
+  await eventually(async () => (await anna.api.history(uri)).messages.at(-1)?.reply_to, id);
 
   await anna.composer.dispatchEvent("keydown", { key: "ArrowUp", bubbles: true, cancelable: true, keyCode: 229 });
   assert.equal(await anna.composer.inputValue(), "");
@@ -221,26 +230,26 @@ test("while a word is composed, it can be sent, and keys are about the word", as
   await eventually(() => anna.composer.inputValue(), "日本");
 });
 
-test("on a phone Enter breaks the line, and the button sends", async (stage) => {
-  const anna = await stage.person("anna", phone);
-  const uri = await chat(anna);
-  await anna.open(uri);
+test("on a phone, Enter inserts a line break, and the button sends", async (fixture) => {
+  const anna = await fixture.person("anna", phone);
+  const uri = await createChat(anna);
+  await anna.openChat(uri);
   await anna.composer.fill("One");
   await anna.composer.press("Enter");
   await anna.composer.pressSequentially("two");
   assert.equal(await anna.composer.inputValue(), "One\ntwo");
-  await anna.write("One\ntwo, sent");
+  await anna.send("One\ntwo, sent");
   await eventually(
     async () => (await anna.api.history(uri)).messages.map(({ message }) => message),
     ["One\ntwo, sent"],
   );
 });
 
-test("before somebody is removed one is asked, and the focus is never lost", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.visitor("ben")]);
+test("removing a member requires confirmation, and the focus is never lost", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(anna, ben);
-  await anna.open(uri);
+  const uri = await createChat(anna, ben);
+  await anna.openChat(uri);
   await anna.button("Members").click();
   const dialog = anna.dialog("Members");
   const { keyboard } = anna.page;
@@ -256,32 +265,32 @@ test("before somebody is removed one is asked, and the focus is never lost", asy
     await keyboard.press("Enter");
     await eventually(() => isFocused(dialog.getByRole("button", { name: opener, exact: true })), true);
   }
-  assert.equal((await anna.api.show(uri)).members.length, 2);
+  assert.equal((await anna.api.chat(uri)).members.length, 2);
 
   await tabTo(anna, dialog.getByRole("button", { name: `Remove ${ben.name}` }), "Shift+Tab");
   await keyboard.press("Enter");
   await eventually(() => isFocused(dialog.getByRole("button", { name: "Remove", exact: true })), true);
   await keyboard.press("Enter");
-  await misses(dialog.getByRole("listitem").filter({ hasText: ben.name }));
+  await expectHidden(dialog.getByRole("listitem").filter({ hasText: ben.name }));
   await eventually(() => isFocused(dialog.getByRole("list", { name: "Members" })), true);
 });
 
-test("one changes one's profile with the keyboard alone", async (stage) => {
-  const anna = await stage.person("anna");
+test("the profile can be changed with the keyboard alone", async (fixture) => {
+  const anna = await fixture.person("anna");
   const opener = anna.button(`${anna.name}, your profile`);
   const dialog = anna.page.getByRole("dialog", { name: "Your profile" });
-  await goRound(anna, opener, dialog, "Shift+Tab");
+  await checkDialogFocus(anna, opener, dialog, "Shift+Tab");
   await anna.page.keyboard.press("Enter");
   await tabTo(anna, dialog.getByLabel("First name"));
   await anna.page.keyboard.type("Anna");
   await anna.page.keyboard.press("Enter");
-  await sees(dialog.getByText("Your profile is saved."));
+  await expectVisible(dialog.getByText("Your profile is saved."));
   await anna.page.keyboard.press("Escape");
-  await misses(dialog);
+  await expectHidden(dialog);
   await eventually(() => isFocused(anna.button("Anna, your profile")), true, "the focus did not come back");
 });
 
-/** What has the focus, by its text or name. */
+/** The tag and the accessible name of the focused element. */
 const focused = (person: Person) =>
   person.page.evaluate(() => {
     const element = document.activeElement;
@@ -290,14 +299,14 @@ const focused = (person: Person) =>
   });
 const titleOf = (person: Person) => person.page.title();
 
-test("each view takes the focus when it is gone to, and names the page", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.visitor("ben")]);
+test("each view takes the focus when it is opened, and sets the page title", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.visitor("anna"), fixture.visitor("ben")]);
   await Promise.all([anna.register(), ben.register()]);
-  const uri = await chat(anna, ben);
+  const uri = await createChat(anna, ben);
   const { id } = await ben.api.post(uri, "Unread");
-  const notes = await chat(anna);
+  const notes = await createChat(anna);
   await anna.visit();
-  await sees(anna.page.getByRole("form", { name: "Log in" }));
+  await expectVisible(anna.page.getByRole("form", { name: "Log in" }));
   assert.equal(await anna.page.evaluate(() => document.activeElement === document.body), true);
   await eventually(() => titleOf(anna), "Log in – Confab");
   await anna.page.getByRole("link", { name: "Register" }).click();
@@ -315,7 +324,7 @@ test("each view takes the focus when it is gone to, and names the page", async (
   await anna.visit(`#/chats/${uri}`);
   await eventually(() => isFocused(anna.composer), true);
   await eventually(() => titleOf(anna), `${ben.name} – Confab`);
-  await eventually(async () => (await anna.api.show(uri)).read?.[(await anna.api.me()).id], id);
+  await eventually(async () => (await anna.api.chat(uri)).read?.[(await anna.api.me()).id], id);
   await anna.visit("#/join/0123456789abcde");
   await eventually(() => focused(anna), "H1 Join a chat");
   await eventually(() => titleOf(anna), "Join a chat – Confab");
@@ -328,13 +337,13 @@ test("each view takes the focus when it is gone to, and names the page", async (
   await eventually(() => titleOf(anna), "Log in – Confab");
 });
 
-test("on a phone the focus goes to the head of what is shown", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna", phone), stage.visitor("ben")]);
+test("on a phone, the focus moves to the heading of the view", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna", phone), fixture.visitor("ben")]);
   await ben.register();
-  await chat(anna, ben);
-  await anna.list();
+  await createChat(anna, ben);
+  await anna.reloadChatList();
   await anna.chatWith(ben).tap();
-  await sees(anna.composer);
+  await expectVisible(anna.composer);
   await eventually(() => focused(anna), `H1 ${ben.name}`);
   await anna.page.getByRole("link", { name: "My chats" }).tap();
   await eventually(() => focused(anna), "H1 My chats");

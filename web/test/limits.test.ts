@@ -2,34 +2,34 @@
 
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { chat, isFocused, misses, type Person, sees } from "./person.js";
-import { eventually, phone, test } from "./stage.js";
+import { eventually, phone, test } from "./fixture.js";
+import { createChat, expectHidden, expectVisible, isFocused, type Person } from "./person.js";
 
 const texts = async (person: Person, uri: string) =>
   (await person.api.history(uri)).messages.map(({ message }) => message);
 
 /** How far the page itself can be scrolled, in pixels. */
-const scrolls = (page: Page) =>
+const scrollRange = (page: Page) =>
   page.evaluate(() => {
     scrollTo(0, 100_000);
     return [scrollX, scrollY, document.documentElement.scrollHeight - innerHeight];
   });
 
-test("a lone surrogate is sent as U+FFFD", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
-  await anna.open(uri);
-  // As an extension does that cuts text by UTF-16 units.
+test("a lone surrogate is sent as U+FFFD", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
+  await anna.openChat(uri);
+  // As a browser extension does that truncates text by UTF-16 units.
   await anna.composer.evaluate((field: HTMLTextAreaElement) => {
     field.value = "cut off \ud83d";
     field.dispatchEvent(new Event("input", { bubbles: true }));
   });
   await anna.composer.press("Enter");
-  await anna.write("Two");
+  await anna.send("Two");
   await eventually(() => texts(anna, uri), ["cut off \ufffd", "Two"]);
   await eventually(() => anna.page.getByText("Sending…").count(), 0);
-  await sees(anna.message("cut off \ufffd"));
-  await anna.act("Two", "Edit");
+  await expectVisible(anna.message("cut off \ufffd"));
+  await anna.runAction("Two", "Edit");
   await anna.composer.evaluate((field: HTMLTextAreaElement) => {
     field.value = "\udc4d Three";
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -38,9 +38,9 @@ test("a lone surrogate is sent as U+FFFD", async (stage) => {
   await eventually(() => texts(anna, uri), ["cut off \ufffd", "\ufffd Three"]);
 });
 
-test("unsendable messages that an earlier version stored do not block others", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("unsendable messages that an earlier version stored do not block others", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   const { id } = await anna.api.me();
   await anna.page.evaluate(
     ({ id, uri }) => {
@@ -57,74 +57,74 @@ test("unsendable messages that an earlier version stored do not block others", a
     { id, uri },
   );
   await anna.page.reload();
-  await anna.open(uri);
+  await anna.openChat(uri);
   await eventually(() => texts(anna, uri), ["cut off \ufffd", "And one more thing"]);
   const refused = anna.messages.filter({
     hasText: "Not sent: A message has at most 2,000 characters; this one has 40,000.",
   });
   await refused.getByRole("button", { name: "Try again" }).click();
-  await sees(refused);
-  await sees(anna.chats.getByText("Not sent"));
+  await expectVisible(refused);
+  await expectVisible(anna.chats.getByText("Not sent"));
   await refused.getByRole("button", { name: "Discard" }).click();
-  await misses(refused);
+  await expectHidden(refused);
   await anna.page.reload();
-  await sees(anna.message("And one more thing"));
+  await expectVisible(anna.message("And one more thing"));
   assert.equal(await refused.count(), 0);
   assert.equal(await anna.page.getByText("Sending…").count(), 0);
 });
 
-test("an invitation code with a lone surrogate gives a clear error", async (stage) => {
-  const anna = await stage.person("anna");
-  await sees(anna.chats);
+test("an invitation code with a lone surrogate gives a clear error", async (fixture) => {
+  const anna = await fixture.person("anna");
+  await expectVisible(anna.chats);
   await anna.page.getByLabel("Invitation link or code").evaluate((field: HTMLInputElement) => {
     field.value = "half\ud83d";
     field.dispatchEvent(new Event("input", { bubbles: true }));
   });
   await anna.button("Join").click();
-  await sees(anna.alert.filter({ hasText: "There is no such chat." }));
+  await expectVisible(anna.alert.filter({ hasText: "There is no such chat." }));
 });
 
-test("a search for more than 200 characters gives a clear error", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("a search for more than 200 characters gives a clear error", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  await anna.open(uri);
+  await anna.openChat(uri);
   await anna.button("Search").click();
   const field = anna.dialog("Search").getByRole("textbox");
   await field.fill("a".repeat(100_000));
   await field.press("Enter");
-  await sees(anna.alert.filter({ hasText: "Search for at most 200 characters." }));
+  await expectVisible(anna.alert.filter({ hasText: "Search for at most 200 characters." }));
   await field.fill("Hello");
   await field.press("Enter");
-  await sees(anna.dialog("Search").getByRole("listitem"));
-  await misses(anna.alert);
+  await expectVisible(anna.dialog("Search").getByRole("listitem"));
+  await expectHidden(anna.alert);
 });
 
 for (const [where, options] of Object.entries({
   "on a desk": { viewport: { width: 1200, height: 420 } },
   "on a phone": phone,
 })) {
-  test(`the page itself does not scroll, ${where}`, async (stage) => {
-    const [anna, ben] = await Promise.all([stage.person("anna", options), stage.visitor("ben")]);
+  test(`the page itself does not scroll, ${where}`, async (fixture) => {
+    const [anna, ben] = await Promise.all([fixture.person("anna", options), fixture.visitor("ben")]);
     await ben.register();
     let uri = "";
     for (let n = 1; n <= 16; n++) {
-      uri = await chat(ben, anna);
+      uri = await createChat(ben, anna);
       await ben.api.post(uri, `Note ${n}`);
     }
     for (let n = 1; n <= 40; n++) await ben.api.post(uri, `Chatter ${n}`);
-    await anna.list();
+    await anna.reloadChatList();
     await eventually(() => anna.chats.locator(".unread").count(), 16);
-    assert.deepEqual(await scrolls(anna.page), [0, 0, 0]);
-    await anna.open(uri);
-    await sees(anna.message("Chatter 40"));
-    assert.deepEqual(await scrolls(anna.page), [0, 0, 0]);
+    assert.deepEqual(await scrollRange(anna.page), [0, 0, 0]);
+    await anna.openChat(uri);
+    await expectVisible(anna.message("Chatter 40"));
+    assert.deepEqual(await scrollRange(anna.page), [0, 0, 0]);
     await anna.button("Members").click();
-    await sees(anna.dialog("Members"));
-    assert.deepEqual(await scrolls(anna.page), [0, 0, 0]);
+    await expectVisible(anna.dialog("Members"));
+    assert.deepEqual(await scrollRange(anna.page), [0, 0, 0]);
     // The parent of each visually hidden element is its containing block.
     const strays = await anna.page.evaluate(() =>
-      [...document.querySelectorAll<HTMLElement>(".unseen")]
+      [...document.querySelectorAll<HTMLElement>(".visually-hidden")]
         .filter((element) => element.offsetParent !== null && element.offsetParent !== element.parentElement)
         .map((element) => element.outerHTML),
     );
@@ -132,10 +132,10 @@ for (const [where, options] of Object.entries({
   });
 }
 
-/** Replaces answers with those for a chat of more than 100 members. */
-async function crowd(person: Person, uri: string, total: number, shown: number): Promise<void> {
+/** Simulates the responses for a chat of more than 100 members. */
+async function simulateLargeChat(person: Person, uri: string, total: number, shown: number): Promise<void> {
   const { page, api } = person;
-  const { members } = await api.show(uri);
+  const { members } = await api.chat(uri);
   const guest = (n: number) => ({
     id: 1_000_000 + n,
     username: `guest-${n}`,
@@ -178,21 +178,21 @@ async function crowd(person: Person, uri: string, total: number, shown: number):
   });
 }
 
-test("a chat of more than 100 members shows no presence, and its members by page", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.visitor("anna"), stage.visitor("ben")]);
+test("a chat of more than 100 members shows no presence, and its members by page", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.visitor("anna"), fixture.visitor("ben")]);
   await Promise.all([anna.register(), ben.register()]);
-  await anna.api.changeMe({ email: "anna@example.com" });
-  const uri = await chat(ben, anna);
+  await anna.api.updateMe({ email: "anna@example.com" });
+  const uri = await createChat(ben, anna);
   const { id } = await anna.api.post(uri, "Hello everybody");
   await ben.api.markRead(uri, id);
-  await crowd(anna, uri, 250, 100);
-  await anna.arrive();
-  await anna.open(uri);
-  await sees(anna.message("Hello everybody"));
-  await sees(anna.main.getByRole("heading").filter({ hasText: `${ben.name}, guest-1, guest-2 and 246 more` }));
-  await sees(anna.chats.getByRole("link").filter({ hasText: "and 246 more" }));
-  await anna.write("And another thing");
-  await sees(anna.message("And another thing"));
+  await simulateLargeChat(anna, uri, 250, 100);
+  await anna.visitAndLogIn();
+  await anna.openChat(uri);
+  await expectVisible(anna.message("Hello everybody"));
+  await expectVisible(anna.main.getByRole("heading").filter({ hasText: `${ben.name}, guest-1, guest-2 and 246 more` }));
+  await expectVisible(anna.chats.getByRole("link").filter({ hasText: "and 246 more" }));
+  await anna.send("And another thing");
+  await expectVisible(anna.message("And another thing"));
   await eventually(() => anna.page.getByText("Sending…").count(), 0);
   assert.equal(await anna.page.getByText(/Read by|online|offline/).count(), 0);
 
@@ -201,22 +201,22 @@ test("a chat of more than 100 members shows no presence, and its members by page
   const items = dialog.getByRole("listitem");
   await eventually(() => items.count(), 100);
   assert.equal(await dialog.getByText(/online|offline/).count(), 0);
-  await sees(dialog.getByText("100 of 250 members"));
+  await expectVisible(dialog.getByText("100 of 250 members"));
   const more = dialog.getByRole("button", { name: "Show more" });
   await more.click();
   await eventually(() => items.count(), 200);
   assert.equal(await isFocused(more), true);
   await anna.page.route("**/members/*", (route) => route.fulfill({ status: 503, json: {} }), { times: 1 });
   await dialog.getByRole("button", { name: "Show more" }).click();
-  await sees(dialog.getByRole("alert").filter({ hasText: "Confab is busy." }));
+  await expectVisible(dialog.getByRole("alert").filter({ hasText: "Confab is busy." }));
   await dialog.getByRole("button", { name: "Show more" }).click();
   await eventually(() => items.count(), 250);
-  await misses(dialog.getByRole("button", { name: "Show more" }));
-  await misses(dialog.getByRole("alert"));
-  await sees(dialog.getByText("guest-248"));
+  await expectHidden(dialog.getByRole("button", { name: "Show more" }));
+  await expectHidden(dialog.getByRole("alert"));
+  await expectVisible(dialog.getByText("guest-248"));
   await anna.page.keyboard.press("Escape");
 
-  // The own e-mail address is unaffected.
+  // The user's own e-mail address is unaffected.
   await anna.button(`${anna.name}, your profile`).click();
   assert.equal(await anna.page.getByLabel("E-mail").inputValue(), "anna@example.com");
   await anna.page.reload();

@@ -1,4 +1,4 @@
-/** A person: a user of Confab, with a browser of their own, who finds everything by the names that people see or hear. */
+/** A user of Confab with a separate browser context. Elements are located by their visible or accessible names. */
 
 import { Api } from "@confab/client";
 import type { Locator, Page } from "playwright-core";
@@ -9,7 +9,7 @@ export class Person {
   readonly name: string;
   readonly password = PASSWORD;
   readonly page: Page;
-  /** The same user over HTTP, with a token of their own. */
+  /** The HTTP API as the same user, with a separate token. */
   readonly api: Api;
 
   constructor(name: string, api: string, page: Page) {
@@ -18,64 +18,64 @@ export class Person {
     this.api = new Api({ url: api });
   }
 
-  /** Gets an account, over HTTP. */
+  /** Creates the account over HTTP. */
   async register(): Promise<void> {
     await this.api.register({ username: this.name, password: this.password });
     await this.api.logIn(this.name, this.password);
   }
 
-  /** Goes to a place in the application, such as `#/chats/040213b14a02451`. */
+  /** Opens a route of the app, such as `#/chats/040213b14a02451`. */
   async visit(route = ""): Promise<void> {
     await this.page.goto(`/${route}`);
   }
 
-  /** Fills in the form that asks who one is. */
+  /** Submits the login form. */
   async logIn(password = this.password): Promise<void> {
     const form = this.page.getByRole("form", { name: "Log in" });
     await form.getByLabel("Username").fill(this.name);
     await form.getByLabel("Password").fill(password);
     await form.getByRole("button", { name: "Log in" }).click();
-    if (password === this.password) await sees(this.page.getByRole("button", { name: "Log out" }));
+    if (password === this.password) await expectVisible(this.page.getByRole("button", { name: "Log out" }));
   }
 
-  /** Shows the list of one's chats as it is now: that one is in a chat is told a little later. */
-  async list(): Promise<void> {
+  /** Reloads the list of chats, since events about new chats arrive with a delay. */
+  async reloadChatList(): Promise<void> {
     await this.visit("#/");
     await this.page.reload();
-    await sees(this.chats);
+    await expectVisible(this.chats);
   }
 
-  /** Comes to the page, and logs in. */
-  async arrive(): Promise<void> {
+  /** Opens the page, and logs in. */
+  async visitAndLogIn(): Promise<void> {
     await this.visit();
     await this.logIn();
   }
 
-  /** Opens a chat, and waits until it is live. */
-  async open(uri: string): Promise<void> {
+  /** Opens a chat, and waits until it is loaded. */
+  async openChat(uri: string): Promise<void> {
     await this.visit(`#/chats/${uri}`);
-    await sees(this.composer);
-    await sees(this.status("Connected"));
+    await expectVisible(this.composer);
+    await expectVisible(this.status("Connected"));
   }
 
-  /** Holds back the requests to these addresses, until the function that is returned is called. */
-  async holdBack(addresses: string): Promise<() => void> {
-    let letGo = () => {};
+  /** Holds requests to these URLs until the returned function is called. */
+  async holdRequests(addresses: string): Promise<() => void> {
+    let release = () => {};
     const allowed = new Promise<void>((resolve) => {
-      letGo = resolve;
+      release = resolve;
     });
     await this.page.route(addresses, async (route) => {
       await allowed;
       await route.continue();
     });
-    return letGo;
+    return release;
   }
 
   get main(): Locator {
     return this.page.getByRole("main");
   }
 
-  /** The list of one's chats. */
+  /** The list of chats. */
   get chats(): Locator {
     return this.page.getByRole("navigation", { name: "My chats" });
   }
@@ -96,7 +96,7 @@ export class Person {
     return this.log.getByRole("article");
   }
 
-  /** The message that says this. */
+  /** The message with this text. */
   message(text: string): Locator {
     return this.messages.filter({ has: this.page.getByText(text, { exact: true }) });
   }
@@ -105,28 +105,28 @@ export class Person {
     return this.page.getByRole("form", { name: "Write a message" }).getByRole("textbox", { name: "Message" });
   }
 
-  /** Writes a message and sends it. */
-  async write(text: string): Promise<void> {
+  /** Writes and sends a message. */
+  async send(text: string): Promise<void> {
     await this.composer.fill(text);
-    // Where one cannot point, Enter breaks the line.
+    // On touch screens, Enter inserts a line break.
     if (await this.page.evaluate(() => matchMedia("(hover: none)").matches)) await this.button("Send").tap();
     else await this.composer.press("Enter");
   }
 
-  /** Does something with a message: presses the button with this name in its toolbar. */
-  async act(text: string, action: "React" | "Reply" | "Edit" | "Delete"): Promise<void> {
+  /** Runs an action of a message's toolbar. */
+  async runAction(text: string, action: "React" | "Reply" | "Edit" | "Delete"): Promise<void> {
     const message = this.message(text);
     await message.scrollIntoViewIfNeeded();
     const more = message.getByRole("button", { name: "Actions", exact: true });
-    // On a phone nothing can be pointed to.
+    // Touch screens have a button in place of hovering.
     if (await more.isVisible()) await more.click();
     else await message.hover();
     await message.getByRole("button", { name: action, exact: true }).click();
   }
 
-  /** Reacts to a message with one of the emoji that are offered. */
+  /** Reacts to a message with an emoji of the picker. */
   async react(text: string, emoji: string): Promise<void> {
-    await this.act(text, "React");
+    await this.runAction(text, "React");
     await this.page.getByRole("group", { name: "Pick a reaction" }).getByRole("button", { name: emoji }).click();
   }
 
@@ -138,13 +138,13 @@ export class Person {
     return this.page.getByRole("button", { name, exact: true });
   }
 
-  /** What is told by the way, such as that the connection is back. */
+  /** A status message, such as the state of the connection. */
   status(text: string): Locator {
     return this.page.getByRole("status").filter({ hasText: text });
   }
 
-  /** What is read out of what the others say just now. */
-  get news(): Locator {
+  /** The announcements of new messages for screen readers. */
+  get announcements(): Locator {
     return this.page.getByRole("status", { name: "New messages" });
   }
 
@@ -152,34 +152,34 @@ export class Person {
     return this.page.getByRole("alert");
   }
 
-  /** The texts of the messages that are shown, in their order, those not sent yet included. */
-  async said(among: readonly string[]): Promise<string[]> {
+  /** The texts of the shown messages in their order, including unsent ones. */
+  async shownTexts(among: readonly string[]): Promise<string[]> {
     const texts = await this.messages.allInnerTexts();
-    return texts.flatMap((text) => among.filter((said) => text.split("\n").includes(said)));
+    return texts.flatMap((text) => among.filter((one) => text.split("\n").includes(one)));
   }
 }
 
-/** A chat of these people: the first one owns it. Its uri is the invitation. */
-export async function chat(owner: Person, ...others: Person[]): Promise<string> {
-  const uri = await owner.api.start();
+/** Creates a chat of these people, which the first one owns, and returns its uri. */
+export async function createChat(owner: Person, ...others: Person[]): Promise<string> {
+  const uri = await owner.api.createChat();
   const usernames = others.map(({ name }) => name);
   if (usernames.length > 0) await owner.api.join(uri, usernames);
   return uri;
 }
 
-/** Waits until this is to be seen. */
-export async function sees(what: Locator, options: { timeout?: number } = {}): Promise<void> {
-  await what.first().waitFor({ state: "visible", ...options });
+/** Waits until an element is visible. */
+export async function expectVisible(locator: Locator, options: { timeout?: number } = {}): Promise<void> {
+  await locator.first().waitFor({ state: "visible", ...options });
 }
 
-/** Waits until nothing of this is to be seen. */
-export async function misses(what: Locator): Promise<void> {
-  await what.filter({ visible: true }).first().waitFor({ state: "hidden" });
+/** Waits until no such element is visible. */
+export async function expectHidden(locator: Locator): Promise<void> {
+  await locator.filter({ visible: true }).first().waitFor({ state: "hidden" });
 }
 
-/** Whether somebody sees this at the moment, at least half of it. */
-export function isInView(what: Locator): Promise<boolean> {
-  return what.evaluate(
+/** Whether at least half of an element is in the viewport. */
+export function isInView(locator: Locator): Promise<boolean> {
+  return locator.evaluate(
     (element) =>
       new Promise<boolean>((resolve) => {
         const observer = new IntersectionObserver((entries) => {
@@ -191,7 +191,7 @@ export function isInView(what: Locator): Promise<boolean> {
   );
 }
 
-/** Whether this has the focus. */
-export function isFocused(what: Locator): Promise<boolean> {
-  return what.evaluate((element) => element === document.activeElement);
+/** Whether an element has the focus. */
+export function isFocused(locator: Locator): Promise<boolean> {
+  return locator.evaluate((element) => element === document.activeElement);
 }

@@ -1,8 +1,8 @@
-/** Whatever people write is shown as the text that it is. */
+/** Untrusted text: markup, links, scripts of all languages, and very long words. */
 
 import assert from "node:assert/strict";
-import { chat, misses, type Person, sees } from "./person.js";
-import { eventually, phone, test } from "./stage.js";
+import { eventually, phone, test } from "./fixture.js";
+import { createChat, expectHidden, expectVisible, type Person } from "./person.js";
 
 const markup = [
   "<script>alert(1)</script>",
@@ -12,7 +12,7 @@ const markup = [
   '<a href="javascript:alert(1)">press</a>',
 ];
 
-/** What is wider than it may be. */
+/** The elements whose content is wider than they are. */
 const overflows = (person: Person) =>
   person.page.evaluate(() =>
     [document.documentElement, ...document.querySelectorAll("[role=log], nav, main, dialog[open]")]
@@ -20,35 +20,35 @@ const overflows = (person: Person) =>
       .map((element) => `${element.tagName} ${element.scrollWidth} > ${element.clientWidth}`),
   );
 
-test("markup is shown as text, wherever a message is shown", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
-  await anna.api.changeMe({ first_name: "<img src=x onerror=alert(2)>", last_name: "<script>alert(2)</script>" });
-  const uri = await chat(anna, ben);
+test("markup is shown as text, wherever a message is shown", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.person("ben")]);
+  await anna.api.updateMe({ first_name: "<img src=x onerror=alert(2)>", last_name: "<script>alert(2)</script>" });
+  const uri = await createChat(anna, ben);
   let replyTo: number | undefined;
   for (const text of markup) replyTo = (await anna.api.post(uri, text, replyTo ? { replyTo } : {})).id;
-  await ben.list();
-  await sees(ben.chats.getByText(markup.at(-1) ?? ""));
-  await ben.open(uri);
-  await sees(ben.main.getByRole("heading").filter({ hasText: "<img src=x onerror=alert(2)>" }));
+  await ben.reloadChatList();
+  await expectVisible(ben.chats.getByText(markup.at(-1) ?? ""));
+  await ben.openChat(uri);
+  await expectVisible(ben.main.getByRole("heading").filter({ hasText: "<img src=x onerror=alert(2)>" }));
   for (const text of markup) {
-    await sees(ben.messages.getByText(text));
-    await anna.open(uri);
-    await anna.write(`Live: ${text}`);
-    await sees(ben.message(`Live: ${text}`));
+    await expectVisible(ben.messages.getByText(text));
+    await anna.openChat(uri);
+    await anna.send(`Live: ${text}`);
+    await expectVisible(ben.message(`Live: ${text}`));
   }
   await ben.button("Search").click();
   await ben.dialog("Search").getByLabel("Search messages").fill("alert");
   await ben.dialog("Search").getByLabel("Search messages").press("Enter");
-  await sees(ben.dialog("Search").getByRole("listitem").getByText(`Live: ${markup[0]}`));
+  await expectVisible(ben.dialog("Search").getByRole("listitem").getByText(`Live: ${markup[0]}`));
   await ben.dialog("Search").getByRole("button", { name: "Close" }).click();
   await ben.button("Members").click();
-  await sees(ben.dialog("Members").getByRole("listitem"));
+  await expectVisible(ben.dialog("Members").getByRole("listitem"));
   const elements = "[role=log] script, [role=log] svg[onload], [onerror], [onload], [href^='javascript:']";
   assert.equal(await ben.page.locator(elements).count(), 0);
 });
 
-test("a page that breaks the policy would be noticed", async (stage) => {
-  const anna = await stage.visitor("anna");
+test("a violation of the content security policy is detected", async (fixture) => {
+  const anna = await fixture.visitor("anna");
   await anna.visit();
   await anna.page.getByRole("form", { name: "Log in" }).waitFor();
   await anna.page.evaluate(() => {
@@ -56,26 +56,26 @@ test("a page that breaks the policy would be noticed", async (stage) => {
     script.textContent = "document.title = 'broken'";
     document.body.append(script);
   });
-  await eventually(async () => stage.faults.some((fault) => fault.startsWith("policy violated: script-src")), true);
+  await eventually(async () => fixture.errors.some((error) => error.startsWith("policy violated: script-src")), true);
   assert.notEqual(await anna.page.title(), "broken");
-  stage.faults.length = 0;
+  fixture.errors.length = 0;
 });
 
-test("the page comes with a policy that lets in nothing from elsewhere", async (stage) => {
-  const page = await (await stage.context()).newPage();
+test("the content security policy allows nothing from other origins", async (fixture) => {
+  const page = await (await fixture.context()).newPage();
   const policy = (await page.goto("/"))?.headers()["content-security-policy"] ?? "";
   assert.match(policy, /default-src 'none'/);
   assert.match(policy, /script-src 'self'(;|$)/);
   assert.doesNotMatch(policy, /unsafe|\*/);
 });
 
-test("addresses become links, and only those of the web", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("web addresses become links, others do not", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   await anna.api.post(uri, "Look (https://example.com/a?b=1&c=2), and http://example.com/x.");
   await anna.api.post(uri, "javascript:alert(1) data:text/html,hello ftp://example.com");
-  await anna.open(uri);
-  await sees(anna.messages.filter({ hasText: "ftp://" }));
+  await anna.openChat(uri);
+  await expectVisible(anna.messages.filter({ hasText: "ftp://" }));
   const links = anna.messages.getByRole("link");
   assert.equal(await links.count(), 2);
   for (const link of await links.all()) {
@@ -90,44 +90,44 @@ test("addresses become links, and only those of the web", async (stage) => {
   assert.equal(await links.last().getAttribute("href"), "http://example.com/x");
 });
 
-test("very long words are broken on a phone", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna", phone), stage.visitor("ben")]);
+test("very long words are broken on a phone", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna", phone), fixture.visitor("ben")]);
   await ben.register();
-  const uri = await chat(anna, ben);
+  const uri = await createChat(anna, ben);
   const { id } = await ben.api.post(uri, "Donaudampfschifffahrt".repeat(20));
   await ben.api.post(uri, `https://example.com/${"a".repeat(500)}`, { replyTo: id });
   await ben.api.post(uri, "W".repeat(300));
-  await anna.list();
-  await sees(anna.chatWith(ben));
+  await anna.reloadChatList();
+  await expectVisible(anna.chatWith(ben));
   assert.deepEqual(await overflows(anna), []);
-  await anna.open(uri);
-  await sees(anna.message("W".repeat(300)));
+  await anna.openChat(uri);
+  await expectVisible(anna.message("W".repeat(300)));
   assert.deepEqual(await overflows(anna), []);
   await anna.composer.fill("M".repeat(300));
   assert.deepEqual(await overflows(anna), []);
-  await anna.act("W".repeat(300), "Reply");
+  await anna.runAction("W".repeat(300), "Reply");
   assert.deepEqual(await overflows(anna), []);
   await anna.button("Cancel reply").click();
   await anna.button("Members").click();
-  await sees(anna.dialog("Members"));
+  await expectVisible(anna.dialog("Members"));
   assert.deepEqual(await overflows(anna), []);
   await anna.page.keyboard.press("Escape");
   await anna.button("Search").click();
   await anna.dialog("Search").getByLabel("Search messages").fill("W".repeat(200));
   await anna.dialog("Search").getByLabel("Search messages").press("Enter");
-  await sees(anna.dialog("Search").getByRole("listitem"));
+  await expectVisible(anna.dialog("Search").getByRole("listitem"));
   assert.deepEqual(await overflows(anna), []);
 });
 
-test("each message has the direction of its own script", async (stage) => {
-  const anna = await stage.person("anna");
-  const uri = await chat(anna);
+test("each message has the direction of its own script", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const uri = await createChat(anna);
   const hebrew = "שלום, מה שלומך?";
   const english = "Hello, how are you?";
   await anna.api.post(uri, hebrew);
   await anna.api.post(uri, english);
-  await anna.open(uri);
-  await sees(anna.message(english));
+  await anna.openChat(uri);
+  await expectVisible(anna.message(english));
   const direction = (text: string) =>
     anna
       .message(text)
@@ -139,36 +139,40 @@ test("each message has the direction of its own script", async (stage) => {
   assert.equal(await anna.composer.evaluate((field) => getComputedStyle(field).direction), "rtl");
 });
 
-test("emoji, blanks and line breaks stay as they were written", async (stage) => {
-  const [anna, ben] = await Promise.all([stage.person("anna"), stage.person("ben")]);
-  const uri = await chat(anna, ben);
-  await Promise.all([anna.open(uri), ben.open(uri)]);
+test("emoji, whitespace and line breaks are preserved", async (fixture) => {
+  const [anna, ben] = await Promise.all([fixture.person("anna"), fixture.person("ben")]);
+  const uri = await createChat(anna, ben);
+  await Promise.all([anna.openChat(uri), ben.openChat(uri)]);
   await anna.composer.fill("👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳");
   await anna.composer.press("Shift+Enter");
   await anna.composer.pressSequentially("a    b");
   await anna.composer.press("Enter");
   const message = ben.messages.filter({ hasText: "👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳" });
-  await sees(message);
+  await expectVisible(message);
   assert.ok((await message.innerText()).includes("👩‍👩‍👧‍👦 🏳️‍🌈 🇺🇳\na    b"), await message.innerText());
 });
 
-test("an address that nobody encoded is taken as it is", async (stage) => {
-  const anna = await stage.person("anna");
+test("an invitation that is not validly encoded gives a clear error", async (fixture) => {
+  const anna = await fixture.person("anna");
   await anna.visit("#/join/abc%");
-  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+  await expectVisible(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
   await anna.page.reload();
-  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+  await expectVisible(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
   await anna.visit("#/");
-  await misses(anna.alert);
+  await expectHidden(anna.alert);
   await anna.chats.getByLabel("Invitation link or code").fill("abc%");
   await anna.chats.getByRole("button", { name: "Join" }).click();
-  await sees(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
+  await expectVisible(anna.alert.filter({ hasText: "There is no such chat. Ask for a new invitation." }));
 });
 
-test("who has no account any more still has something to be called by", async (stage) => {
-  const [anna, ben, cleo] = await Promise.all([stage.person("anna"), stage.visitor("ben"), stage.visitor("cleo")]);
+test("a deleted account has a display name", async (fixture) => {
+  const [anna, ben, cleo] = await Promise.all([
+    fixture.person("anna"),
+    fixture.visitor("ben"),
+    fixture.visitor("cleo"),
+  ]);
   await Promise.all([ben.register(), cleo.register()]);
-  const uri = await chat(anna, ben, cleo);
+  const uri = await createChat(anna, ben, cleo);
   await ben.api.post(uri, "Goodbye");
   await anna.page.route("**/api/**", async (route) => {
     const response = await route.fetch();
@@ -179,7 +183,7 @@ test("who has no account any more still has something to be called by", async (s
     await route.fulfill({ response, json });
   });
   await anna.page.reload();
-  await anna.open(uri);
-  await sees(anna.main.getByRole("heading", { name: `Somebody who left, ${cleo.name}` }));
-  await sees(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Somebody who left" }));
+  await anna.openChat(uri);
+  await expectVisible(anna.main.getByRole("heading", { name: `Somebody who left, ${cleo.name}` }));
+  await expectVisible(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Somebody who left" }));
 });

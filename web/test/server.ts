@@ -1,6 +1,6 @@
 /**
- * The server that the pages come from: one of the tests' own, on free ports, unless `CONFAB_URL` says where another one is, and `CONFAB_WEBSITE`
- * where its pages are if they are elsewhere.
+ * The server under test: a new process on free ports, unless `CONFAB_URL` has the URL of another one, and
+ * `CONFAB_WEBSITE` that of its pages if they are elsewhere.
  */
 
 import assert from "node:assert/strict";
@@ -20,16 +20,16 @@ const {
 } = process.env;
 const DEADLINE = 30_000;
 
-/** A server that runs. */
+/** A running server. */
 export interface Server {
-  /** Where the pages are, such as `http://127.0.0.1:8000`. */
+  /** The URL of the page, such as `http://127.0.0.1:8000`. */
   readonly url: string;
-  /** Where the HTTP API is. */
+  /** The URL of the HTTP API. */
   readonly api: string;
   stop(): Promise<void>;
 }
 
-/** Starts a server, and waits until it answers. */
+/** Starts a server, and waits until it responds. */
 export async function serve(): Promise<Server> {
   if (CONFAB_URL && CONFAB_WEBSITE) return { url: CONFAB_WEBSITE, api: CONFAB_URL, stop: async () => {} };
   const port = await freePort();
@@ -38,13 +38,13 @@ export async function serve(): Promise<Server> {
   const confab = spawn(resolve(web, CONFAB), [...files, "--port", String(port), ...parameters], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const said: string[] = [];
-  for (const stream of [confab.stdout, confab.stderr]) stream.on("data", (data) => said.push(String(data)));
-  confab.on("error", (error) => said.push(String(error)));
+  const output: string[] = [];
+  for (const stream of [confab.stdout, confab.stderr]) stream.on("data", (data) => output.push(String(data)));
+  confab.on("error", (error) => output.push(String(error)));
   const url = `http://127.0.0.1:${port}`;
   const deadline = Date.now() + DEADLINE;
-  while (!(await answers(url))) {
-    assert.ok(confab.exitCode === null && Date.now() < deadline, `no server: ${said.join("")}`);
+  while (!(await isUp(url))) {
+    assert.ok(confab.exitCode === null && Date.now() < deadline, `The server did not start: ${output.join("")}`);
     await pause(50);
   }
   return {
@@ -57,7 +57,7 @@ export async function serve(): Promise<Server> {
   };
 }
 
-async function answers(url: string): Promise<boolean> {
+async function isUp(url: string): Promise<boolean> {
   try {
     return (await fetch(url)).ok;
   } catch {
@@ -65,7 +65,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** A port that is free together with the three after it, which the server takes as well. */
+/** A port that is free together with the three after it, which the server uses as well. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + 4 * Math.floor(Math.random() * 3_000);

@@ -1,19 +1,19 @@
-/** The HTTP API: a method for each thing that can be asked. */
+/** The HTTP API: a method per endpoint. */
 
 import { Emitter } from "./emitter.js";
-import { type Environment, environment } from "./environment.js";
-import { encoded, toJson } from "./text.js";
-import type { Message, Standing, User } from "./wire.js";
+import { createEnvironment, type Environment } from "./environment.js";
+import { encodePathSegment, toJson } from "./text.js";
+import type { EphemeralState, Message, User } from "./wire.js";
 
-/** A request is given up after so many milliseconds; the server gives up before that. */
-const PATIENCE = 30_000;
+/** In milliseconds. Longer than the time-outs of the server. */
+const REQUEST_TIMEOUT = 30_000;
 
 /** A chat, as shown to its members. */
-export interface Chat extends Standing {
+export interface ChatDetail extends EphemeralState {
   readonly id: number;
   readonly uri: string;
   readonly owner: User | null;
-  /** The owner first, then the others in the order of joining. In large chats, only the first page. */
+  /** The owner first, then the others in the order in which they joined. In large chats, only the first page. */
   readonly members: readonly User[];
   /** The number of members. May be absent if `members` has all of them. */
   readonly member_count?: number;
@@ -24,7 +24,7 @@ export interface Chat extends Standing {
   readonly update_date: string;
 }
 
-/** A chat in the list of one's chats. */
+/** A chat in the list of chats. */
 export interface ChatSummary {
   readonly id: number;
   readonly uri: string;
@@ -33,27 +33,27 @@ export interface ChatSummary {
   readonly last_id: number;
   readonly last_message: Message | null;
   readonly read_id: number;
-  /** How many messages of others there are behind `read_id`, up to 99; `unread_more` if there are more. */
+  /** The number of messages of others after `read_id`, at most 99; `unread_more` if there are more. */
   readonly unread: number;
   readonly unread_more: boolean;
   readonly create_date: string;
   readonly update_date: string;
 }
 
-/** One's chats, newest activity first; `next` is the address of the next page. */
-export interface Chats {
+/** A page of the user's chats, latest activity first; `next` is the URL of the next page. */
+export interface ChatPage {
   readonly chats: readonly ChatSummary[];
   readonly next: string | null;
 }
 
 /** A page of a chat's members; `next` is the URL of the next page. */
-export interface Members {
+export interface MemberPage {
   readonly members: readonly User[];
   readonly next: string | null;
 }
 
-/** A page of a chat's history, oldest first; `next` and `previous` are the addresses of the pages around it. */
-export interface History {
+/** A page of a chat's history, oldest first; `next` and `previous` are the URLs of the adjacent pages. */
+export interface HistoryPage {
   readonly id: number;
   readonly uri: string;
   readonly last_id: number;
@@ -62,14 +62,17 @@ export interface History {
   readonly previous: string | null;
 }
 
-/** A page of what was found, newest first. It may be empty and still have a `next`, for the log is searched a part at a time. */
-export interface Found {
+/**
+ * A page of search results, newest first. A page with a `next` may be empty, since each request searches a part of the
+ * log.
+ */
+export interface SearchPage {
   readonly messages: readonly Message[];
   readonly next: string | null;
 }
 
-/** Who is in a chat after somebody came in. */
-export interface Joined {
+/** The members of a chat after a change. */
+export interface MembershipChange {
   /** May be absent in chats of more than 100 members. */
   readonly members?: readonly User[];
   readonly message: string;
@@ -78,7 +81,7 @@ export interface Joined {
 }
 
 /** A message that was posted. */
-export interface Posted {
+export interface PostedMessage {
   readonly uri: string;
   readonly id: number;
   readonly message: string;
@@ -87,10 +90,10 @@ export interface Posted {
   readonly create_date: string;
 }
 
-/** One's own profile, as far as one can change it. */
+/** The fields of the user's profile that can be changed. */
 export type Profile = Partial<Pick<User, "email" | "first_name" | "last_name">>;
 
-/** The answer to a request that could not be done; `message` is for people to read. */
+/** An error response of the server; `message` is for display. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
 
@@ -98,27 +101,27 @@ export class ApiError extends Error {
     /** The HTTP status. */
     readonly status: number,
     message: string,
-    /** What is wrong with each field; `non_field_errors` is what is wrong with the whole. */
+    /** Validation errors by field; `non_field_errors` has those of the whole request. */
     readonly fields: Readonly<Record<string, readonly string[]>> = {},
-    /** In so many seconds the same request will do, where the server says so. */
+    /** The `Retry-After` header, in seconds. */
     readonly retryAfter?: number,
   ) {
     super(message);
   }
 }
 
-/** There was no answer, or one that is not the server's, such as the page of a hotel's network that asks one to log in. */
+/** There was no response, or one from something else, such as the captive portal of a network. */
 export class UnreachableError extends Error {
   override readonly name = "UnreachableError";
 }
 
-/** Whether something failed for good: asking again will not help. */
-export function isFinal(status: number): boolean {
+/** Whether an error is permanent, so that a retry cannot succeed. */
+export function isPermanent(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
 
-/** Whether this is a valid waiting time in seconds. */
-export function isWait(seconds: unknown): boolean {
+/** Whether this is a valid delay in seconds. */
+export function isRetryDelay(seconds: unknown): boolean {
   return typeof seconds === "number" && Number.isFinite(seconds) && seconds >= 0;
 }
 
@@ -131,21 +134,22 @@ interface Request {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How an {@link Api} is reached. */
+/** The options of an {@link Api}. */
 export interface ApiOptions {
-  /** Where the HTTP API is, such as `https://chat.example.com`. */
+  /** The URL of the HTTP API, such as `https://chat.example.com`. */
   readonly url: string;
-  /** The token of an earlier {@link Api.logIn}. */
+  /** A token from an earlier {@link Api.logIn}. */
   readonly token?: string;
   readonly environment?: Partial<Environment>;
 }
 
 /**
- * The HTTP API. All methods throw {@link ApiError} for what the server refuses, a `TimeoutError` after 30 seconds, the reason of a
- * `signal` that is aborted, and {@link UnreachableError} for any other answer that does not come. The event `unauthorized` tells that the token is no good any more.
+ * The HTTP API. All methods throw {@link ApiError} for an error response, a `TimeoutError` after 30 seconds, the reason
+ * of an aborted `signal`, and {@link UnreachableError} if there is no response. The event `unauthorized` reports that
+ * the token is no longer valid.
  */
 export class Api extends Emitter<{ unauthorized: ApiError }> {
-  /** The token, once one has logged in. */
+  /** The token after logging in. */
   token: string | undefined;
   readonly #url: string;
   readonly #environment: Environment;
@@ -154,10 +158,10 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     super();
     this.#url = options.url.replace(/\/$/, "");
     this.token = options.token;
-    this.#environment = environment(options.environment);
+    this.#environment = createEnvironment(options.environment);
   }
 
-  /** Registers a user, who can then log in. */
+  /** Registers a user. This does not log in. */
   register(
     account: { username: string; password: string } & Profile,
     signal?: AbortSignal,
@@ -165,128 +169,131 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("POST", "/auth/users/create/", { body: account, signal }, false);
   }
 
-  /** Logs in. The token that is returned is used from now on. */
+  /** Logs in. The returned token is used from now on. */
   async logIn(username: string, password: string, signal?: AbortSignal): Promise<string> {
     const request = { body: { username, password }, signal };
-    const answer = await this.#request<{ auth_token: string }>("POST", "/auth/token/create/", request, false);
-    this.token = answer.auth_token;
-    return answer.auth_token;
+    const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/create/", request, false);
+    this.token = response.auth_token;
+    return response.auth_token;
   }
 
-  /** Logs out: the token dies, and its sockets are closed. */
+  /** Logs out: revokes the token and closes its sockets. */
   async logOut(signal?: AbortSignal): Promise<void> {
     await this.#request("POST", "/auth/token/destroy/", { signal });
     this.token = undefined;
   }
 
-  /** One's profile. */
+  /** The profile of the logged-in user. */
   me(signal?: AbortSignal): Promise<User> {
     return this.#request("GET", "/auth/me/", { signal });
   }
 
-  /** Changes one's profile; what is left out stays. */
-  changeMe(profile: Profile, signal?: AbortSignal): Promise<User> {
+  /** Updates the profile; omitted fields stay the same. */
+  updateMe(profile: Profile, signal?: AbortSignal): Promise<User> {
     return this.#request("PATCH", "/auth/me/", { body: profile, signal });
   }
 
-  /** Changes one's password; every other token dies. */
-  setPassword(current: string, wanted: string, signal?: AbortSignal): Promise<void> {
-    const body = { current_password: current, new_password: wanted };
+  /** Changes the password, and revokes all other tokens. */
+  setPassword(current: string, password: string, signal?: AbortSignal): Promise<void> {
+    const body = { current_password: current, new_password: password };
     return this.#request("POST", "/auth/password/", { body, signal });
   }
 
-  /** One's chats: the first `limit` (20, at most 100), or the page whose address is given. */
-  chats(page: { limit?: number } | string = {}, signal?: AbortSignal): Promise<Chats> {
+  /** The user's chats: the first `limit` (by default 20, at most 100), or the page with this URL. */
+  chats(page: { limit?: number } | string = {}, signal?: AbortSignal): Promise<ChatPage> {
     return this.#request("GET", "/api/chats/", { query: page, signal });
   }
 
-  /** Starts a chat, and gives its uri, which is the invitation to it. */
-  async start(signal?: AbortSignal): Promise<string> {
+  /** Creates a chat, and returns its uri, with which others can join. */
+  async createChat(signal?: AbortSignal): Promise<string> {
     return (await this.#request<{ uri: string }>("POST", "/api/chats/", { signal })).uri;
   }
 
-  /** Shows a chat. */
-  show(uri: string, signal?: AbortSignal): Promise<Chat> {
-    return this.#request("GET", chat(uri), { signal });
+  /** A chat with its members. */
+  chat(uri: string, signal?: AbortSignal): Promise<ChatDetail> {
+    return this.#request("GET", chatPath(uri), { signal });
   }
 
-  /** The page of a chat's members at this URL, such as {@link Chat.members_next}. */
-  members(uri: string, page: string, signal?: AbortSignal): Promise<Members> {
-    return this.#request("GET", `${chat(uri)}members/`, { query: page, signal });
+  /** The page of a chat's members with this URL, such as {@link ChatDetail.members_next}. */
+  members(uri: string, page: string, signal?: AbortSignal): Promise<MemberPage> {
+    return this.#request("GET", `${chatPath(uri)}members/`, { query: page, signal });
   }
 
-  /** Joins a chat by one's own username, or invites others (at most 24, all of them or none). */
-  join(uri: string, usernames: string | readonly string[], signal?: AbortSignal): Promise<Joined> {
+  /** Joins a chat, with the user's own username, or adds others (at most 24, all or none). */
+  join(uri: string, usernames: string | readonly string[], signal?: AbortSignal): Promise<MembershipChange> {
     const body = typeof usernames === "string" ? { username: usernames } : { usernames };
-    return this.#request("PATCH", chat(uri), { body, signal });
+    return this.#request("PATCH", chatPath(uri), { body, signal });
   }
 
-  /** Makes another member the owner. For the owner. */
-  handOver(uri: string, username: string, signal?: AbortSignal): Promise<Joined> {
-    return this.#request("PATCH", chat(uri), { body: { owner: username }, signal });
+  /** Makes another member the owner. Only the owner can do this. */
+  transferOwnership(uri: string, username: string, signal?: AbortSignal): Promise<MembershipChange> {
+    return this.#request("PATCH", chatPath(uri), { body: { owner: username }, signal });
   }
 
-  /** Leaves a chat, or removes another member from it (the owner can). */
-  remove(uri: string, username: string, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chat(uri)}members/${encoded(username)}/`, { signal });
+  /** Leaves a chat, or removes another member, which only the owner can do. */
+  removeMember(uri: string, username: string, signal?: AbortSignal): Promise<void> {
+    return this.#request("DELETE", `${chatPath(uri)}members/${encodePathSegment(username)}/`, { signal });
   }
 
-  /** A page of the history: the last `limit` (1,000 at most), those before or after an id, or the page whose address is given. */
+  /**
+   * A page of the history: the last `limit` messages (at most 1,000), those before or after an id, or the page with
+   * this URL.
+   */
   history(
     uri: string,
     page: { before?: number; after?: number; limit?: number } | string = {},
     signal?: AbortSignal,
-  ): Promise<History> {
-    return this.#request("GET", `${chat(uri)}messages/`, { query: page, signal });
+  ): Promise<HistoryPage> {
+    return this.#request("GET", `${chatPath(uri)}messages/`, { query: page, signal });
   }
 
-  /** Posts a message. With a `key` it can be repeated for a day without being posted twice; an outbox does all of that by itself. */
+  /** Posts a message. A `key` makes this idempotent for a day. {@link Client.send} retries automatically. */
   post(
     uri: string,
     message: string,
     options: { key?: string; replyTo?: number } = {},
     signal?: AbortSignal,
-  ): Promise<Posted> {
+  ): Promise<PostedMessage> {
     const headers: Record<string, string> = options.key === undefined ? {} : { "Idempotency-Key": options.key };
     const body = { message, ...(options.replyTo !== undefined && { reply_to: options.replyTo }) };
-    return this.#request("POST", `${chat(uri)}messages/`, { body, headers, signal });
+    return this.#request("POST", `${chatPath(uri)}messages/`, { body, headers, signal });
   }
 
-  /** Has a message of one's own say something else. */
+  /** Edits a message of the user. */
   edit(uri: string, id: number, message: string, signal?: AbortSignal): Promise<Message> {
-    return this.#request("PATCH", `${chat(uri)}messages/${id}/`, { body: { message }, signal });
+    return this.#request("PATCH", `${chatPath(uri)}messages/${id}/`, { body: { message }, signal });
   }
 
-  /** Deletes a message: one's own or, as the chat's owner, any. */
+  /** Deletes a message of the user, or any message if the user owns the chat. */
   delete(uri: string, id: number, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chat(uri)}messages/${id}/`, { signal });
+    return this.#request("DELETE", `${chatPath(uri)}messages/${id}/`, { signal });
   }
 
-  /** Puts an emoji to a message. */
+  /** Adds a reaction to a message. */
   react(uri: string, id: number, emoji: string, signal?: AbortSignal): Promise<Message> {
-    return this.#request("PUT", reaction(uri, id, emoji), { signal });
+    return this.#request("PUT", reactionPath(uri, id, emoji), { signal });
   }
 
-  /** Takes an emoji back from a message. */
+  /** Removes a reaction from a message. */
   unreact(uri: string, id: number, emoji: string, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", reaction(uri, id, emoji), { signal });
+    return this.#request("DELETE", reactionPath(uri, id, emoji), { signal });
   }
 
-  /** Searches a chat for messages that have all of these words, or gives the page whose address is given. */
+  /** Searches a chat for messages that have all of these words, or returns the page with this URL. */
   search(
     uri: string,
     page: { q: string; before?: number; limit?: number } | string,
     signal?: AbortSignal,
-  ): Promise<Found> {
-    return this.#request("GET", `${chat(uri)}search/`, { query: page, signal });
+  ): Promise<SearchPage> {
+    return this.#request("GET", `${chatPath(uri)}search/`, { query: page, signal });
   }
 
-  /** Moves one's read marker forward to an entry, and tells where it is now. */
+  /** Moves the user's read marker forward to an entry, and returns its position. */
   markRead(uri: string, id: number, signal?: AbortSignal): Promise<{ read_id: number }> {
-    return this.#request("PUT", `${chat(uri)}read/`, { body: { id }, signal });
+    return this.#request("PUT", `${chatPath(uri)}read/`, { body: { id }, signal });
   }
 
-  async #request<Answer>(method: string, path: string, request: Request, authorized = true): Promise<Answer> {
+  async #request<Result>(method: string, path: string, request: Request, authorized = true): Promise<Result> {
     const token = authorized ? this.token : undefined;
     const headers: Record<string, string> = { ...request.headers };
     if (token !== undefined) headers.Authorization = `Token ${token}`;
@@ -295,15 +302,15 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     const abort = () => controller.abort(request.signal?.reason);
     request.signal?.addEventListener("abort", abort);
     if (request.signal?.aborted) abort();
-    const cancel = this.#environment.after(PATIENCE, () =>
+    const cancel = this.#environment.after(REQUEST_TIMEOUT, () =>
       controller.abort(new DOMException("The server did not answer in time.", "TimeoutError")),
     );
     try {
       const init: RequestInit = { method, headers, signal: controller.signal, cache: "no-store" };
       if (request.body) init.body = toJson(request.body);
-      const { response, text } = await this.#fetch(this.#url + path + search(request.query), init);
-      if (response.ok) return answer<Answer>(text);
-      const error = refusal(response, text);
+      const { response, text } = await this.#fetch(this.#url + path + queryString(request.query), init);
+      if (response.ok) return parseBody<Result>(text);
+      const error = parseError(response, text);
       if (error.status === 401 && token !== undefined && token === this.token) this.emit("unauthorized", error);
       throw error;
     } finally {
@@ -324,31 +331,31 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   }
 }
 
-function answer<Answer>(text: string): Answer {
+function parseBody<Result>(text: string): Result {
   try {
-    return (text === "" ? undefined : JSON.parse(text)) as Answer;
+    return (text === "" ? undefined : JSON.parse(text)) as Result;
   } catch (cause) {
-    throw new UnreachableError("The answer cannot be read.", { cause });
+    throw new UnreachableError("The response cannot be parsed.", { cause });
   }
 }
 
-function chat(uri: string): string {
-  return `/api/chats/${encoded(uri)}/`;
+function chatPath(uri: string): string {
+  return `/api/chats/${encodePathSegment(uri)}/`;
 }
 
-function reaction(uri: string, id: number, emoji: string): string {
-  return `${chat(uri)}messages/${id}/reactions/${encoded(emoji)}/`;
+function reactionPath(uri: string, id: number, emoji: string): string {
+  return `${chatPath(uri)}messages/${id}/reactions/${encodePathSegment(emoji)}/`;
 }
 
-/** Of the address of another page only the query counts: the host may be another one from where the server stands. */
-function search(query: Query | string = {}): string {
+/** The query string. Only the query of a page URL is used, since the server may know itself by another host name. */
+function queryString(query: Query | string = {}): string {
   if (typeof query === "string") return new URL(query, "http://localhost").search;
   const pairs = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
   return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
 }
 
-/** Errors are `{"detail": "…"}`, `{"field": ["…"]}` or `["…"]`, and the gateway's own `{"message": "…"}`. */
-function refusal(response: Response, text: string): ApiError {
+/** Error bodies are `{"detail": "…"}`, `{"field": ["…"]}` or `["…"]`; those of API Gateway are `{"message": "…"}`. */
+function parseError(response: Response, text: string): ApiError {
   const fields: Record<string, readonly string[]> = {};
   let message = "";
   try {
@@ -358,12 +365,12 @@ function refusal(response: Response, text: string): ApiError {
       else if (name === "detail" || name === "message") message ||= String(value);
     }
   } catch {
-    // Not ours, such as a proxy's page: its status has to do.
+    // Not from the server, such as a proxy's error page.
   }
   const problems = Object.entries(fields).map(([name, texts]) =>
     (name === "non_field_errors" ? texts : [`${name}: ${texts.join(" ")}`]).join(" "),
   );
   message ||= problems.join(" ") || response.statusText || `The server answered ${response.status}.`;
   const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
-  return new ApiError(response.status, message, fields, isWait(retryAfter) ? retryAfter : undefined);
+  return new ApiError(response.status, message, fields, isRetryDelay(retryAfter) ? retryAfter : undefined);
 }

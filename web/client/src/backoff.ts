@@ -1,26 +1,30 @@
 import type { Environment } from "./environment.js";
 
-const FIRST = 500;
-const MOST = 30_000;
+/** In milliseconds. */
+const BASE_DELAY = 500;
+const MAX_DELAY = 30_000;
 
-/** How long to wait before the next try: any time up to half a second, then up to twice as long each time, up to 30 seconds. */
+/**
+ * Exponential backoff with full jitter: a random delay of up to 0.5 seconds, doubled with each attempt up to 30
+ * seconds.
+ */
 export class Backoff {
   readonly #random: () => number;
-  #tries = 0;
+  #attempts = 0;
 
   constructor(environment: Environment) {
     this.#random = environment.random;
   }
 
-  /** The next wait, in milliseconds. The whole of it is chance ("full jitter"), so that a crowd does not come back at once. */
+  /** The next delay in milliseconds. Full jitter keeps many clients from reconnecting at the same time. */
   next(): number {
-    const most = Math.min(MOST, FIRST * 2 ** this.#tries);
-    this.#tries = Math.min(this.#tries + 1, 16);
-    return this.#random() * most;
+    const limit = Math.min(MAX_DELAY, BASE_DELAY * 2 ** this.#attempts);
+    this.#attempts = Math.min(this.#attempts + 1, 16);
+    return this.#random() * limit;
   }
 
-  /** The last try went well. */
+  /** Starts again with the shortest delay, after a success. */
   reset(): void {
-    this.#tries = 0;
+    this.#attempts = 0;
   }
 }

@@ -1,89 +1,91 @@
-/** What belongs together for one user: a connection, the rooms that listen through it, and the outbox. */
+/** The client of one user: a connection, the chats that are subscribed to through it, and the outbox. */
 
 import { type Api, ApiError } from "./api.js";
+import { Chat } from "./chat.js";
 import { Connection } from "./connection.js";
-import { type Environment, environment } from "./environment.js";
+import { createEnvironment, type Environment } from "./environment.js";
 import { Outbox, type OutboxMessage, type OutboxStorage } from "./outbox.js";
-import { Room } from "./room.js";
-import { wellFormed } from "./text.js";
+import { toWellFormed } from "./text.js";
 import type { User } from "./wire.js";
 
-/** How a {@link Client} is made. */
+/** The options of a {@link Client}. */
 export interface ClientOptions {
   /** The HTTP API, logged in. */
   readonly api: Api;
-  /** Where the sockets are, such as `wss://sockets.example.com`. */
+  /** The URL of the WebSocket API, such as `wss://sockets.example.com`. */
   readonly socketUrl: string;
-  /** Who one is, as {@link Api.me} says. */
+  /** The logged-in user, as returned by {@link Api.me}. */
   readonly me: Pick<User, "id">;
-  /** Where messages that are not sent yet outlive the page, such as `localStorage`. */
+  /** Stores unsent messages beyond the page, such as `localStorage`. */
   readonly storage?: OutboxStorage;
   readonly environment?: Partial<Environment>;
 }
 
-/** A user's client. It connects at once, and stays connected until it is closed or its token expires. */
+/** The client of one user. It connects at once, and stays connected until it is closed or its token expires. */
 export class Client {
   readonly api: Api;
-  /** Tells with `state` whether there is a connection, and by `expired` that one has to log in again, which takes a new client. */
+  /**
+   * Its `state` event reports the connection's state. After `expired`, the user has to log in again, with a new client.
+   */
   readonly connection: Connection;
   readonly outbox: Outbox;
-  readonly #rooms = new Map<string, Room>();
+  readonly #chats = new Map<string, Chat>();
   readonly #me: number;
   readonly #environment: Environment;
-  readonly #unheed: () => void;
+  readonly #offUnauthorized: () => void;
 
   constructor(options: ClientOptions) {
     const { api, storage, me } = options;
     if (api.token === undefined) throw new Error("Log in first.");
     this.api = api;
     this.#me = me.id;
-    this.#environment = environment(options.environment);
+    this.#environment = createEnvironment(options.environment);
     this.connection = new Connection({
       url: options.socketUrl,
       token: api.token,
       environment: this.#environment,
-      refused: () => this.#isRefused(),
+      isUnauthorized: () => this.#isUnauthorized(),
     });
-    this.#unheed = api.on("unauthorized", () => this.connection.expire());
+    this.#offUnauthorized = api.on("unauthorized", () => this.connection.expire());
     this.outbox = new Outbox({ connection: this.connection, environment: this.#environment, storage, me: me.id });
-    this.outbox.on("sent", ({ uri }) => this.#settle(uri));
+    this.outbox.on("sent", ({ uri }) => this.#removeShown(uri));
     this.connection.open();
   }
 
-  /** A chat, which is listened to from now on, until its `close`; the same one however often it is asked for. */
-  room(address: string, options: { readonly after?: number } = {}): Room {
-    const uri = wellFormed(address);
-    const known = this.#rooms.get(uri);
+  /** Subscribes to a chat until its {@link Chat.close}. Returns the same object for the same chat. */
+  chat(address: string, options: { readonly after?: number } = {}): Chat {
+    const uri = toWellFormed(address);
+    const known = this.#chats.get(uri);
     if (known) return known;
     const { api, connection } = this;
-    const room = new Room({ uri, me: this.#me, api, connection, environment: this.#environment, ...options });
-    this.#rooms.set(uri, room);
-    room.on("change", () => this.#settle(uri));
-    room.on("state", (state) => {
+    const chat = new Chat({ uri, me: this.#me, api, connection, environment: this.#environment, ...options });
+    this.#chats.set(uri, chat);
+    chat.on("change", () => this.#removeShown(uri));
+    chat.on("state", (state) => {
       if (state !== "left" && state !== "closed") return;
-      if (this.#rooms.get(uri) === room) this.#rooms.delete(uri);
-      this.#settle(uri);
+      if (this.#chats.get(uri) === chat) this.#chats.delete(uri);
+      this.#removeShown(uri);
     });
-    return room;
+    return chat;
   }
 
-  /** Sends a message to a chat, now or as soon as that is possible. */
+  /** Sends a message to a chat, now or once there is a connection. */
   send(uri: string, message: string, replyTo?: number): OutboxMessage {
     return this.outbox.add(uri, message, replyTo);
   }
 
-  /** Closes the connection and all rooms. What is in the outbox stays in its storage. */
+  /** Closes the connection and all chats. The outbox stays in its storage. */
   close(): void {
-    this.#unheed();
+    this.#offUnauthorized();
     this.connection.close();
-    for (const room of [...this.#rooms.values()]) room.close();
+    for (const chat of [...this.#chats.values()]) chat.close();
   }
 
-  #settle(uri: string): void {
-    this.outbox.settle(uri, this.#rooms.get(uri)?.lastId ?? Number.POSITIVE_INFINITY);
+  #removeShown(uri: string): void {
+    this.outbox.removeShown(uri, this.#chats.get(uri)?.lastId ?? Number.POSITIVE_INFINITY);
   }
 
-  async #isRefused(): Promise<boolean> {
+  async #isUnauthorized(): Promise<boolean> {
     try {
       await this.api.me();
       return false;

@@ -1,69 +1,75 @@
-/** The socket: it opens it, notices when it is dead, opens it again, and replaces it before the gateway cuts it. */
+/**
+ * The connection: opens a socket, detects when it is dead, reconnects, and replaces it before the gateway closes it.
+ */
 
 import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import type { Environment, Socket } from "./environment.js";
-import { readFrame } from "./frame.js";
+import { parseFrame } from "./frame.js";
 import { fitsFrame, toJson } from "./text.js";
 import type { Action, ErrorFrame, Frame } from "./wire.js";
 
-/** All in milliseconds. The gateway cuts a socket that is idle for 10 minutes, and any after 2 hours. */
-const OPENING = 15_000;
-const IDLE = 5 * 60_000;
-const PONG = 10_000;
-const LIFETIME = 110 * 60_000;
-/** Sockets that were opened together are not replaced together: each lives shorter by up to this. */
-const SPREAD = 10 * 60_000;
-/** A socket that lived so long was a good one: the next try comes soon. */
-const STABLE = 10_000;
-/** A socket that is replaced is listened to until the new one has caught up, but no longer than this. */
-const RETIREMENT = 30_000;
-/** How long the answer to what is said may take before it is said again. */
-export const ANSWER = 10_000;
+/** All in milliseconds. The gateway closes a socket that is idle for 10 minutes, and any socket after 2 hours. */
+const OPEN_TIMEOUT = 15_000;
+const PING_INTERVAL = 5 * 60_000;
+const PONG_TIMEOUT = 10_000;
+const MAX_AGE = 110 * 60_000;
+/** Jitter of the maximum age, so that sockets that were opened together are not replaced together. */
+const MAX_AGE_JITTER = 10 * 60_000;
+/** A socket that was open for this long resets the backoff. */
+const STABLE_AFTER = 10_000;
+/** A replaced socket stays open until the new one has caught up, but no longer than this. */
+const RETIRE_TIMEOUT = 30_000;
+/** An action without a response is repeated after this time. */
+export const RESPONSE_TIMEOUT = 10_000;
+
+const NETWORK_EVENTS = ["online", "offline", "visibilitychange"];
 
 /**
- * `connecting` and `waiting` (for the next try) have no socket yet, or not any more. `expired`: the token is refused, so somebody has to log in
- * again. `closed`: not opened yet, or closed by its owner.
+ * `connecting` and `waiting` (for the next attempt): there is no open socket. `expired`: the token was rejected, so the
+ * user has to log in again. `closed`: not opened yet, or closed by its owner.
  */
 export type ConnectionState = "connecting" | "open" | "waiting" | "expired" | "closed";
 
-interface ConnectionEvents {
+interface ConnectionEventMap {
   state: ConnectionState;
-  /** A socket is open, the first one or another one: what is to be said on each socket is to be said now. */
+  /** A socket was opened, the first one or a replacement: subscriptions have to be made again. */
   open: undefined;
   frame: Frame;
 }
 
-/** How a {@link Connection} is made. */
+/** The options of a {@link Connection}. */
 export interface ConnectionOptions {
   readonly url: string;
   readonly token: string;
-  /** Whether the token is refused; asked when a socket could not be opened, because browsers do not tell why. */
-  readonly refused: () => Promise<boolean>;
+  /**
+   * Whether the server rejects the token. Called when a socket could not be opened, because browsers do not say why.
+   */
+  readonly isUnauthorized: () => Promise<boolean>;
   readonly environment: Environment;
 }
 
-/** A socket, and what is to be known of it. */
-interface Link {
+/** A socket and its state. */
+interface SocketState {
   readonly socket: Socket;
   /** When it was opened, and when the last frame arrived, on the `elapsed` clock. */
-  opened: number;
-  heard: number;
-  /** Whether nothing was heard since it was pinged. */
-  silent: boolean;
-  /** Chats whose subscription has been asked for and not been answered. */
+  openedAt: number;
+  lastFrameAt: number;
+  /** Whether no frame has arrived since the last ping. */
+  isAwaitingPong: boolean;
+  /** The uris of chats whose `subscribe` has no response yet. */
   readonly subscribing: Set<string>;
-  cancel: () => void;
+  cancelTimer: () => void;
 }
 
-/** A connection to the server that comes back by itself. */
-export class Connection extends Emitter<ConnectionEvents> {
+/** A connection to the server that reconnects automatically. */
+export class Connection extends Emitter<ConnectionEventMap> {
   #state: ConnectionState = "closed";
-  /** What is being opened, what is spoken to, and what is only listened to until the one after it has caught up. */
-  #opening: Link | undefined;
-  #current: Link | undefined;
-  #retiring: Link | undefined;
-  #cancelNext = () => {};
+  #opening: SocketState | undefined;
+  #current: SocketState | undefined;
+  /** The replaced socket. Nothing is sent through it, but its frames are still received. */
+  #retiring: SocketState | undefined;
+  #cancelReconnect = () => {};
   #cancelRetirement = () => {};
   readonly #options: ConnectionOptions;
   readonly #environment: Environment;
@@ -80,137 +86,147 @@ export class Connection extends Emitter<ConnectionEvents> {
     return this.#state;
   }
 
-  /** Opens it, and keeps it open from now on. */
+  /** Connects, and reconnects until it is closed. */
   open(): void {
     if (this.#state !== "closed") return;
-    for (const type of ["online", "offline", "visibilitychange"]) {
-      this.#environment.window?.addEventListener(type, this.#look);
-    }
+    for (const type of NETWORK_EVENTS) this.#environment.window?.addEventListener(type, this.#onNetworkEvent);
     this.#connect();
   }
 
-  /** Closes it for good. */
+  /** Closes the connection permanently. */
   close(): void {
     this.#end("closed");
   }
 
-  /** The token is no good any more: closes it for good. */
+  /** Closes the connection permanently because the token is no longer valid. */
   expire(): void {
     if (this.#state !== "closed") this.#end("expired");
   }
 
   /**
-   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a frame that is too large, so
-   * such an action is not sent; a local error frame with status 413 answers it.
+   * Sends an action and returns true if the socket is open. Nothing is queued. The gateway closes the socket over a
+   * frame that is too large, so such an action is not sent; a local error frame with status 413 is emitted instead.
    */
   send(action: Action): boolean {
-    const link = this.#current;
-    if (!link) return false;
+    const state = this.#current;
+    if (!state) return false;
     const text = toJson(action);
     if (!fitsFrame(text)) {
-      queueMicrotask(() => this.emit("frame", tooLarge(action)));
+      queueMicrotask(() => this.emit("frame", payloadTooLarge(action)));
       return true;
     }
-    if (action.action === "subscribe") link.subscribing.add(action.uri);
-    link.socket.send(text);
+    if (action.action === "subscribe") state.subscribing.add(action.uri);
+    state.socket.send(text);
     return true;
   }
 
-  /** Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the socket. */
-  heardSince(moment: number): boolean {
-    const link = this.#current;
-    if (!link || link.heard > moment) return link !== undefined;
-    if (!link.silent) this.#ping(link);
+  /**
+   * Whether a frame has arrived on the current socket since this moment of the `elapsed` clock. If not, pings the
+   * socket.
+   */
+  hasReceivedSince(moment: number): boolean {
+    const state = this.#current;
+    if (!state || state.lastFrameAt > moment) return state !== undefined;
+    if (!state.isAwaitingPong) this.#ping(state);
     return false;
   }
 
-  #set(state: ConnectionState): void {
+  #setState(state: ConnectionState): void {
     if (state === this.#state) return;
     this.#state = state;
     this.emit("state", state);
   }
 
   #connect(): void {
-    this.#cancelNext();
-    if (!this.#current) this.#set("connecting");
+    this.#cancelReconnect();
+    if (!this.#current) this.#setState("connecting");
     const { url, token } = this.#options;
     const socket = new this.#environment.WebSocket(url, ["confab", `token.${token}`]);
-    const link: Link = {
+    const state: SocketState = {
       socket,
-      opened: 0,
-      heard: 0,
-      silent: false,
+      openedAt: 0,
+      lastFrameAt: 0,
+      isAwaitingPong: false,
       subscribing: new Set(),
-      cancel: this.#environment.after(OPENING, () => this.#lost(link)),
+      cancelTimer: this.#environment.after(OPEN_TIMEOUT, () => this.#onLost(state)),
     };
-    this.#opening = link;
-    socket.onopen = () => this.#opened(link);
-    socket.onmessage = (event) => this.#heard(link, event.data);
-    // After the one comes the other, but not in Node 20's own WebSocket.
-    socket.onerror = socket.onclose = () => this.#lost(link);
+    this.#opening = state;
+    socket.onopen = () => this.#onOpen(state);
+    socket.onmessage = (event) => this.#onMessage(state, event.data);
+    // A `close` event follows an `error` event, but not with Node 20's own WebSocket.
+    socket.onerror = socket.onclose = () => this.#onLost(state);
   }
 
-  #opened(link: Link): void {
+  #onOpen(state: SocketState): void {
     this.#opening = undefined;
-    this.#retire();
+    this.#finishRetirement();
     this.#retiring = this.#current;
-    this.#current = link;
-    link.opened = link.heard = this.#environment.elapsed();
-    this.#watch(link, IDLE);
-    const lifetime = LIFETIME - this.#environment.random() * SPREAD;
-    this.#cancelNext = this.#environment.after(lifetime, () => this.#connect());
-    this.#set("open");
+    this.#current = state;
+    state.openedAt = state.lastFrameAt = this.#environment.elapsed();
+    this.#schedulePing(state, PING_INTERVAL);
+    const maxAge = MAX_AGE - this.#environment.random() * MAX_AGE_JITTER;
+    this.#cancelReconnect = this.#environment.after(maxAge, () => this.#connect());
+    this.#setState("open");
     this.emit("open", undefined);
     if (this.#retiring) {
-      if (link.subscribing.size === 0) this.#retire();
-      else this.#cancelRetirement = this.#environment.after(RETIREMENT, () => this.#retire());
+      if (state.subscribing.size === 0) this.#finishRetirement();
+      else this.#cancelRetirement = this.#environment.after(RETIRE_TIMEOUT, () => this.#finishRetirement());
     }
   }
 
-  #retire(): void {
+  #finishRetirement(): void {
     this.#cancelRetirement();
     if (this.#retiring) this.#discard(this.#retiring);
     this.#retiring = undefined;
   }
 
-  #heard(link: Link, data: unknown): void {
-    link.heard = this.#environment.elapsed();
-    link.silent = false;
+  #onMessage(state: SocketState, data: unknown): void {
+    state.lastFrameAt = this.#environment.elapsed();
+    state.isAwaitingPong = false;
     for (const line of String(data).split("\n")) {
-      const frame = readFrame(line);
-      if (frame) this.#take(link, frame);
+      const frame = parseFrame(line);
+      if (frame) this.#onFrame(state, frame);
     }
   }
 
-  #take(link: Link, frame: Frame): void {
+  #onFrame(state: SocketState, frame: Frame): void {
     const action = frame.type === "error" ? frame.action : frame.type;
-    if ((action === "subscribed" || action === "subscribe") && "uri" in frame) link.subscribing.delete(frame.uri ?? "");
-    // With 401 the server does not know this socket any more, or its token: opening another one will tell.
-    if (frame.type === "error" && frame.status === 401) this.#lost(link);
+    if ((action === "subscribed" || action === "subscribe") && "uri" in frame) {
+      state.subscribing.delete(frame.uri ?? "");
+    }
+    // 401: the server no longer knows this socket or its token. Opening another one shows which.
+    if (frame.type === "error" && frame.status === 401) this.#onLost(state);
     else this.emit("frame", frame);
-    if (link === this.#current && link.subscribing.size === 0) this.#retire();
+    if (state === this.#current && state.subscribing.size === 0) this.#finishRetirement();
   }
 
-  /** Pings a socket from which nothing has been heard for long: that keeps it from being cut, and shows whether it is dead. */
-  #watch(link: Link, wait: number): void {
-    link.cancel();
-    link.cancel = this.#environment.after(wait, () => {
-      const left = IDLE - (this.#environment.elapsed() - link.heard);
+  /**
+   * Schedules a ping for when the socket has been idle for the interval, to keep it open and to detect a dead socket.
+   */
+  #schedulePing(state: SocketState, delay: number): void {
+    state.cancelTimer();
+    state.cancelTimer = this.#environment.after(delay, () => {
+      const remaining = PING_INTERVAL - (this.#environment.elapsed() - state.lastFrameAt);
       // Timers cannot measure fractions of a millisecond.
-      if (left >= 1) this.#watch(link, left);
-      else this.#ping(link);
+      if (remaining >= 1) this.#schedulePing(state, remaining);
+      else this.#ping(state);
     });
   }
 
-  #ping(link: Link): void {
-    link.cancel();
-    link.silent = true;
-    link.socket.send(toJson({ action: "ping" } satisfies Action));
-    link.cancel = this.#environment.after(PONG, () => (link.silent ? this.#lost(link) : this.#watch(link, IDLE)));
+  #ping(state: SocketState): void {
+    state.cancelTimer();
+    state.isAwaitingPong = true;
+    state.socket.send(toJson({ action: "ping" } satisfies Action));
+    state.cancelTimer = this.#environment.after(PONG_TIMEOUT, () =>
+      state.isAwaitingPong ? this.#onLost(state) : this.#schedulePing(state, PING_INTERVAL),
+    );
   }
 
-  /** The network has come or gone, or the page is looked at again, perhaps after the computer slept: that is worth a try. */
-  readonly #look = (event: Event): void => {
+  /**
+   * The network changed, or the page became visible, perhaps after the computer slept: checks the socket or reconnects
+   * at once.
+   */
+  readonly #onNetworkEvent = (event: Event): void => {
     if (this.#current) {
       this.#ping(this.#current);
     } else if (this.#state === "waiting" && event.type !== "offline") {
@@ -219,60 +235,58 @@ export class Connection extends Emitter<ConnectionEvents> {
     }
   };
 
-  #discard(link: Link): void {
-    link.cancel();
-    // A dead socket may take minutes until it says so; by then nobody is to listen.
-    link.socket.onopen = link.socket.onmessage = link.socket.onclose = null;
-    // The package `ws` throws what nobody hears.
-    link.socket.onerror = () => {};
-    link.socket.close();
+  #discard(state: SocketState): void {
+    state.cancelTimer();
+    // A dead socket may take minutes to report that it is closed, so its handlers are removed.
+    state.socket.onopen = state.socket.onmessage = state.socket.onclose = null;
+    // The package `ws` throws an error that has no handler.
+    state.socket.onerror = () => {};
+    state.socket.close();
   }
 
-  #lost(link: Link): void {
-    if (link !== this.#opening && link !== this.#current && link !== this.#retiring) return;
-    this.#discard(link);
-    if (link === this.#retiring) {
-      this.#retire();
+  #onLost(state: SocketState): void {
+    if (state !== this.#opening && state !== this.#current && state !== this.#retiring) return;
+    this.#discard(state);
+    if (state === this.#retiring) {
+      this.#finishRetirement();
       return;
     }
-    if (link === this.#opening) {
+    if (state === this.#opening) {
       this.#opening = undefined;
-      void this.#options.refused().then(
-        (refused) => refused && this.expire(),
+      void this.#options.isUnauthorized().then(
+        (isUnauthorized) => isUnauthorized && this.expire(),
         () => {},
       );
     }
-    if (link === this.#current) {
+    if (state === this.#current) {
       this.#current = undefined;
-      if (this.#environment.elapsed() - link.opened > STABLE) this.#backoff.reset();
+      if (this.#environment.elapsed() - state.openedAt > STABLE_AFTER) this.#backoff.reset();
     }
     if (this.#opening) {
-      this.#set("connecting");
+      this.#setState("connecting");
     } else {
-      this.#cancelNext();
-      this.#cancelNext = this.#environment.after(this.#backoff.next(), () => this.#connect());
-      if (!this.#current) this.#set("waiting");
+      this.#cancelReconnect();
+      this.#cancelReconnect = this.#environment.after(this.#backoff.next(), () => this.#connect());
+      if (!this.#current) this.#setState("waiting");
     }
   }
 
   #end(state: "closed" | "expired"): void {
-    for (const type of ["online", "offline", "visibilitychange"]) {
-      this.#environment.window?.removeEventListener(type, this.#look);
-    }
-    this.#cancelNext();
-    this.#retire();
+    for (const type of NETWORK_EVENTS) this.#environment.window?.removeEventListener(type, this.#onNetworkEvent);
+    this.#cancelReconnect();
+    this.#finishRetirement();
     if (this.#opening) this.#discard(this.#opening);
     if (this.#current) this.#discard(this.#current);
     this.#opening = this.#current = undefined;
-    this.#set(state);
+    this.#setState(state);
   }
 }
 
-function tooLarge(action: Action): ErrorFrame {
-  const about = {
+function payloadTooLarge(action: Action): ErrorFrame {
+  const subject = {
     ...("uri" in action && { uri: action.uri }),
     ...("key" in action && { key: action.key }),
     ...("id" in action && { id: action.id }),
   };
-  return { type: "error", action: action.action, status: 413, detail: "This is too long to be sent.", ...about };
+  return { type: "error", action: action.action, status: 413, detail: "This is too long to be sent.", ...subject };
 }

@@ -1,8 +1,8 @@
-/** Typed events: who wants to hear of something subscribes, and gets a function that ends that. */
+/** A typed event emitter. */
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-  /** Calls `listener` with each event of this type, until the function that is returned is called. */
+  /** Calls `listener` with each event of this type. The returned function removes the listener. */
   on<Type extends keyof Events>(type: Type, listener: (event: Events[Type]) => void): () => void {
     const listeners = this.#listeners.get(type) ?? new Set();
     this.#listeners.set(type, listeners.add(listener));
@@ -14,7 +14,7 @@ export class Emitter<Events> {
       try {
         (listener as (event: Events[Type]) => void)(event);
       } catch (error) {
-        // A listener's fault must not keep the rest from being told; it still reaches whoever watches for uncaught errors.
+        // A listener that throws must not keep the others from running. The error is still reported as uncaught.
         queueMicrotask(() => {
           throw error;
         });

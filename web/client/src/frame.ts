@@ -1,38 +1,41 @@
 /**
- * Reading what comes over a socket. Other programs publish there too, and nothing keeps them from using a `type` of the protocol's own for
- * something else; what is told under such a name has to be what it says, or it is left out.
+ * Parses frames from a socket. Other programs publish to the same sockets and may use a `type` of the protocol for
+ * something else, so a frame is dropped unless it has the fields of its type.
  */
 
-import { isWait } from "./api.js";
+import { isRetryDelay } from "./api.js";
 import type { Frame } from "./wire.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The object on a line. What cannot be read is left out: where an entry was, that shows as a hole. */
-export function readFrame(line: string): Frame | undefined {
+/**
+ * The frame on a line, or undefined if it is invalid. A dropped entry leaves a gap in the log, which the client
+ * notices.
+ */
+export function parseFrame(line: string): Frame | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    return isObject(value) && isFit(value) ? (value as unknown as Frame) : undefined;
+    return isObject(value) && isFrame(value) ? (value as unknown as Frame) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isFit(frame: Fields): boolean {
+function isFrame(frame: Fields): boolean {
   switch (frame.type) {
     case "message":
-      return isHappening(frame) && typeof frame.message === "string";
+      return isEntry(frame) && typeof frame.message === "string";
     case "edited":
-      return isAmendment(frame) && typeof frame.message === "string";
+      return isMessageUpdate(frame) && typeof frame.message === "string";
     case "deleted":
-      return isAmendment(frame);
+      return isMessageUpdate(frame);
     case "reacted":
     case "unreacted":
-      return isAmendment(frame) && typeof frame.emoji === "string";
+      return isMessageUpdate(frame) && typeof frame.emoji === "string";
     case "joined":
     case "left":
     case "owner":
-      return isHappening(frame);
+      return isEntry(frame);
     case "read":
       return isUser(frame.user) && isId(frame.read_id);
     case "typing":
@@ -41,36 +44,38 @@ function isFit(frame: Fields): boolean {
       return isUser(frame.user);
     case "subscribed":
       return (
-        isId(frame.last_id) && isEach(frame.entries, (entry) => isObject(entry) && isFit(entry)) && isStanding(frame)
+        isId(frame.last_id) &&
+        isArrayOf(frame.entries, (entry) => isObject(entry) && isFrame(entry)) &&
+        isEphemeralState(frame)
       );
     case "sent":
       return typeof frame.uri === "string" && isId(frame.id);
     case "error":
-      return isId(frame.status) && typeof frame.detail === "string" && isWait(frame.retry_after ?? 0);
+      return isId(frame.status) && typeof frame.detail === "string" && isRetryDelay(frame.retry_after ?? 0);
     default:
       return true;
   }
 }
 
-function isHappening({ uri, id, user, create_date }: Fields): boolean {
+function isEntry({ uri, id, user, create_date }: Fields): boolean {
   return typeof uri === "string" && isId(id) && isUser(user) && typeof create_date === "string";
 }
 
-function isAmendment(frame: Fields): boolean {
-  return isHappening(frame) && isId(frame.of);
+function isMessageUpdate(frame: Fields): boolean {
+  return isEntry(frame) && isId(frame.of);
 }
 
-function isStanding({ read = null, online = null }: Fields): boolean {
-  const isRead = read === null || (isObject(read) && Object.values(read).every(isId));
-  return isRead && (online === null || isEach(online, isId));
+function isEphemeralState({ read = null, online = null }: Fields): boolean {
+  const isReadValid = read === null || (isObject(read) && Object.values(read).every(isId));
+  return isReadValid && (online === null || isArrayOf(online, isId));
 }
 
 function isUser(value: unknown): boolean {
   return isObject(value) && isId(value.id);
 }
 
-function isEach(value: unknown, isGood: (item: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(isGood);
+function isArrayOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isItem);
 }
 
 function isId(value: unknown): boolean {

@@ -1,25 +1,28 @@
-/** The realtime client of Confab: {@link Api} to log in and ask, {@link Client} to listen and send, {@link Room} and its {@link Timeline} to show. */
+/**
+ * The realtime client of Confab: {@link Api} calls the HTTP API, {@link Client} connects, {@link Chat} and its {@link
+ * Timeline} hold a chat's state.
+ */
 
 export {
   Api,
   ApiError,
   type ApiOptions,
-  type Chat,
+  type ChatDetail,
+  type ChatPage,
   type ChatSummary,
-  type Chats,
-  type Found,
-  type History,
-  type Joined,
-  type Members,
-  type Posted,
+  type HistoryPage,
+  type MemberPage,
+  type MembershipChange,
+  type PostedMessage,
   type Profile,
+  type SearchPage,
   UnreachableError,
 } from "./api.js";
+export type { Chat, ChatState } from "./chat.js";
 export { Client, type ClientOptions } from "./client.js";
 export type { Connection, ConnectionState } from "./connection.js";
 export type { Environment, Socket } from "./environment.js";
 export type { Outbox, OutboxMessage, OutboxStorage } from "./outbox.js";
-export type { Room, RoomState } from "./room.js";
-export { encoded, MESSAGE_CHARACTERS, problemOf, wellFormed } from "./text.js";
+export { encodePathSegment, MAX_MESSAGE_LENGTH, toWellFormed, validateMessage } from "./text.js";
 export { Timeline } from "./timeline.js";
 export type * from "./wire.js";

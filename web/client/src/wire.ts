@@ -1,6 +1,9 @@
-/** What is said over WebSocket, as it stands on the wire. Dates are UTC to the microsecond, such as `2026-11-23T16:00:00.123456Z`. */
+/**
+ * The frames of the WebSocket API, as they are on the wire. Dates are UTC with microseconds, such as
+ * `2026-11-23T16:00:00.123456Z`.
+ */
 
-/** A user, as everybody sees them who shares a chat with them. */
+/** A user, as shown to those who share a chat with them. */
 export interface User {
   readonly id: number;
   readonly username: string;
@@ -10,14 +13,14 @@ export interface User {
   readonly last_name: string;
 }
 
-/** An emoji that `count` users have put to a message, the caller among them if it is `mine`. */
+/** An emoji on a message: used by `count` users, including the caller if it is `mine`. */
 export interface Reaction {
   readonly emoji: string;
   readonly count: number;
   readonly mine: boolean;
 }
 
-/** A message as it is now. Of a deleted one only this much is left: an empty text, and when it was deleted. */
+/** The current state of a message. A deleted message has an empty text and a `delete_date`. */
 export interface Message {
   readonly id: number;
   readonly user: User;
@@ -31,21 +34,22 @@ export interface Message {
   readonly reactions: readonly Reaction[];
 }
 
-interface Happening {
+/** The fields that all log entries have. */
+interface EntryBase {
   readonly uri: string;
-  /** The number in the chat's log. */
+  /** The position in the chat's log. */
   readonly id: number;
   readonly user: User;
   readonly create_date: string;
 }
 
-interface Amendment extends Happening {
-  /** The id of the message that it is about. */
+interface MessageUpdateBase extends EntryBase {
+  /** The id of the message that is updated. */
   readonly of: number;
 }
 
-/** Somebody said something. Told again later, it has the present text. */
-export interface MessageEntry extends Happening {
+/** A message was posted. The text is the current one, also if the entry is delivered later. */
+export interface MessageEntry extends EntryBase {
   readonly type: "message";
   readonly message: string;
   readonly reply_to?: number;
@@ -53,51 +57,51 @@ export interface MessageEntry extends Happening {
   readonly delete_date?: string;
 }
 
-/** A message says something else now: its present text, which is empty if it has been deleted since. */
-export interface EditedEntry extends Amendment {
+/** A message was edited. The text is the current one; it is empty if the message has been deleted since. */
+export interface EditedEntry extends MessageUpdateBase {
   readonly type: "edited";
   readonly message: string;
   readonly delete_date?: string;
 }
 
 /** A message was deleted. */
-export interface DeletedEntry extends Amendment {
+export interface DeletedEntry extends MessageUpdateBase {
   readonly type: "deleted";
 }
 
-/** A reaction came or went; `count` users have it at the time of telling. */
-export interface ReactedEntry extends Amendment {
+/** A reaction was added or removed; `count` is the number of users who have it when the entry is delivered. */
+export interface ReactedEntry extends MessageUpdateBase {
   readonly type: "reacted" | "unreacted";
   readonly emoji: string;
   readonly count?: number;
 }
 
-/** Somebody came in, went out, or became the owner. */
-export interface MemberEntry extends Happening {
+/** A user joined, left, or became the owner. */
+export interface MemberEntry extends EntryBase {
   readonly type: "joined" | "left" | "owner";
 }
 
-/** What is about a message that has been said before. */
-export type AmendingEntry = EditedEntry | DeletedEntry | ReactedEntry;
+/** An entry that changes an earlier message. */
+export type MessageUpdateEntry = EditedEntry | DeletedEntry | ReactedEntry;
 
-/** An entry of a chat's log. Ids count up by one in each chat. */
-export type Entry = MessageEntry | AmendingEntry | MemberEntry;
+/** An entry of a chat's log. Ids are consecutive within a chat. */
+export type Entry = MessageEntry | MessageUpdateEntry | MemberEntry;
 
-/** What happens in a chat and is not kept. */
-export type Notice =
+/** An event in a chat that is not stored in its log: a read marker, a typing indicator, or presence. */
+export type ChatEvent =
   | { readonly type: "read"; readonly uri: string; readonly user: User; readonly read_id: number }
   | { readonly type: "typing" | "online" | "offline"; readonly uri: string; readonly user: User };
 
-/** State that is not in the log. In chats of more than 100 members it is null or absent: unknown. */
-export interface Standing {
-  /** How far each member has read, by the user's id. */
+/** The state of a chat that is not in its log. In chats with more than 100 members it is null or absent: unknown. */
+export interface EphemeralState {
+  /** The read marker of each member, by user id. */
   readonly read?: Readonly<Record<string, number>> | null;
-  /** The ids of those who listen. */
+  /** The ids of the users who are online. */
   readonly online?: readonly number[] | null;
 }
 
-/** The answer to `subscribe`. If it is not `recovered`, more was missed than it could hold. */
-export interface Subscribed extends Standing {
+/** The response to `subscribe`. `recovered` is false if more entries were missed than fit into a frame. */
+export interface SubscribedFrame extends EphemeralState {
   readonly type: "subscribed";
   readonly uri: string;
   readonly last_id: number;
@@ -105,8 +109,8 @@ export interface Subscribed extends Standing {
   readonly entries: readonly Entry[];
 }
 
-/** The answer to `send`. */
-export interface Sent {
+/** The response to `send`. */
+export interface SentFrame {
   readonly type: "sent";
   readonly uri: string;
   readonly id: number;
@@ -114,7 +118,7 @@ export interface Sent {
   readonly create_date: string;
 }
 
-/** What could not be done. */
+/** The response to an action that failed. */
 export interface ErrorFrame {
   readonly type: "error";
   readonly action: string | null;
@@ -127,27 +131,27 @@ export interface ErrorFrame {
   readonly retry_after?: number;
 }
 
-/** What is answered that is no news of a chat. */
-export type Answer =
-  | Subscribed
-  | Sent
+/** A frame that is neither an entry nor an event. */
+export type ResponseFrame =
+  | SubscribedFrame
+  | SentFrame
   | ErrorFrame
   | { readonly type: "unsubscribed"; readonly uri: string }
-  /** One is in this chat now, perhaps by invitation; all of one's sockets are told. */
+  /** The user was added to this chat. It is sent to all of the user's connections. */
   | { readonly type: "added"; readonly uri: string }
   | { readonly type: "done"; readonly action: string; readonly uri: string; readonly id: number; readonly key?: string }
   | { readonly type: "pong" };
 
-/** An object from the server. Programs can publish others, of any `type` that is none of these, with the `uri` of a chat. */
-export type Frame = Entry | Notice | Answer;
+/** A frame from the server. Other programs can publish frames with any other `type`, and the `uri` of a chat. */
+export type Frame = Entry | ChatEvent | ResponseFrame;
 
-/** An object that a program published into a chat. */
-export interface Published {
+/** A frame that another program published to a chat. */
+export interface PublishedFrame {
   readonly uri: string;
   readonly [name: string]: unknown;
 }
 
-/** What a client says. */
+/** A frame from the client. */
 export type Action =
   | { readonly action: "subscribe"; readonly uri: string; readonly after: number }
   | { readonly action: "unsubscribe" | "typing"; readonly uri: string }

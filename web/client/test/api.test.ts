@@ -3,21 +3,21 @@ import { test } from "node:test";
 import { Api, ApiError, UnreachableError } from "../src/index.js";
 import { Clock } from "./clock.js";
 
-interface Asked {
+interface RecordedRequest {
   request: string;
   headers: Record<string, string>;
   body: unknown;
 }
 
-/** An API whose server answers all with the same, and what it was asked. */
+/** An API whose server has one response for all requests, and the recorded requests. */
 function api(answer: () => Response | Promise<Response> = () => Response.json({}), token?: string) {
-  const asked: Asked[] = [];
+  const requests: RecordedRequest[] = [];
   const clock = new Clock();
   const environment = {
     after: clock.after.bind(clock),
     fetch: async (url: string, init: RequestInit) => {
       const headers = Object.fromEntries(new Headers(init.headers));
-      asked.push({ request: `${init.method} ${url}`, headers, body: init.body && JSON.parse(String(init.body)) });
+      requests.push({ request: `${init.method} ${url}`, headers, body: init.body && JSON.parse(String(init.body)) });
       const aborted = new Promise<never>((_, reject) => {
         init.signal?.addEventListener("abort", () => reject(init.signal?.reason));
       });
@@ -26,22 +26,22 @@ function api(answer: () => Response | Promise<Response> = () => Response.json({}
     },
   };
   const options = { url: "https://chat.test/", environment, ...(token !== undefined && { token }) };
-  return { api: new Api(options), asked, clock };
+  return { api: new Api(options), requests, clock };
 }
 
-test("each method asks what the API has", async () => {
-  const { api: it, asked } = api(undefined, "secret");
+test("each method sends the request of its endpoint", async () => {
+  const { api: it, requests } = api(undefined, "secret");
   await it.me();
-  await it.changeMe({ first_name: "Dani" });
+  await it.updateMe({ first_name: "Dani" });
   await it.setPassword("old", "new");
   await it.chats();
   await it.chats({ limit: 5 });
-  await it.start();
-  await it.show("abc");
+  await it.createChat();
+  await it.chat("abc");
   await it.join("abc", "daniel");
   await it.join("abc", ["daniel", "eve"]);
-  await it.handOver("abc", "daniel");
-  await it.remove("abc", "žofie@x");
+  await it.transferOwnership("abc", "daniel");
+  await it.removeMember("abc", "žofie@x");
   await it.history("abc");
   await it.history("abc", { before: 9, limit: 5 });
   await it.post("abc", "Hello");
@@ -54,7 +54,7 @@ test("each method asks what the API has", async () => {
   await it.markRead("abc", 7);
   const base = "https://chat.test";
   assert.deepEqual(
-    asked.map(({ request, body }) => [request.replace(base, ""), body]),
+    requests.map(({ request, body }) => [request.replace(base, ""), body]),
     [
       ["GET /auth/me/", undefined],
       ["PATCH /auth/me/", { first_name: "Dani" }],
@@ -79,13 +79,13 @@ test("each method asks what the API has", async () => {
       ["PUT /api/chats/abc/read/", { id: 7 }],
     ],
   );
-  assert.ok(asked.every(({ headers }) => headers.authorization === "Token secret"));
-  assert.equal(asked[14]?.headers["idempotency-key"], "k");
-  assert.equal(asked[13]?.headers["idempotency-key"], undefined);
+  assert.ok(requests.every(({ headers }) => headers.authorization === "Token secret"));
+  assert.equal(requests[14]?.headers["idempotency-key"], "k");
+  assert.equal(requests[13]?.headers["idempotency-key"], undefined);
 });
 
-test("the token of a log-in is used from then on, until logging out", async () => {
-  const { api: it, asked } = api(() => Response.json({ auth_token: "fresh" }), "stale");
+test("the token of a login is used until logging out", async () => {
+  const { api: it, requests } = api(() => Response.json({ auth_token: "fresh" }), "stale");
   await it.register({ username: "danidee", password: "mypassword" });
   assert.equal(await it.logIn("danidee", "mypassword"), "fresh");
   await it.me();
@@ -93,13 +93,13 @@ test("the token of a log-in is used from then on, until logging out", async () =
   assert.equal(it.token, undefined);
   await it.me();
   assert.deepEqual(
-    asked.map(({ headers }) => headers.authorization),
+    requests.map(({ headers }) => headers.authorization),
     [undefined, undefined, "Token fresh", "Token fresh", undefined],
   );
 });
 
-test("another page is asked for where the first one came from", async () => {
-  const { api: it, asked } = api();
+test("page URLs are requested from the same host as the first page", async () => {
+  const { api: it, requests } = api();
   await it.chats("http://inside:3000/api/chats/?cursor=1-a&limit=2");
   await it.chats("/api/chats/?cursor=1-a&limit=2");
   await it.history("abc", "/api/chats/abc/messages/?before=3");
@@ -107,7 +107,7 @@ test("another page is asked for where the first one came from", async () => {
   await it.members("abc", "/api/chats/abc/members/?cursor=100");
   await it.search("abc", "http://inside:3000/api/chats/abc/search/?q=a+b&before=3");
   assert.deepEqual(
-    asked.map(({ request }) => request),
+    requests.map(({ request }) => request),
     [
       "GET https://chat.test/api/chats/?cursor=1-a&limit=2",
       "GET https://chat.test/api/chats/?cursor=1-a&limit=2",
@@ -120,20 +120,20 @@ test("another page is asked for where the first one came from", async () => {
 });
 
 test("lone surrogates are replaced in all requests", async () => {
-  const { api: it, asked } = api(undefined, "secret");
+  const { api: it, requests } = api(undefined, "secret");
   const [half, repaired] = ["a\ud83d", "a\ufffd"];
   await it.register({ username: half, password: half });
-  await it.changeMe({ first_name: half });
+  await it.updateMe({ first_name: half });
   await it.setPassword(half, half);
   await it.join(half, [half]);
-  await it.remove("abc", half);
+  await it.removeMember("abc", half);
   await it.post("abc", half);
   await it.edit("abc", 7, half);
   await it.react("abc", 7, half);
   await it.search("abc", { q: half });
   const escaped = encodeURIComponent(repaired);
   assert.deepEqual(
-    asked.map(({ request, body }) => [request.replace("https://chat.test", ""), body]),
+    requests.map(({ request, body }) => [request.replace("https://chat.test", ""), body]),
     [
       ["POST /auth/users/create/", { username: repaired, password: repaired }],
       ["PATCH /auth/me/", { first_name: repaired }],
@@ -148,12 +148,12 @@ test("lone surrogates are replaced in all requests", async () => {
   );
 });
 
-test("an answer without a body is nothing", async () => {
+test("a response without a body is undefined", async () => {
   const { api: it } = api(() => new Response(null, { status: 204 }));
   assert.equal(await it.delete("abc", 7), undefined);
 });
 
-test("errors are for people to read", async () => {
+test("error responses become messages for display", async () => {
   const cases: [Response, number, string, object, number?][] = [
     [Response.json({ detail: "Not found." }, { status: 404 }), 404, "Not found.", {}],
     [
@@ -197,7 +197,7 @@ test("errors are for people to read", async () => {
   ];
   for (const [response, status, message, fields, retryAfter] of cases) {
     const error = await api(() => response)
-      .api.show("abc")
+      .api.chat("abc")
       .catch((error: unknown) => error);
     assert.ok(error instanceof ApiError);
     assert.deepEqual(
@@ -207,22 +207,22 @@ test("errors are for people to read", async () => {
   }
 });
 
-test("a token that is refused is told, a password that is wrong is not", async () => {
+test("a rejected token emits an event, a wrong password does not", async () => {
   const { api: it } = api(() => Response.json({ detail: "Invalid token." }, { status: 401 }), "secret");
-  const told: string[] = [];
-  it.on("unauthorized", (error) => told.push(error.message));
+  const events: string[] = [];
+  it.on("unauthorized", (error) => events.push(error.message));
   await assert.rejects(it.logIn("danidee", "wrong"));
-  assert.deepEqual(told, []);
+  assert.deepEqual(events, []);
   await assert.rejects(it.me());
-  assert.deepEqual(told, ["Invalid token."]);
-  // Of a token that has been replaced meanwhile nobody wants to know.
+  assert.deepEqual(events, ["Invalid token."]);
+  // A rejected token that has been replaced meanwhile emits nothing.
   const late = assert.rejects(it.me());
   it.token = "fresh";
   await late;
-  assert.equal(told.length, 1);
+  assert.equal(events.length, 1);
 });
 
-test("a request can be given up, and is after thirty seconds", async () => {
+test("a request can be aborted, and times out after thirty seconds", async () => {
   const { api: it, clock } = api(() => new Promise(() => {}));
   const controller = new AbortController();
   const given = assert.rejects(it.me(controller.signal), { name: "AbortError" });
@@ -230,16 +230,16 @@ test("a request can be given up, and is after thirty seconds", async () => {
   await given;
   await assert.rejects(it.me(AbortSignal.abort()), { name: "AbortError" });
   const late = assert.rejects(it.me(), { name: "TimeoutError" });
-  await clock.pass(30_000);
+  await clock.advance(30_000);
   await late;
 });
 
-test("what the network does not let through is told apart from what the server refuses", async () => {
+test("network errors differ from error responses", async () => {
   const { api: it } = api(() => Promise.reject(new TypeError("fetch failed")));
   await assert.rejects(it.me(), UnreachableError);
 });
 
-test("an answer that is not the server's is as good as none", async () => {
+test("a response that is not from the server is a network error", async () => {
   const { api: it } = api(
     () => new Response("<h1>Welcome to our hotel</h1>", { headers: { "Content-Type": "text/html" } }),
   );

@@ -1,4 +1,4 @@
-/** Time that passes only when it is told to, and chance that can be repeated. */
+/** A fake clock, and a seeded random number generator. */
 
 interface Timer {
   readonly date: number;
@@ -28,8 +28,8 @@ export class Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets so many milliseconds pass, and everything happen that is due until then. */
-  async pass(milliseconds: number): Promise<void> {
+  /** Advances the time, and runs all timers that are due. */
+  async advance(milliseconds: number): Promise<void> {
     const end = this.elapsed + milliseconds;
     await settled();
     for (let next = this.#next(end); next; next = this.#next(end)) {
@@ -41,7 +41,7 @@ export class Clock {
     this.elapsed = end;
   }
 
-  /** The first timer that is due by then; of those at the same time, the one that was set first. */
+  /** The next timer that is due by then; of several at the same time, the one that was set first. */
   #next(end: number): Timer | undefined {
     let next: Timer | undefined;
     for (const timer of this.#timers) if (timer.date <= end && (!next || timer.date < next.date)) next = timer;
@@ -49,13 +49,13 @@ export class Clock {
   }
 }
 
-/** After all promises that are under way. */
+/** Waits until pending promises have settled. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Numbers from 0 up to 1, always the same ones for a seed (mulberry32). */
-export function chance(seed: number): () => number {
+/** A seeded generator of random numbers from 0 to 1 (mulberry32). */
+export function seededRandom(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

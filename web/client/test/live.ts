@@ -1,16 +1,16 @@
-/** The client and a real server: `CONFAB_URL` and `CONFAB_WEBSOCKET_URL` say where that is. */
+/** The client with a real server, at `CONFAB_URL` and `CONFAB_WEBSOCKET_URL`. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket } from "ws";
-import { Api, Client, type Environment, type Room } from "../src/index.js";
+import { Api, type Chat, Client, type Environment } from "../src/index.js";
 import { MemoryStorage, texts } from "./world.js";
 
 const { CONFAB_URL: url = "http://127.0.0.1:8000", CONFAB_WEBSOCKET_URL: socketUrl = "ws://127.0.0.1:8000/ws" } =
   process.env;
 const DEADLINE = 15_000;
 
-/** The sockets that were opened, so that they can be cut. */
+/** Records the sockets, so that they can be closed. */
 class Browser {
   readonly sockets: WebSocket[] = [];
   readonly environment: Partial<Environment>;
@@ -34,7 +34,7 @@ class Browser {
 async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + DEADLINE;
   while (!condition()) {
-    assert.ok(Date.now() < deadline, `in vain: ${condition}`);
+    assert.ok(Date.now() < deadline, `time-out: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -51,33 +51,33 @@ async function visitor(name: string) {
   return { api, me, browser, storage, username, open };
 }
 
-test("two people talk, are cut off, and lose nothing", async () => {
+test("two users chat and lose connections, and nothing is lost", async () => {
   const ann = await visitor("ann");
   const bob = await visitor("bob");
-  const uri = await ann.api.start();
+  const uri = await ann.api.createChat();
   await bob.api.join(uri, bob.username);
   const clients = [ann.open(), bob.open()];
-  const rooms = clients.map((client) => client.room(uri)) as [Room, Room];
-  await until(() => rooms.every((room) => room.state === "live"));
-  await until(() => rooms.every((room) => room.timeline.online?.size === 2));
-  assert.deepEqual(rooms[0].timeline.members, [ann.me, bob.me]);
+  const chats = clients.map((client) => client.chat(uri)) as [Chat, Chat];
+  await until(() => chats.every((chat) => chat.state === "live"));
+  await until(() => chats.every((chat) => chat.timeline.online?.size === 2));
+  assert.deepEqual(chats[0].timeline.members, [ann.me, bob.me]);
 
-  rooms[0].typing();
-  await until(() => rooms[1].timeline.typing(performance.now()).length === 1);
+  chats[0].sendTyping();
+  await until(() => chats[1].timeline.typing(performance.now()).length === 1);
 
-  const said: string[] = [];
+  const sent: string[] = [];
   for (let n = 0; n < 40; n++) {
     for (const [who, client] of clients.entries()) client.send(uri, `${who} says ${n}`);
-    said.push(`0 says ${n}`, `1 says ${n}`);
+    sent.push(`0 says ${n}`, `1 says ${n}`);
     if (n % 8 === 3) ann.browser.cut();
     if (n % 8 === 7) bob.browser.cut();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await until(() => clients.every((client) => client.outbox.of(uri).length === 0));
-  await until(() => rooms.every((room) => texts(room).length === said.length));
+  await until(() => chats.every((chat) => texts(chat).length === sent.length));
   const history = (await ann.api.history(uri)).messages.map(({ message }) => message);
-  for (const room of rooms) assert.deepEqual(texts(room), history);
-  assert.deepEqual([...history].sort(), said.sort());
+  for (const chat of chats) assert.deepEqual(texts(chat), history);
+  assert.deepEqual([...history].sort(), sent.sort());
   for (const who of [0, 1]) {
     const own = history.filter((text) => text.startsWith(`${who}`));
     assert.deepEqual(
@@ -87,21 +87,21 @@ test("two people talk, are cut off, and lose nothing", async () => {
   }
   assert.ok(ann.browser.sockets.length > 3);
 
-  rooms[1].markRead();
-  await until(() => rooms[0].timeline.read.get(bob.me.id) === rooms[0].lastId);
+  chats[1].markRead();
+  await until(() => chats[0].timeline.readMarkers.get(bob.me.id) === chats[0].lastId);
 
-  clients[0]?.send(uri, "");
+  clients[0]?.send(uri, "\0");
   await until(() => clients[0]?.outbox.of(uri)[0]?.state === "refused");
-  assert.equal(clients[0]?.outbox.of(uri)[0]?.problem, "message: This field may not be blank.");
+  assert.equal(clients[0]?.outbox.of(uri)[0]?.problem, "message: Null characters are not allowed.");
 
-  await ann.api.remove(uri, bob.username);
-  await until(() => rooms[1].state === "left" && rooms[0].timeline.members.length === 1);
+  await ann.api.removeMember(uri, bob.username);
+  await until(() => chats[1].state === "left" && chats[0].timeline.members.length === 1);
   for (const client of clients) client.close();
 });
 
-test("who has missed more than a frame holds reads the history", async () => {
+test("after missing more than a frame can hold, the history is loaded", async () => {
   const ann = await visitor("ann");
-  const uri = await ann.api.start();
+  const uri = await ann.api.createChat();
   const text = "x".repeat(1990);
   for (let n = 1; n <= 90; n++) await ann.api.post(uri, `${n} ${text}`);
   const client = ann.open();
@@ -109,35 +109,35 @@ test("who has missed more than a frame holds reads the history", async () => {
   client.connection.on("frame", (frame) => {
     if (frame.type === "subscribed") isRecovered ??= frame.recovered;
   });
-  const room = client.room(uri, { after: 2 });
-  await until(() => room.state === "live");
+  const chat = client.chat(uri, { after: 2 });
+  await until(() => chat.state === "live");
   assert.equal(isRecovered, false);
   assert.deepEqual(
-    room.timeline.messages.map(({ id }) => id),
+    chat.timeline.messages.map(({ id }) => id),
     Array.from({ length: 88 }, (_, n) => n + 3),
   );
-  assert.equal(await room.older(), false);
-  assert.deepEqual(room.timeline.messages[0]?.message, `1 ${text}`);
+  assert.equal(await chat.loadOlder(), false);
+  assert.deepEqual(chat.timeline.messages[0]?.message, `1 ${text}`);
   client.close();
 });
 
-test("a closed room hears nothing, opened again it has all", async () => {
+test("a closed chat that is opened again is complete", async () => {
   const ann = await visitor("ann");
-  const uri = await ann.api.start();
+  const uri = await ann.api.createChat();
   const client = ann.open();
   for (let n = 0; n < 10; n++) {
-    const room = client.room(uri);
-    await until(() => room.state === "live");
+    const chat = client.chat(uri);
+    await until(() => chat.state === "live");
     client.send(uri, `${n}`);
-    room.close();
-    const next = client.room(uri);
+    chat.close();
+    const next = client.chat(uri);
     await until(() => next.state === "live" && texts(next).at(-1) === `${n}`);
     next.close();
   }
   client.close();
 });
 
-test("logging out ends it", async () => {
+test("logging out ends the connection", async () => {
   const ann = await visitor("ann");
   const client = ann.open();
   await until(() => client.connection.state === "open");

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Client, Room } from "../src/index.js";
-import { chance } from "./clock.js";
+import type { Chat, Client } from "../src/index.js";
+import { seededRandom } from "./clock.js";
 import { FAIR } from "./server.js";
 import { Person, URI, World } from "./world.js";
 
-/** `STORM_SEEDS` says how many seeds are tried, `STORM_SEED` names one. */
+/** `STORM_SEEDS` is the number of seeds, `STORM_SEED` selects one. */
 const SEEDS = process.env.STORM_SEED
   ? [Number(process.env.STORM_SEED)]
   : Array.from({ length: Number(process.env.STORM_SEEDS ?? 60) }, (_, seed) => seed + 1);
@@ -13,11 +13,11 @@ const OTHER = "00000000000000f";
 const EMOJI = ["👍", "❤️", "🎉"];
 const MINUTE = 60_000;
 
-/** Somebody at a browser, who reloads the page now and then. */
+/** A user with a browser that reloads the page now and then. */
 class Visitor {
   client: Client;
-  rooms: Room[] = [];
-  /** What was put into the outbox, chat by chat. */
+  chats: Chat[] = [];
+  /** The sent messages of each chat. */
   readonly sent = new Map<string, string[]>([
     [URI, []],
     [OTHER, []],
@@ -29,18 +29,18 @@ class Visitor {
 
   load(): Client {
     this.client = this.person.client();
-    this.rooms = [URI, OTHER].map((uri) => this.enter(uri));
+    this.chats = [URI, OTHER].map((uri) => this.openChat(uri));
     return this.client;
   }
 
-  enter(uri: string): Room {
-    const room = this.client.room(uri);
+  openChat(uri: string): Chat {
+    const chat = this.client.chat(uri);
     let last = 0;
-    room.on("entry", ({ id }) => {
+    chat.on("entry", ({ id }) => {
       assert.ok(id > last, `entry ${id} after ${last}`);
       last = id;
     });
-    return room;
+    return chat;
   }
 
   send(uri: string): void {
@@ -52,12 +52,12 @@ class Visitor {
 }
 
 async function storm(seed: number): Promise<string> {
-  const random = chance(seed * 7919);
+  const random = seededRandom(seed * 7919);
   const below = (number: number) => Math.floor(random() * number);
   const world = new World(seed);
   const { server, clock } = world;
   const guest = new Person(world, "guest");
-  server.start(OTHER, world.bob.user, world.ann.user);
+  server.createChat(OTHER, world.bob.user, world.ann.user);
   const visitors = [world.ann, world.bob].map((person) => new Visitor(person));
   const storms = {
     latency: 1 + below(50),
@@ -79,17 +79,17 @@ async function storm(seed: number): Promise<string> {
     (uri) => {
       for (let n = below(60); n > 0; n--) server.post(uri, guest.user, `burst ${n}`);
     },
-    (uri, visitor) => visitor.client.room(uri).markRead(),
-    (uri, visitor) => visitor.client.room(uri).typing(),
-    // Reading older messages may fail, as everything may.
+    (uri, visitor) => visitor.client.chat(uri).markRead(),
+    (uri, visitor) => visitor.client.chat(uri).sendTyping(),
+    // This may fail like any request.
     (uri, visitor) =>
       visitor.client
-        .room(uri)
-        .older(1 + below(20))
+        .chat(uri)
+        .loadOlder(1 + below(20))
         .catch(() => {}),
     (uri, visitor) => {
-      visitor.client.room(uri).close();
-      visitor.rooms = [URI, OTHER].map((other) => (other === uri ? visitor.enter(uri) : visitor.client.room(other)));
+      visitor.client.chat(uri).close();
+      visitor.chats = [URI, OTHER].map((other) => (other === uri ? visitor.openChat(uri) : visitor.client.chat(other)));
     },
     (_, visitor) => server.cut(({ user }) => user?.id === visitor.person.user.id),
     (_, { person }) => {
@@ -108,31 +108,32 @@ async function storm(seed: number): Promise<string> {
       const uri = below(3) === 0 ? OTHER : URI;
       if (below(2) === 0) visitor.send(uri);
       else steps[below(steps.length)]?.(uri, visitor);
-      await clock.pass(below(4000));
-      if (below(60) === 0) await clock.pass(110 * MINUTE);
+      await clock.advance(below(4000));
+      if (below(60) === 0) await clock.advance(110 * MINUTE);
       if (below(10) === 0) server.cut((socket) => socket.isDamaged);
     }
 
-    // The weather clears, and nobody says another word: what the server could not write to it closes, the rest has to find out.
+    // The failures end, and nothing else is sent: the server closes damaged sockets, and the clients have to detect
+    // dead ones.
     server.weather = FAIR;
-    await clock.pass(4000);
+    await clock.advance(4000);
     server.cut((socket) => socket.isDamaged);
-    await clock.pass(8 * MINUTE);
+    await clock.advance(8 * MINUTE);
     for (const visitor of visitors) {
       const { user } = visitor.person;
       assert.equal(visitor.client.connection.state, "open");
-      for (const room of visitor.rooms) {
-        const { uri, timeline } = room;
+      for (const chat of visitor.chats) {
+        const { uri, timeline } = chat;
         const log = server.messages(uri, user);
-        assert.equal(room.state, "live");
-        assert.equal(room.lastId, server.lastId(uri));
+        assert.equal(chat.state, "live");
+        assert.equal(chat.lastId, server.lastId(uri));
         assert.deepEqual(
           timeline.messages,
-          log.filter(({ id }) => id >= timeline.first),
+          log.filter(({ id }) => id >= timeline.firstId),
         );
         assert.deepEqual(timeline.members, server.members(uri));
-        assert.deepEqual(new Map([...timeline.read].sort()), new Map([...server.read(uri)].sort()));
-        // Nothing that was sent is missing, or there twice, or in another order; what it says may have been changed.
+        assert.deepEqual(new Map([...timeline.readMarkers].sort()), new Map([...server.readMarkers(uri)].sort()));
+        // No sent message is missing, duplicated or reordered. Its text may have been edited.
         assert.deepEqual(visitor.client.outbox.of(uri), []);
         const own = log.filter((message) => message.user.id === user.id);
         const sent = visitor.sent.get(uri) ?? [];
@@ -144,23 +145,23 @@ async function storm(seed: number): Promise<string> {
       assert.equal(visitor.person.storage.length, 0);
     }
   }
-  // However bad it was, nobody asked without end: some 300 is what it takes.
+  // The number of requests is bounded; about 300 are typical.
   assert.ok(server.requests.length < 1000 && server.sockets.length < 400);
   for (const visitor of visitors) {
-    for (const room of visitor.rooms) {
-      while (await room.older());
-      assert.deepEqual(room.timeline.messages, server.messages(room.uri, visitor.person.user));
+    for (const chat of visitor.chats) {
+      while (await chat.loadOlder());
+      assert.deepEqual(chat.timeline.messages, server.messages(chat.uri, visitor.person.user));
     }
     visitor.client.close();
   }
   return `${server.sockets.length} sockets, ${server.requests.length} requests, ${server.lastId(URI)} entries`;
 }
 
-test("whatever happens, nothing is lost, doubled or out of order", async (t) => {
+test("under random failures, nothing is lost, duplicated or reordered", async (t) => {
   for (const seed of SEEDS)
-    await t.test(`seed ${seed}`, () => storm(seed).then((tally) => t.diagnostic(`${seed}: ${tally}`)));
+    await t.test(`seed ${seed}`, () => storm(seed).then((summary) => t.diagnostic(`${seed}: ${summary}`)));
 });
 
-test("a storm can be repeated", async () => {
+test("a storm can be reproduced from its seed", async () => {
   assert.equal(await storm(4), await storm(4));
 });

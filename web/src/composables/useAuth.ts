@@ -1,0 +1,134 @@
+/**
+ * Authentication. A login is stored beyond the page; it ends by logging out, in this tab or another, or when its token
+ * expires.
+ */
+
+import { Api, Client, type User } from "@confab/client";
+import { type InjectionKey, type ShallowRef, shallowReactive, shallowRef } from "vue";
+import type { Config } from "../config";
+import { injectRequired } from "../injection";
+import { LOGIN_KEY, readLogin, removeLogin, type StoredLogin, writeLogin } from "../loginStorage";
+import { storage } from "../storage";
+import { deleteDrafts, unloadDrafts } from "./useDraft";
+import type { Login } from "./useLogin";
+import { navigate, useRoute } from "./useRoute";
+
+export interface Auth {
+  readonly login: Readonly<ShallowRef<Login | undefined>>;
+  /** Why the user has to log in, for display. */
+  readonly notice: Readonly<ShallowRef<string>>;
+  logIn(username: string, password: string): Promise<void>;
+  /** Creates an account. This does not log in. */
+  register(username: string, email: string, password: string): Promise<void>;
+  /** Stores changes of the user's profile. */
+  updateUser(user: User): void;
+  logOut(): void;
+}
+
+export const authKey: InjectionKey<Auth> = Symbol("auth");
+
+export function useAuth(): Auth {
+  return injectRequired(authKey);
+}
+
+export function createAuth(config: Config): Auth {
+  const login = shallowRef<Login>();
+  const notice = shallowRef("");
+  const redirect = createRedirect();
+
+  function begin({ token, user }: StoredLogin): void {
+    const api = new Api({ url: config.api, token });
+    const client = new Client({ api, socketUrl: config.websocket, me: user, storage });
+    client.connection.on("state", (state) => {
+      if (state === "expired") end("You were logged out. Log in again.");
+    });
+    login.value = { api, client, user: shallowReactive({ ...user }) };
+    notice.value = "";
+    redirect.afterLogin(user);
+  }
+
+  function end(reason = ""): void {
+    const { client, api, user } = login.value ?? {};
+    client?.close();
+    login.value = undefined;
+    unloadDrafts();
+    removeLogin(api?.token);
+    notice.value = reason;
+    redirect.toLogin(user);
+  }
+
+  async function logIn(username: string, password: string): Promise<void> {
+    const api = new Api({ url: config.api });
+    const stored: StoredLogin = { token: await api.logIn(username, password), user: await api.me() };
+    writeLogin(stored);
+    begin(stored);
+  }
+
+  async function register(username: string, email: string, password: string): Promise<void> {
+    await new Api({ url: config.api }).register({ username, password, ...(email && { email }) });
+  }
+
+  function updateUser(user: User): void {
+    const { api, user: current } = login.value ?? {};
+    // Another user may have logged in since the request.
+    if (api?.token === undefined || current?.id !== user.id) return;
+    Object.assign(current, user);
+    writeLogin({ token: api.token, user });
+  }
+
+  function logOut(): void {
+    const { api, user } = login.value ?? {};
+    end();
+    if (user) deleteDrafts(user);
+    redirect.clear();
+    // Without a connection, the token expires when it has not been used for some time.
+    api?.logOut().catch(() => {});
+  }
+
+  addEventListener("storage", ({ key }) => {
+    if (key !== LOGIN_KEY && key !== null) return;
+    // The event of a tab that was suspended may be outdated, so its value is not used.
+    const stored = readLogin();
+    const { api, user } = login.value ?? {};
+    if (stored && user && stored.token === api?.token) Object.assign(user, stored.user);
+    else if (stored) location.reload();
+    else if (login.value) end();
+  });
+  addEventListener("hashchange", () => {
+    if (!login.value) redirect.toLogin();
+  });
+
+  const stored = readLogin();
+  if (stored) begin(stored);
+  else redirect.toLogin();
+  return { login, notice, logIn, register, updateUser, logOut };
+}
+
+/** Redirects to the login page, and after logging in back to the page that the same user wanted. */
+function createRedirect() {
+  const route = useRoute();
+  let target = "#/";
+  /** The user who wanted it, if logged in. */
+  let targetOf: number | undefined;
+  const isAuthPage = () => route.value.name === "login" || route.value.name === "register";
+
+  function clear(): void {
+    target = "#/";
+    targetOf = undefined;
+  }
+
+  function toLogin(user?: User): void {
+    if (isAuthPage()) return;
+    target = location.hash || "#/";
+    targetOf = user?.id;
+    navigate("#/login", { replace: true });
+  }
+
+  function afterLogin(user: User): void {
+    if (targetOf !== undefined && targetOf !== user.id) clear();
+    if (isAuthPage()) navigate(target, { replace: true });
+    clear();
+  }
+
+  return { clear, toLogin, afterLogin };
+}
