@@ -14,8 +14,8 @@
 //! | change of the password | token | 5 |
 //!
 //! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
-//! thousands of addresses, if the user has logged in from it before. And whoever stole one token cannot keep its owner,
-//! who has another one, from changing the password.
+//! thousands of addresses, if the user has logged in from it before. And an attacker who stole one token cannot keep
+//! its owner, who has another one, from changing the password.
 
 use std::net::IpAddr;
 

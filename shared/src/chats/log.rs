@@ -1,7 +1,7 @@
 //! Appending to a chat's log, in which everything that happens is numbered from 1 without gaps.
 //!
 //! **Invariant.** An entry is written in one transaction with the step of its chat's `last_id` and with the state that
-//! it changes. So whoever has seen n knows that everything below n exists, and "everything after n" is a complete
+//! it changes. So a reader who has seen n knows that everything below n exists, and "everything after n" is a complete
 //! answer.
 
 use std::time::{Duration, Instant};

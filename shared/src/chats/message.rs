@@ -45,7 +45,7 @@ impl NewMessage {
     }
 
     /// Requests with the same idempotency key are the same if their fingerprints are. The salt is stored with the
-    /// message and deleted with it, so that nobody can find the text of a deleted message by trying.
+    /// message and deleted with it, so that the text of a deleted message cannot be found by trying.
     pub(crate) fn fingerprint(&self, salt: &str) -> String {
         let mut digest = Sha256::new_with_prefix(salt).chain_update(&self.text.0);
         if let Some(id) = self.reply_to {

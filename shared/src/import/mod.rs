@@ -1,7 +1,7 @@
 //! Importing from Django: the export of the original application, and how it is written to the table.
 //!
 //! **Invariant.** A chat's `SESSION` item is written after everything else of the chat. So a chat with that item is
-//! whole and is left alone, and one without it has been seen by nobody: what an interrupted import has left of it is
+//! whole and is left alone, and one without it has not been visible: what an interrupted import has left of it is
 //! overwritten.
 
 mod django;

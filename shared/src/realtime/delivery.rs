@@ -68,7 +68,7 @@ pub(super) struct Frames<'a> {
     pub(super) frames: &'a [String],
     /// When the oldest log entry in them was written.
     pub(super) written: Option<Date>,
-    /// The queue's message that they come from. It is part of the deduplication ids, so that a repeat is told from a
+    /// The queue's message that they come from. It is part of the deduplication ids, so that a repeat differs from a
     /// frame with the same content.
     pub(super) origin: &'a MessageId,
 }

@@ -14,7 +14,7 @@ use crate::{
     realtime::frame::MESSAGE_BYTES,
 };
 
-/// More entries than this cannot fit one message, so a client that missed more is told so without reading them.
+/// More entries than this cannot fit one message, so a client that missed more gets `recovered: false` without a read.
 const RECOVERABLE_ENTRIES: u64 = 1000;
 /// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
 const SUBSCRIBED_BYTES: usize = 256 + 60 * MEMBERS_SHOWN as usize;

@@ -25,7 +25,7 @@ impl Unsubscribe {
         Ok(Self { uri: required_text(fields, "uri")?.parse()? })
     }
 
-    // The caller is not authenticated: whoever has the connection may end its subscriptions.
+    // The caller is not authenticated: a connection may always end its own subscriptions.
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         confab.end_subscription(connection_id, &self.uri).await?;
         SocketResponse::frame(&Unsubscribed { uri: &self.uri })
