@@ -1,4 +1,4 @@
-//! The WebSocket API: opens sockets, does what frames ask for, and forgets sockets that have closed.
+//! The WebSocket API: opens sockets, does what frames ask for, and drops the connections of sockets that have closed.
 
 use confab_shared::{
     Confab, Result,

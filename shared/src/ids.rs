@@ -53,7 +53,7 @@ impl fmt::Display for EntryId {
 
 const URI_DIGITS: usize = 15;
 
-/// A chat's uri, by which it is found and joined: 15 hexadecimal digits, as the original takes them from a UUID4.
+/// A chat's uri, by which it is found and joined: 15 random hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ChatUri(String);

@@ -20,7 +20,7 @@ mod random;
 
 pub mod input;
 
-pub mod aws;
+mod aws;
 
 mod confab;
 mod id_sequence;

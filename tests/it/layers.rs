@@ -8,7 +8,7 @@ use std::{
 
 use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
 use syn::{
-    Attribute, File, Item, ItemMod, ItemUse, UseTree, Visibility,
+    Attribute, Expr, ExprMethodCall, File, ImplItemFn, Item, ItemImpl, ItemMod, ItemUse, Type, UseTree, Visibility,
     visit::{self, Visit},
 };
 
@@ -44,9 +44,21 @@ struct Modules {
     reexports: BTreeMap<Vec<String>, Vec<String>>,
 }
 
-/// The paths that are named in a module.
+/// What is named in a module.
 #[derive(Default)]
-struct Paths(Vec<Vec<String>>);
+struct Names {
+    paths: Vec<Vec<String>>,
+    /// Methods of `Confab`, to which every module of the domain adds some.
+    defined: Vec<String>,
+    /// Methods of `Confab` that are called.
+    called: Vec<String>,
+    /// Whether this is within an `impl Confab`.
+    is_confab: bool,
+}
+
+fn is_confab(name: &Type) -> bool {
+    matches!(name, Type::Path(path) if path.path.is_ident("Confab"))
+}
 
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
@@ -55,7 +67,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-impl<'ast> Visit<'ast> for Paths {
+impl<'ast> Visit<'ast> for Names {
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
         if !is_test(&item.attrs) {
             visit::visit_item_mod(self, item);
@@ -63,15 +75,36 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        if matches!(item.vis, Visibility::Inherited) {
-            flatten(&item.tree, Vec::new(), &mut self.0);
+        flatten(&item.tree, Vec::new(), &mut self.paths);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        let before = self.is_confab;
+        self.is_confab = item.trait_.is_none() && is_confab(&item.self_ty);
+        visit::visit_item_impl(self, item);
+        self.is_confab = before;
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast ImplItemFn) {
+        if self.is_confab {
+            self.defined.push(function.sig.ident.to_string());
         }
+        visit::visit_impl_item_fn(self, function);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
+        if let Expr::Path(receiver) = &*call.receiver
+            && (receiver.path.is_ident("confab") || self.is_confab && receiver.path.is_ident("self"))
+        {
+            self.called.push(call.method.to_string());
+        }
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         // A single name is local, or a `use` has brought it.
         if path.segments.len() > 1 {
-            self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+            self.paths.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
         visit::visit_path(self, path);
     }
@@ -153,14 +186,27 @@ impl Modules {
         module
     }
 
-    /// Each module with another one that it depends on.
+    /// Each module with another one that it depends on: by a path, a re-export or a call of a method of `Confab`.
     fn dependencies(&self) -> BTreeSet<(Module, Module)> {
+        let named: BTreeMap<&Module, Names> = self
+            .files
+            .iter()
+            .map(|(module, file)| {
+                let mut names = Names::default();
+                names.visit_file(file);
+                (module, names)
+            })
+            .collect();
+        let defined: BTreeMap<&str, &Module> = named
+            .iter()
+            .flat_map(|(module, names)| names.defined.iter().map(|name| (name.as_str(), *module)))
+            .collect();
         let mut dependencies = BTreeSet::new();
-        for (module, file) in self.files.iter().filter(|(module, _)| !module.is_empty()) {
-            let mut paths = Paths::default();
-            paths.visit_file(file);
-            let paths = paths.0.iter().map(|path| self.absolute(module, path)).filter(|path| !path.is_empty());
-            dependencies.extend(paths.map(|path| (module.clone(), self.module_of(&path))));
+        for (module, names) in named.iter().filter(|(module, _)| !module.is_empty()) {
+            let paths = names.paths.iter().map(|path| self.absolute(module, path)).filter(|path| !path.is_empty());
+            dependencies.extend(paths.map(|path| ((*module).clone(), self.module_of(&path))));
+            let called = names.called.iter().filter_map(|name| defined.get(name.as_str()));
+            dependencies.extend(called.map(|callee| ((*module).clone(), (*callee).clone())));
         }
         dependencies.retain(|(module, dependency)| module != dependency && !dependency.is_empty());
         dependencies

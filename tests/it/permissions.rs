@@ -79,6 +79,12 @@ const QUIET_ROUNDS: usize = 5;
 const QUIET_ROUNDS_BEFORE_REMOVAL: usize = 12;
 const MAX_UPDATE_ROUNDS: usize = 40;
 
+/// The id of the first message of a chat that has not been deleted.
+async fn first_message(user: &User<'_>, uri: &str) -> Value {
+    let history = user.history(uri).await;
+    history.iter().find(|message| message["delete_date"].is_null()).unwrap()["id"].clone()
+}
+
 /// Whatever can be done, done once.
 async fn everything(world: &World, sns: &Proxy) {
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
@@ -95,6 +101,12 @@ async fn everything(world: &World, sns: &Proxy) {
     let keyed = anna.request(Method::POST, &messages).header("Idempotency-Key", "k").json(&json!({"message": "keyed"}));
     for again in [keyed.try_clone().unwrap(), keyed] {
         assert!(again.send().await.unwrap().status().is_success());
+    }
+    // Concurrent requests with one key: the losers of the race read what the winner has posted.
+    let raced =
+        || anna.request(Method::POST, &messages).header("Idempotency-Key", "r").json(&json!({"message": "raced"}));
+    for answer in join_all((0..6).map(|_| raced().send())).await {
+        assert!(answer.unwrap().status().is_success());
     }
     anna.call(Method::PATCH, &path, json!({"usernames": [anna.username, unique("nobody")]})).await;
     let others = [world.user("x").await, world.user("y").await];
@@ -134,6 +146,19 @@ async fn everything(world: &World, sns: &Proxy) {
             _ => "error",
         };
         socket.next_of(expected).await;
+    }
+    for frame in [
+        json!({"action": "send", "uri": uri, "message": "keyed", "key": "k"}),
+        json!({"action": "send", "uri": uri, "message": "a reply", "reply_to": first_message(&anna, &uri).await}),
+    ] {
+        socket.send(&frame).await;
+        socket.next_of("sent").await;
+    }
+    for _ in 0..6 {
+        socket.send(&json!({"action": "send", "uri": uri, "message": "raced", "key": "s"})).await;
+    }
+    for _ in 0..6 {
+        socket.next_of("sent").await;
     }
     socket.send(&json!({"action": "typing", "uri": uri})).await;
     witness.next_of("typing").await;

@@ -73,7 +73,7 @@ pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handl
     let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
     let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
     let confab = Arc::new(confab.map_err(|error| {
-        // Whoever runs the laptop cloud reads this, not a caller, so it says why.
+        // The developer who runs the laptop cloud reads this, not a caller, so it has the cause.
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         format!("The function {name} does not start: {cause}")
     })?);

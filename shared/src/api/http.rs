@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Larger bodies and frames are refused. The largest that anyone needs is a message of 2,000 characters, however they
+/// Larger bodies and frames are rejected. The largest that anyone needs is a message of 2,000 characters, however they
 /// are escaped.
 pub const BODY_BYTES: usize = 64 * 1024;
 

@@ -3,5 +3,5 @@
 mod client;
 pub(crate) mod queue;
 pub(crate) mod sockets;
-pub mod table;
+pub(crate) mod table;
 pub(crate) mod topic;

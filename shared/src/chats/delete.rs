@@ -20,9 +20,9 @@ impl Confab {
     /// author's; [`Error::Throttled`].
     pub async fn delete_message(&self, access: &ChatAccess, id: EntryId) -> Result<()> {
         let user_id = access.caller.user.id;
-        let is_owner = access.require_member()?.owner_id == user_id;
         let deleted = EntryBody::about(id, EntryType::Deleted, user_id);
         self.change_message(access, deleted, |chat, entry| {
+            let is_owner = chat.owner_id == user_id;
             let set =
                 "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
             let own = if is_owner { "" } else { "AND user_id = :user" };
@@ -35,9 +35,8 @@ impl Confab {
                 delete = delete.number(":user", user_id);
             }
             let allowed = match is_owner {
-                // The chat has been handed over since. It may still be the caller's own message, so the next attempt
-                // will tell.
-                true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
+                // If the chat has been handed over since, the log has grown. It may still be the caller's own message.
+                true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Behind(None)),
                 false => Member::require(&chat.uri, user_id),
             };
             Ok([delete, allowed])

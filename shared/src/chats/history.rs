@@ -120,6 +120,7 @@ impl Confab {
             }
         }
         if edge.is_none() && scan.is_bounded() {
+            // Entries that were appended since the chat was read are left to a later request.
             let has_more = |seen: &EntryId| {
                 if is_backward { *seen > EntryId(1) } else { *seen < chat.last_id.min(before.previous()) }
             };

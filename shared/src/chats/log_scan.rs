@@ -91,9 +91,9 @@ impl<'a> LogScan<'a> {
         self.page.len() == 0 && !self.has_ended && !self.is_bounded()
     }
 
-    /// Whether it stopped at its bound.
+    /// Whether it stopped at its bound, rather than at the end of the log or at a hole.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.scanned >= self.bound
+        self.scanned >= self.bound && !self.has_ended
     }
 
     /// The next entry; none at the end of the log, at the bound, and in a forward scan at a hole.

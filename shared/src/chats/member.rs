@@ -133,7 +133,7 @@ impl Member {
     }
 
     /// Moves the read marker forward to an entry, with the counts where that is the log's last.
-    pub(crate) fn read_up_to(chat: &Chat, user_id: UserId, id: EntryId) -> Write {
+    pub(crate) fn move_marker(chat: &Chat, user_id: UserId, id: EntryId) -> Write {
         let key = Self::key(&chat.uri, user_id);
         let write = if id == chat.last_id {
             let counts = "read_messages = :messages, read_deletions = :deletions, \

@@ -45,7 +45,7 @@ impl Confab {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
         };
         self.throttle(Rate::Markers, user.id, 1).await?;
-        match self.table().attempt(Member::read_up_to(&chat, user.id, id)).await? {
+        match self.table().attempt(Member::move_marker(&chat, user.id, id)).await? {
             Applied::Done(_) => {}
             Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(item)?.read_id)),
             Applied::ConditionFailed(None) => return Err(Error::not_a_member()),

@@ -12,8 +12,8 @@ use crate::{Confab, Result};
 
 /// Unread messages are counted up to here.
 const UNREAD: u64 = 99;
-/// The most entries behind the marker of one chat that are read.
-const ENTRIES: usize = 1000;
+/// The most reads of the log of one chat.
+const READS: usize = 10;
 /// Entries per read.
 const ENTRIES_PER_READ: usize = UNREAD as usize + 1;
 
@@ -73,16 +73,19 @@ impl Confab {
     }
 
     async fn unread_in_log(&self, chat: &Chat, member: &Member, least: u64, budget: &ReadBudget) -> Result<Unread> {
-        let mut scan = self.scan_after(&chat.uri, member.read_id).page_size(ENTRIES_PER_READ).bound(ENTRIES);
-        let mut unread = 0;
+        let mut scan = self.scan_after(&chat.uri, member.read_id).page_size(ENTRIES_PER_READ);
+        let (mut unread, mut reads) = (0, 0);
         while unread <= UNREAD {
-            if scan.needs_read() && !budget.take() {
-                return Ok(Unread::at_least(unread.max(least)));
+            if scan.needs_read() {
+                if reads == READS && scan.seen() >= Some(chat.last_message_id) {
+                    break;
+                }
+                if reads == READS || !budget.take() {
+                    return Ok(Unread::at_least(unread.max(least)));
+                }
+                reads += 1;
             }
-            let Some(Scanned { entry, .. }) = scan.next().await? else {
-                let has_more = scan.is_bounded() && scan.seen() < Some(chat.last_message_id);
-                return Ok(if has_more { Unread::at_least(unread.max(least)) } else { Unread::exactly(unread) });
-            };
+            let Some(Scanned { entry, .. }) = scan.next().await? else { break };
             unread += u64::from(entry.is_message() && entry.body.user_id != member.user_id);
         }
         Ok(Unread::exactly(unread))

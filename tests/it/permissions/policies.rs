@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use confab_shared::key::Partition;
 use serde_json::Value;
 
 use crate::{
@@ -37,8 +38,8 @@ pub fn for_table(calls: Vec<Call>) -> BTreeSet<Grant> {
     for Call { caller, operation, body, .. } in calls {
         let body: Value = serde_json::from_str(&body).unwrap();
         let mut add = |operation: &str, pk: &Value| {
-            let (prefix, _) = pk["S"].as_str().unwrap().split_once('#').unwrap();
-            grants.insert(grant(&caller, &format!("dynamodb:{operation}"), &format!("{prefix}#")));
+            let (partition, _) = Partition::parse(pk["S"].as_str().unwrap()).unwrap();
+            grants.insert(grant(&caller, &format!("dynamodb:{operation}"), partition.prefix()));
         };
         match operation.as_str() {
             "BatchGetItem" => {

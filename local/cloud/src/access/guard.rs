@@ -86,7 +86,7 @@ impl Guard {
         if age.abs() > SIGNATURE_SECONDS { Err(SignatureError::Expired) } else { Ok(()) }
     }
 
-    /// Whether the access key id of a request is one of ours.
+    /// Whether the access key id of a request is known.
     fn knows_key(&self, parts: &Parts) -> bool {
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let parsed = authorization.and_then(|text| parse_authorization_header(text).ok());

@@ -1,8 +1,8 @@
 //! Actions: what a frame asks for.
 
 use super::{
-    ClientFrame, SocketResponse, delete::Delete, edit::Edit, ping::Ping, react::React, read::MarkRead,
-    request::required_text, send::SendMessage, subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
+    delete::Delete, edit::Edit, frame::ClientFrame, ping::Ping, react::React, read::MarkRead, request::required_text,
+    response::SocketResponse, send::SendMessage, subscribe::Subscribe, typing::Typing, unsubscribe::Unsubscribe,
 };
 use crate::{Confab, Error, Result, input::fields::Fields, metrics};
 

@@ -1,8 +1,8 @@
 //! `delete`: deletes a message.
 
 use super::{
-    SocketResponse,
     message::{MessageChange, done},
+    response::SocketResponse,
 };
 use crate::{Confab, Result, ids::ConnectionId, input::fields::Fields};
 

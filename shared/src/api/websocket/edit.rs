@@ -1,8 +1,8 @@
 //! `edit`: replaces the text of the caller's own message.
 
 use super::{
-    SocketResponse,
     message::{MessageChange, done},
+    response::SocketResponse,
 };
 use crate::{Confab, Result, chats::message::MessageText, ids::ConnectionId, input::fields::Fields};
 

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::{
-    SocketResponse,
     message::{MessageChange, done},
     request::required_text,
+    response::SocketResponse,
 };
 use crate::{Confab, Result, chats::emoji::Emoji, error::Invalid, ids::ConnectionId, input::fields::Fields};
 

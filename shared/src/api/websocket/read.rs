@@ -1,6 +1,6 @@
 //! `read`: moves the caller's read marker forward.
 
-use super::{SocketResponse, request::required_text};
+use super::{request::required_text, response::SocketResponse};
 use crate::{
     Confab, Result,
     ids::{ConnectionId, EntryId},

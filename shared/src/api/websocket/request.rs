@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::SocketResponse;
+use super::response::SocketResponse;
 use crate::{
     Confab, Result,
     chats::{access::ChatAccess, idempotency::IdempotencyKey},

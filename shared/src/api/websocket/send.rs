@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SocketResponse, request::required_text};
+use super::{request::required_text, response::SocketResponse};
 use crate::{
     Confab, Result,
     chats::{idempotency::IdempotencyKey, message::NewMessage},

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{SocketResponse, request::required_text};
+use super::{request::required_text, response::SocketResponse};
 use crate::{
     Confab, Error, Result,
     chats::{chat::Chat, entry::Entry, member::MEMBERS_SHOWN},

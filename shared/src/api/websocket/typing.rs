@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{SocketResponse, request::required_text};
+use super::{request::required_text, response::SocketResponse};
 use crate::{Confab, Result, date::Date, ids::ConnectionId, input::fields::Fields, realtime::notification::TYPING};
 
 /// The rate limit: the exchange drops repeats of a deduplication id, and the id stays the same for this many seconds.

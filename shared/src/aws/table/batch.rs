@@ -10,7 +10,10 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 
-use super::{Item, Table, Write, is_fresh, pause, read};
+use super::{
+    client::{Item, Table, is_fresh, pause, read},
+    write::Write,
+};
 use crate::{Error, Result, key::Key, metrics};
 
 /// The limit of BatchGetItem (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
@@ -23,11 +26,11 @@ pub(crate) const WRITES_PER_BATCH: usize = 25;
 
 /// The items that a read of several keys found.
 #[derive(Debug, Default)]
-pub struct BatchItems(HashMap<Key, Item>);
+pub(crate) struct BatchItems(HashMap<Key, Item>);
 
 impl BatchItems {
     /// Whether there is an item at `key`.
-    pub fn has(&self, key: &Key) -> bool {
+    pub(crate) fn has(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }
 
@@ -35,7 +38,7 @@ impl BatchItems {
     ///
     /// # Errors
     /// When the item does not have the shape of `T`.
-    pub fn take<T: DeserializeOwned>(&mut self, key: &Key) -> Result<Option<T>> {
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, key: &Key) -> Result<Option<T>> {
         self.0.remove(key).map(read).transpose()
     }
 
@@ -54,7 +57,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB fails or keeps leaving keys unread.
-    pub async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<BatchItems> {
+    pub(crate) async fn get_many(&self, keys: impl IntoIterator<Item = Key>) -> Result<BatchItems> {
         let keys: Vec<Key> = keys.into_iter().collect::<HashSet<_>>().into_iter().collect();
         let batches: Vec<_> = keys.chunks(KEYS_PER_READ).map(|batch| self.get_batch(batch)).collect();
         let found: Vec<Vec<(Key, Item)>> = stream::iter(batches).buffer_unordered(READS).try_collect().await?;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 
-use super::{Item, Table, is_fresh, read};
+use super::client::{Item, Table, is_fresh, read};
 use crate::{Result, metrics};
 
 /// A query of a partition, a page (at most 1 MB) at a time.
 #[derive(Debug)]
-pub struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     table: &'a Table,
     pk: String,
     range: Option<(String, String)>,

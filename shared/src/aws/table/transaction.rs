@@ -4,7 +4,10 @@ use aws_sdk_dynamodb::{
     error::SdkError, operation::transact_write_items::TransactWriteItemsError, types::CancellationReason,
 };
 
-use super::{Table, Write, conflict_pauses, pause, write::Otherwise};
+use super::{
+    client::{Table, conflict_pauses, pause},
+    write::{Otherwise, Write},
+};
 use crate::{
     Error, Result,
     metrics::{self, Metric},

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
 use serde::Serialize;
 use serde_dynamo::aws_sdk_dynamodb_1::{to_attribute_value, to_item};
 
-use super::{Item, Table, conflict_pauses, pause};
+use super::client::{Item, Table, conflict_pauses, pause};
 use crate::{Error, Result, date::Date, error::Cause, key::Key, metrics};
 
 /// A failed condition returns the item that it was evaluated on.
@@ -21,7 +21,7 @@ const ON_FAILURE: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionC
 
 /// One write, to be applied alone or in a transaction.
 #[derive(Clone, Debug)]
-pub struct Write {
+pub(crate) struct Write {
     key: Key,
     kind: Kind,
     condition: Option<String>,
@@ -61,7 +61,7 @@ impl fmt::Debug for Otherwise {
 
 /// How a conditional write ended.
 #[derive(Debug)]
-pub enum Applied {
+pub(crate) enum Applied {
     /// It was done. An update returns the item as it is now, a deletion the item as it was.
     Done(Option<Item>),
     /// Its condition failed, on this item.
@@ -239,7 +239,7 @@ impl Table {
     ///
     /// # Errors
     /// The error that a failed condition means ([`Write::otherwise`]); as [`Table::attempt`].
-    pub async fn apply(&self, write: Write) -> Result<Option<Item>> {
+    pub(crate) async fn apply(&self, write: Write) -> Result<Option<Item>> {
         let otherwise = write.otherwise.clone();
         match self.attempt(write).await? {
             Applied::Done(item) => Ok(item),
@@ -253,7 +253,7 @@ impl Table {
     ///
     /// # Errors
     /// When DynamoDB fails, or the item stays in use.
-    pub async fn attempt(&self, write: Write) -> Result<Applied> {
+    pub(crate) async fn attempt(&self, write: Write) -> Result<Applied> {
         let mut pauses = conflict_pauses();
         loop {
             match self.attempt_once(write.clone()).await {
