@@ -265,15 +265,15 @@ def configuration(world):
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.usernames[*]" = {{ dictionary = "names", probability = 0.9 }} }}
 
         [[operations]]
-        include-operation-id = ["register", "registerAtUsers"]
+        include-operation-id = ["register", "registerAlias"]
         parameters = {{ "body.username" = {{ dictionary = "newcomers", probability = 0.7 }}, "body.password" = {{ dictionary = "strong", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["logIn", "logInAtLogin"]
+        include-operation-id = ["login", "loginAlias"]
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["changePassword", "changePasswordAtUsers"]
+        include-operation-id = ["setPassword", "setPasswordAlias"]
         parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
     """
 
@@ -281,7 +281,7 @@ def configuration(world):
 def register_hooks(world, document):
     """What is particular to Confab."""
     # These end what they came with, so each request has a user of its own.
-    fatal_operations = {"logOut", "logOutAtLogout", "logOutEverywhere", "changePassword", "changePasswordAtUsers"}
+    fatal_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias"}
     authorization = f"Token {world.token}"
     # These names are new only once; a request that is refused for its name tells nothing of its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]
@@ -302,7 +302,7 @@ def register_hooks(world, document):
     def before_call(context, case, kwargs):
         if operation_id(case) in fatal_operations and case.headers.get("Authorization") == authorization:
             case.headers["Authorization"] = f"Token {world.token_of_nobody_else()}"
-        if operation_id(case) in ("register", "registerAtUsers") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
+        if operation_id(case) in ("register", "registerAlias") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
             case.body = {**case.body, "username": f"newcomer-{next(world.numbers)}"}
 
     @schemathesis.hook
