@@ -103,7 +103,7 @@ def listen(sqs, queue_url):
 
 def entry_of(event):
     """Identifies an entry. Other events are not entries."""
-    return (event["uri"], event["id"]) if event.get("type") in ENTRIES and "id" in what else None
+    return (event["uri"], event["id"]) if event.get("type") in ENTRIES and "id" in event else None
 
 
 def remove(sqs, sns, topic_arn, queue_name):

@@ -55,12 +55,12 @@ switch (args)
 
 async Task Publish(string uri, string json)
 {
-    var @event = JsonNode.Parse(json)!.AsObject();
-    @event["uri"] = uri;
+    var node = JsonNode.Parse(json)!.AsObject();
+    node["uri"] = uri;
     var published = await sns.PublishAsync(new PublishRequest
     {
         TopicArn = topic,
-        Message = @event.ToJsonString(),
+        Message = node.ToJsonString(),
         // A chat is a message group, in which order is kept.
         MessageGroupId = uri,
         // The topic drops an object whose id was used in the same chat within five minutes. A retry should use the same id.
@@ -183,9 +183,9 @@ void Print(string body) => Console.WriteLine(body.Replace('\r', ' ').Replace('\n
 (string, string)? EntryOf(string body)
 {
     using var document = JsonDocument.Parse(body);
-    var @event = document.RootElement;
-    var isEntry = @event.TryGetProperty("type", out var type) && entries.Contains(type.ToString());
-    return isEntry && @event.TryGetProperty("id", out var id) ? (@event.GetProperty("uri").ToString(), id.ToString()) : null;
+    var root = document.RootElement;
+    var isEntry = root.TryGetProperty("type", out var type) && entries.Contains(type.ToString());
+    return isEntry && root.TryGetProperty("id", out var id) ? (root.GetProperty("uri").ToString(), id.ToString()) : null;
 }
 
 async Task Remove()
