@@ -205,7 +205,7 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_gets_what_the_table_says() {
+async fn callers_get_the_outcomes_in_the_table() {
     let world = World::any().await;
     let callers: Vec<&str> = TABLE.lines().nth(1).unwrap().split_whitespace().filter(|word| *word != "|").collect();
     assert_eq!(callers.len(), 8);
@@ -262,7 +262,7 @@ const LOSING: &str = r#"
 
 /// Needs a cloud of its own, behind a proxy that holds back writes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_ends_meanwhile_is_not_used() {
+async fn a_permission_revoked_during_a_request_is_not_used() {
     let (world, dynamodb, _) = Proxy::world().await;
     let (other, guest) = (world.user("other").await, world.user("guest").await);
     for line in LOSING.lines().skip(1) {

@@ -16,7 +16,7 @@ fn names(members: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_shown_with_its_owner_first() {
+async fn a_chat_lists_its_owner_first() {
     let world = World::any().await;
     let (guest, owner) = (world.user("guest").await, world.user("owner").await);
     let uri = owner.start_chat().await;
@@ -29,7 +29,7 @@ async fn a_chat_is_shown_with_its_owner_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_invited_at_once_all_or_none() {
+async fn an_invitation_of_several_users_is_all_or_nothing() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let guests = join_all(["a", "b", "c"].map(|name| world.user(name))).await;
@@ -63,7 +63,7 @@ async fn many_are_invited_at_once_all_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invitations_that_make_no_sense() {
+async fn invalid_invitations_are_rejected() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
@@ -80,7 +80,7 @@ async fn invitations_that_make_no_sense() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn joining_many_times_at_once_makes_one_member_and_one_entry() {
+async fn concurrent_joins_of_a_user_create_one_member_and_one_entry() {
     let world = World::any().await;
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
@@ -91,7 +91,7 @@ async fn joining_many_times_at_once_makes_one_member_and_one_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_kept_out_of_everything_but_joining() {
+async fn non_members_can_only_join() {
     let world = World::any().await;
     let (owner, stranger) = (world.user("owner").await, world.user("stranger").await);
     let uri = owner.start_chat().await;
@@ -130,7 +130,7 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_not_found() {
+async fn missing_resources_are_not_found() {
     let world = World::any().await;
     let user = world.user("anna").await;
     for uri in ["0123456789abcde", "nope", "0123456789ABCDE", "0123456789abcdef", "..%2f"] {
@@ -149,7 +149,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_or_is_removed_hears_nothing_more() {
+async fn former_members_receive_no_events() {
     let world = World::any().await;
     let (owner, leaver, removed) = (world.user("owner").await, world.user("leaver").await, world.user("removed").await);
     let uri = owner.start_chat().await;
@@ -192,7 +192,7 @@ async fn who_leaves_or_is_removed_hears_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_remove_whom() {
+async fn only_the_owner_removes_other_members() {
     let world = World::any().await;
     let (owner, member, stranger) =
         (world.user("owner").await, world.user("member").await, world.user("stranger").await);
@@ -227,7 +227,7 @@ async fn who_may_remove_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_race_to_leave_has_one_winner_and_one_entry() {
+async fn concurrent_leaves_have_one_winner_and_one_entry() {
     let world = World::any().await;
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
@@ -244,7 +244,7 @@ async fn a_race_to_leave_has_one_winner_and_one_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
+async fn ownership_can_be_transferred_and_the_old_owner_may_leave() {
     let world = World::any().await;
     let (owner, heir, stranger) = (world.user("owner").await, world.user("heir").await, world.user("stranger").await);
     let uri = owner.start_chat().await;
@@ -290,7 +290,7 @@ async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
 
 /// The longest-standing member gets the chat, even if what was true when leaving was asked for is not when it is written.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
+async fn ownership_passes_on_despite_concurrent_changes_of_members() {
     let (world, dynamodb, _) = Proxy::world().await;
     let (owner, guest, late) = (world.user("owner").await, world.user("guest").await, world.user("late").await);
     let uri = owner.start_chat().await;
@@ -332,7 +332,7 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_has_one_owner_however_it_is_handed_over() {
+async fn concurrent_transfers_leave_one_owner() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let heirs = join_all(["a", "b", "c"].map(|name| world.user(name))).await;

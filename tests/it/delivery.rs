@@ -16,7 +16,7 @@ fn ids(entries: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_posts_at_once_reach_three_sockets_in_the_logs_order() {
+async fn concurrent_posts_reach_all_sockets_in_log_order() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -77,7 +77,7 @@ async fn a_socket_that_missed_thirty_messages_recovers_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
+async fn missing_more_than_fits_is_reported_as_not_recovered() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -102,7 +102,7 @@ async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_connection_is_cleaned_away() {
+async fn stale_connections_are_deleted() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -120,7 +120,7 @@ async fn a_stale_connection_is_cleaned_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_is_put_away_and_the_room_flows_on() {
+async fn a_poison_message_is_dead_lettered_and_does_not_block_its_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -144,7 +144,7 @@ async fn poison_is_put_away_and_the_room_flows_on() {
 
 /// Calls the fan-out with a batch of its own, behind a proxy that lets one room fail. Needs a cloud of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure() {
+async fn only_the_failing_chat_of_a_batch_is_retried_from_its_first_failure() {
     let (world, dynamodb, _) = Proxy::world().await;
     let user = world.user("anna").await;
     let (good, bad) = (user.start_chat().await, user.start_chat().await);
@@ -188,7 +188,7 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
 
 /// The fan-out heals what a lost notification left out. Needs a cloud of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_notification_heals_with_the_next() {
+async fn a_lost_notification_is_recovered_by_the_next() {
     let (world, _, sns) = Proxy::world().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -210,8 +210,8 @@ async fn a_lost_notification_heals_with_the_next() {
 /// A room that grows beyond what one invocation serves while messages flow, and goes on in shards. A cloud of its own does for some
 /// dozens of sockets; README says how to fill one with ten thousand.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_room_hears_everything_once_and_in_order() {
-    let size: Option<usize> = std::env::var("CONFAB_ROOM").ok().map(|size| size.parse().unwrap());
+async fn a_large_chat_receives_everything_once_and_in_order() {
+    let size: Option<usize> = std::env::var("CONFAB_CHAT_SOCKETS").ok().map(|size| size.parse().unwrap());
     let world = match size {
         Some(_) => World::any().await,
         None => {
@@ -263,7 +263,7 @@ async fn a_large_room_hears_everything_once_and_in_order() {
 
 /// A batch of chats that share a socket which takes nothing: it is tried once, and all that the batch has for it goes through the queue.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
+async fn a_blocked_socket_delays_a_batch_once() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let world = Proxy::before_all(&services, options()).await;
     let (user, slow) = (world.user("anna").await, world.user("slow").await);
@@ -310,7 +310,7 @@ async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
 
 /// A client's subscription is registered before the log is read for it; what is written in between comes twice rather than never.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_while_a_client_subscribes_reaches_it() {
+async fn entries_written_while_a_client_subscribes_reach_it() {
     let (world, dynamodb, _) = Proxy::world().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -338,7 +338,7 @@ async fn what_is_written_while_a_client_subscribes_reaches_it() {
 
 /// A program may publish what looks like an entry, by mistake perhaps, such as one that repeats what it hears.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_looks_like_an_entry_takes_no_entrys_place() {
+async fn a_forged_entry_does_not_replace_an_entry() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{World, unique};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_program_publishes_into_a_room() {
+async fn any_program_can_publish_to_a_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (uri, other) = (user.start_chat().await, user.start_chat().await);
@@ -20,7 +20,7 @@ async fn any_program_publishes_into_a_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sns_envelopes_are_opened() {
+async fn sns_envelopes_are_unwrapped() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -33,7 +33,7 @@ async fn sns_envelopes_are_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_of_ones_own_hears_one_room_only() {
+async fn a_queue_receives_the_events_of_one_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (uri, other) = (user.start_chat().await, user.start_chat().await);

@@ -398,7 +398,7 @@ async fn stormy_chat(seed: u64) {
 }
 
 #[test]
-fn whatever_goes_wrong_nothing_is_lost() {
+fn nothing_is_lost_whatever_fails() {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let seeds: Vec<u64> = match number("FAULT_SEED") {
         Some(seed) => vec![seed],
@@ -420,7 +420,7 @@ fn whatever_goes_wrong_nothing_is_lost() {
 
 /// The function that posts is cut off at every await that it has, one after the other; its client asks again with the same key.
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_off_at_any_await_a_post_is_done_once_in_the_end() {
+async fn a_post_cut_off_at_any_await_happens_exactly_once() {
     let polls = Arc::new(AtomicU64::new(u64::MAX));
     let left = polls.clone();
     let functions = mortal(move |name| match name {
@@ -457,7 +457,7 @@ async fn cut_off_at_any_await_a_post_is_done_once_in_the_end() {
 
 /// The exchange never hears of a post from the function that wrote it, and nobody posts again: the relay alone tells of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_publication_is_lost_arrives_all_the_same() {
+async fn the_relay_delivers_a_message_whose_publication_is_lost() {
     let (world, _, sns) = Proxy::world().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -470,7 +470,7 @@ async fn a_message_whose_publication_is_lost_arrives_all_the_same() {
 /// A membership and a token end in the table, and whoever ended them does nothing more, as if cut off there: the stream sees to the
 /// rest.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_ended_ends_all_that_follows_from_it() {
+async fn reconcile_completes_an_interrupted_revocation() {
     let world = World::any().await;
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
@@ -487,7 +487,7 @@ async fn a_right_that_ended_ends_all_that_follows_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_and_started_again_nothing_is_lost() {
+async fn nothing_is_lost_when_the_process_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (data, port) = (folder.path().join("confab.db"), free_ports());
     let mut process = Process::start(port, &data, "error").await;

@@ -17,7 +17,7 @@ use tokio::{
 use crate::world::{DEADLINE, PASSWORD, World, answer, eventually, options};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_told_of_written_to_and_closed() {
+async fn connections_can_be_described_written_to_and_closed() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -38,7 +38,7 @@ async fn connections_are_told_of_written_to_and_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_beyond_the_limit_end_the_socket() {
+async fn oversized_frames_close_the_socket() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -49,7 +49,7 @@ async fn frames_beyond_the_limit_end_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_of_other_origins_are_answered_as_the_template_says() {
+async fn cors_follows_the_template() {
     let mut options = options();
     options.parameters = BTreeMap::from([("AllowedOrigin".to_owned(), "https://chat.example".to_owned())]);
     let world = World::own(options).await;
@@ -82,7 +82,7 @@ async fn binary_frames_close_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paths_match_with_and_without_their_slash() {
+async fn paths_match_with_and_without_a_trailing_slash() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     for path in ["/auth/me", "/auth/me/"] {
@@ -130,7 +130,7 @@ async fn links_are_relative_references() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_request_is_told_so_in_json() {
+async fn malformed_requests_get_a_json_error() {
     let world = World::own(options()).await;
     let address = world.http_url.strip_prefix("http://").unwrap();
     let header = "x: y\r\n".repeat(200);
@@ -164,7 +164,7 @@ async fn what_is_no_request_is_told_so_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_frame_reaches_the_routes_of_opening_and_closing() {
+async fn no_frame_reaches_the_connect_and_disconnect_routes() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -176,7 +176,7 @@ async fn no_frame_reaches_the_routes_of_opening_and_closing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_outlives_a_restart() {
+async fn data_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options();
     options.data = Some(folder.path().join("confab.db"));
@@ -202,7 +202,7 @@ async fn data_outlives_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_it_from_starting_is_said_in_a_sentence() {
+async fn start_failures_are_explained() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut port = options();
     port.ports.gateway = taken.local_addr().unwrap().port();
@@ -390,7 +390,7 @@ async fn payloads_above_lambdas_limits_fail() {
 
 /// Lambda runs a function to its end whether its caller waits or not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_hangs_up_cuts_no_function_off() {
+async fn a_disconnecting_client_does_not_cancel_the_function() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("template.yaml");
     let template = "Resources:\n  Slow:\n    Type: AWS::Serverless::Function\n    Properties:\n      Timeout: 30\n      Events: { Any: { Type: HttpApi } }\n";
@@ -425,14 +425,14 @@ async fn a_client_that_hangs_up_cuts_no_function_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clients_close_is_answered() {
+async fn a_close_frame_is_answered() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     assert_eq!(user.socket().await.close_with(4001).await, Some(4001));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_is_written_to_in_vain_and_can_be_closed() {
+async fn a_client_that_does_not_read_can_be_closed() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     // Nothing reads from this one; it stays open.
@@ -450,7 +450,7 @@ async fn a_client_that_does_not_read_is_written_to_in_vain_and_can_be_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_closes_with_answers_pending_is_forgotten() {
+async fn a_socket_that_closes_with_pending_responses_is_removed() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -462,7 +462,7 @@ async fn a_socket_that_closes_with_answers_pending_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_closes_sockets_and_tells_their_function() {
+async fn stopping_closes_sockets_and_invokes_disconnect() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options();
     options.data = Some(folder.path().join("confab.db"));
@@ -488,7 +488,7 @@ async fn connection_ids(world: &World, user_id: u64) -> Vec<String> {
 
 /// The stream of a table, as the template has it: filtered, in batches, tried again by halves, and at last given up and told of.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_handed_over_in_order_and_what_fails_for_good_is_told_of() {
+async fn a_stream_is_delivered_in_order_and_permanent_failures_are_reported() {
     let template = r#"
 Resources:
   Things:
@@ -577,7 +577,7 @@ Outputs:
 
 /// As CloudFront would from a bucket, with the headers that the template has for it; what is no file is the API's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_website_is_served_beside_the_apis() {
+async fn a_website_is_served_next_to_the_apis() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("site/index.html", "<p>hello"), ("site/assets/a.js", "1"), ("secret.txt", "secret")] {
         let path = folder.path().join(name);

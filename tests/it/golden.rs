@@ -172,7 +172,7 @@ async fn prepare(world: &World, n: u64, captured: &Captured) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_original_documentations_tour() {
+async fn the_tour_of_the_original_documentation() {
     let world = World::own(options()).await;
     let complaints = replay(&world, TRANSCRIPT, &mut Captured::new()).await;
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

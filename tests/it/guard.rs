@@ -172,7 +172,7 @@ async fn only_signed_requests_reach_a_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sdks_understand_why_they_are_refused() {
+async fn sdks_parse_the_errors_of_the_guard() {
     let (mut world, id, _socket) = world().await;
     let secret = world.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), "local".to_owned()).unwrap();
     let dynamodb = world.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
@@ -192,7 +192,7 @@ async fn sdks_understand_why_they_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
+async fn the_apis_accept_only_local_and_allowed_host_names() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("index.html"), "<p>hello").unwrap();
     let mut options = options();
@@ -226,7 +226,7 @@ async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
 
 /// What `--env` prints, in a process of its own, are keys that are good in another of the same user's and in no one else's.
 #[tokio::test(flavor = "multi_thread")]
-async fn printed_keys_are_good_in_another_process() {
+async fn printed_keys_are_valid_in_another_process() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let port = free_ports();
     let process = Process::start(port, &folder.path().join("confab.db"), "error").await;

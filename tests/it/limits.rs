@@ -37,7 +37,7 @@ async fn status(request: RequestBuilder) -> (u16, Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_a_password_takes_longer_and_longer() {
+async fn password_guesses_are_throttled_with_growing_waits() {
     let world = limited(&[("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     for username in [user.username.as_str(), &unique("nobody")] {
@@ -69,7 +69,7 @@ async fn guessing_a_password_takes_longer_and_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_at_the_same_time_is_asking_often() {
+async fn concurrent_attempts_are_all_counted() {
     let world = limited(&[]).await;
     let user = world.user("anna").await;
     let answers = join_all((0..40).map(|_| status(log_in(&world, &user.username, "wrong")))).await;
@@ -80,7 +80,7 @@ async fn asking_at_the_same_time_is_asking_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_throttled_whatever_names_it_tries() {
+async fn an_address_is_throttled_across_usernames() {
     let world = limited(&[("AttemptsPerAddress", "8")]).await;
     let register = || {
         let form = json!({"username": unique("anna"), "password": PASSWORD});
@@ -96,7 +96,7 @@ async fn an_address_is_throttled_whatever_names_it_tries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changing_the_password_is_no_way_to_guess_it() {
+async fn password_changes_are_throttled() {
     let world = limited(&[]).await;
     let user = world.user("anna").await;
     let change = || {
@@ -109,7 +109,7 @@ async fn changing_the_password_is_no_way_to_guess_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_many_messages_a_minute_and_no_more() {
+async fn messages_per_minute_are_limited() {
     let world = limited(&[("PostsPerMinute", "5")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let uri = user.start_chat().await;
@@ -166,7 +166,7 @@ async fn use_up(world: &World, kind: &str, window: u64, user: &User<'_>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_that_writes_counts() {
+async fn every_write_counts() {
     let world = limited(&[("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let (own, foreign) = (user.start_chat().await, other.start_chat().await);
@@ -220,7 +220,7 @@ async fn everything_that_writes_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
+async fn the_number_of_a_users_chats_is_limited_including_invitations() {
     let world = limited(&[("ChatsPerUser", "2"), ("AttemptsPerAddress", "0")]).await;
     let (user, host) = (world.user("anna").await, world.user("host").await);
     let (first, second) = (user.start_chat().await, host.start_chat().await);
@@ -248,7 +248,7 @@ async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
 
 /// Others cannot fill up a user's chats, so that a user can always start and join some.
 #[tokio::test(flavor = "multi_thread")]
-async fn others_bring_a_user_into_four_fifths_of_the_chats_at_most() {
+async fn invitations_use_at_most_four_fifths_of_the_chat_limit() {
     let world = limited(&[("ChatsPerUser", "5"), ("AttemptsPerAddress", "0")]).await;
     let (user, hosts) = (world.user("anna").await, [world.user("one").await, world.user("two").await]);
     let mut invited = Vec::new();
@@ -263,7 +263,7 @@ async fn others_bring_a_user_into_four_fifths_of_the_chats_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_a_limited_number_of_sockets_of_which_the_oldest_are_closed() {
+async fn a_users_oldest_sockets_are_closed_beyond_the_limit() {
     let world = limited(&[("SocketsPerUser", "3"), ("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let others = other.socket().await;
@@ -301,7 +301,7 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_and_deep_bodies_are_refused() {
+async fn large_and_deeply_nested_bodies_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -329,7 +329,7 @@ async fn large_and_deep_bodies_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_characters_are_kept_where_text_is_free_and_refused_where_it_is_not() {
+async fn control_characters_are_kept_in_free_text_and_rejected_elsewhere() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;

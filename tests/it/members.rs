@@ -25,7 +25,7 @@ async fn registered(world: &World, number: usize) -> Vec<(String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn above_a_hundred_members_come_in_pages_and_answers_name_the_newcomers() {
+async fn large_chats_list_members_in_pages_and_responses_list_only_new_members() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
@@ -109,7 +109,7 @@ async fn shown(user: &User<'_>, uri: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
+async fn email_addresses_are_shown_only_to_members_over_http() {
     let world = World::any().await;
     let ((anna, annas), (ben, bens), (cleo, cleos)) =
         (with_email(&world, "anna").await, with_email(&world, "ben").await, with_email(&world, "cleo").await);
@@ -151,7 +151,7 @@ async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
 
 /// Needs a cloud of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_can_be_kept_from_everybody() {
+async fn email_addresses_can_be_hidden() {
     let mut options = options();
     options.parameters.insert("ShowEmail".to_owned(), "self".to_owned());
     let world = World::own(options).await;

@@ -30,7 +30,7 @@ async fn online(user: &User<'_>, uri: &str) -> Vec<u64> {
 const PRESENCE: &[&str] = &["online", "offline"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coming_and_going_is_told_once_for_each_user() {
+async fn presence_is_broadcast_once_per_user() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -52,7 +52,7 @@ async fn coming_and_going_is_told_once_for_each_user() {
 
 /// In a cloud of its own, where a batch of the stream begins with what is done here.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_user() {
+async fn quick_reconnects_and_second_sockets_do_not_change_presence() {
     let world = World::own(options()).await;
     let (anna, ben, cleo) = (world.user("anna").await, world.user("ben").await, world.user("cleo").await);
     let uri = anna.start_chat().await;
@@ -76,7 +76,7 @@ async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_use
 
 /// Each of them would be told to all.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
+async fn large_chats_get_no_presence_read_or_typing_events() {
     let mut options = options();
     options.parameters.insert("LargeChat".to_owned(), "1".to_owned());
     let world = World::own(options).await;
@@ -109,7 +109,7 @@ async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
 
 /// On whatever socket, whether or not it is subscribed to anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_invited_hears_of_it() {
+async fn invited_users_are_notified() {
     let world = World::any().await;
     let (anna, ben, other) = (world.user("anna").await, world.user("ben").await, world.user("other").await);
     let mut sockets = [ben.socket().await, ben.socket().await];
@@ -131,7 +131,7 @@ async fn who_was_invited_hears_of_it() {
 
 /// An invitation shows the host who the guest is, so the guest hears of it even if it was taken back at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_who_is_removed_at_once_hears_of_both() {
+async fn a_user_removed_at_once_is_notified_of_both() {
     let world = World::own(options()).await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let mut bens = ben.socket().await;
@@ -146,7 +146,7 @@ async fn a_guest_who_is_removed_at_once_hears_of_both() {
 
 /// Telling a user of a chat is a courtesy: sockets that take nothing hold up nobody else.
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
+async fn blocked_sockets_do_not_delay_notifications_of_others() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let world = Proxy::before_all(&services, options()).await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
@@ -165,7 +165,7 @@ async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
 
 /// Too short a visit to be told of is still seen by who looks at that moment.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_stays_online_who_was_seen_for_a_moment() {
+async fn a_user_seen_online_briefly_goes_offline() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -184,7 +184,7 @@ async fn nobody_stays_online_who_was_seen_for_a_moment() {
 
 /// API Gateway does not promise to tell of a disconnect; the next message finds out.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vanished_socket_goes_offline_too() {
+async fn a_vanished_socket_goes_offline() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -202,7 +202,7 @@ async fn a_vanished_socket_goes_offline_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn typing_is_told_to_the_others_and_not_too_often() {
+async fn typing_is_sent_to_the_others_and_rate_limited() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;

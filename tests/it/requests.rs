@@ -20,7 +20,7 @@ async fn raw(world: &World, request: &[u8]) -> String {
 
 /// Needs a cloud of its own, since a gateway on AWS answers some of these itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_header_path_or_query_is_a_server_error() {
+async fn no_header_path_or_query_causes_a_server_error() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -63,7 +63,7 @@ fn typed(request: RequestBuilder, content_type: &str, body: impl Into<reqwest::B
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forms_charset_is_decoded_or_refused() {
+async fn a_forms_charset_is_decoded_or_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -102,7 +102,7 @@ async fn a_forms_charset_is_decoded_or_refused() {
 
 /// In a path, a query, a header and a frame, which cannot be refused by their charset.
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_never_replaced_in_silence() {
+async fn invalid_text_is_never_replaced_silently() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -127,7 +127,7 @@ async fn text_is_never_replaced_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
+async fn numbers_keep_their_digits_as_text_or_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -148,7 +148,7 @@ async fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_names_one_chat_or_none() {
+async fn connecting_accepts_at_most_one_uri() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (one, other) = (user.start_chat().await, user.start_chat().await);
@@ -162,7 +162,7 @@ async fn a_socket_names_one_chat_or_none() {
 
 /// What ends a line for some readers, and what a queue does not take: in a frame, an export, and what other programs publish.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_character_cuts_a_line() {
+async fn no_character_breaks_a_line() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;

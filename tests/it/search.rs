@@ -53,7 +53,7 @@ async fn messages_are_found_by_all_their_words_newest_first() {
 
 /// A page looks through a part of a long log, so it may be empty and lead on all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_searched_a_part_at_a_time() {
+async fn a_long_log_is_searched_in_parts() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -83,7 +83,7 @@ async fn part(user: &User<'_>, uri: &str, query: &str) -> (Vec<Value>, Option<St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_is_the_log_as_it_is_told() {
+async fn an_export_equals_the_delivered_log() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -131,7 +131,7 @@ async fn a_long_log_is_exported_in_parts() {
 
 /// U+FDFA becomes eighteen characters in the form in which texts are compared, so a few such messages are as much work as thousands.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_ends_also_where_its_text_has_become_too_long() {
+async fn a_page_ends_when_its_normalized_text_is_too_long() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -152,7 +152,7 @@ async fn a_page_ends_also_where_its_text_has_become_too_long() {
 
 /// A reader of the log shows nothing that is behind a hole: what fills the hole later would be out of order.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_behind_a_hole_is_found_or_listed() {
+async fn nothing_after_a_gap_is_found_or_listed() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_and_browsers_get_in() {
+async fn programs_and_browsers_can_connect() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let token = format!("tOkEn  {}", user.token);
@@ -24,7 +24,7 @@ async fn programs_and_browsers_get_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_does() {
+async fn connections_without_a_valid_token_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (good, other) = (format!("Token {}", user.token), "0".repeat(64));
@@ -46,7 +46,7 @@ async fn nobody_else_does() {
 
 /// So that a client can tell which of its requests failed, and gives up what can never be sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_names_the_request_even_if_that_is_not_valid() {
+async fn an_error_identifies_an_invalid_request() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -65,7 +65,7 @@ async fn an_error_names_the_request_even_if_that_is_not_valid() {
 
 /// Whoever is not a member of the chat learns nothing of what is wrong with the other fields.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_refused_before_the_fields_are_checked() {
+async fn non_members_are_rejected_before_the_fields_are_checked() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -106,7 +106,7 @@ async fn a_stranger_is_refused_before_the_fields_are_checked() {
 
 /// A record that is gone, or a token that has expired, ends what a socket is good for, `ping` included.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
+async fn a_socket_without_a_valid_record_is_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -123,7 +123,7 @@ async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_named_on_connecting_is_heard_at_once() {
+async fn connecting_with_a_uri_subscribes_at_once() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -139,7 +139,7 @@ async fn a_chat_named_on_connecting_is_heard_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sending_is_posting() {
+async fn send_posts_a_message() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -151,7 +151,7 @@ async fn sending_is_posting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_no_sense_is_answered_with_an_error() {
+async fn invalid_frames_get_an_error() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -197,7 +197,7 @@ async fn what_makes_no_sense_is_answered_with_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_ends_when_told_to() {
+async fn unsubscribe_ends_a_subscription() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (one, two) = (user.start_chat().await, user.start_chat().await);
@@ -214,7 +214,7 @@ async fn a_subscription_ends_when_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_socket_is_forgotten() {
+async fn a_closed_socket_is_removed() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;

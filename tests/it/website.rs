@@ -61,7 +61,7 @@ async fn get(port: u16, path: &str) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_browser_client_is_built_where_npm_is() {
+async fn the_browser_client_is_built_if_npm_is_installed() {
     let (folder, port) = (folder(), free_ports());
     let npm = folder.path().join("bin/npm");
     fs::write(&npm, NPM).unwrap();
@@ -83,7 +83,7 @@ async fn the_browser_client_is_built_where_npm_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_npm_it_says_how_to_build_it_and_the_api_is_there() {
+async fn without_npm_the_api_runs_and_build_instructions_are_printed() {
     let (folder, port) = (folder(), free_ports());
     let mut confab = start(folder.path(), port);
     let (lines, _rest) = printed(&mut confab, "Node.js").await;

@@ -1,6 +1,6 @@
 //! Measures what one room sustains: so many users post into it as fast as they are answered, one socket listens.
 //!
-//!     cargo run --profile bench -p confab-tests --example hot_room -- <users> <seconds>
+//!     cargo run --profile bench -p confab-tests --example hot_chat -- <users> <seconds>
 //!
 //! Against a laptop cloud of its own, or the deployment that `CONFAB_URL` and its kin name. At the end it looks whether the
 //! history is what was acknowledged.

@@ -43,7 +43,7 @@ async fn last_id(user: &User<'_>, uri: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wrote_a_message_can_edit_it() {
+async fn the_author_can_edit_a_message() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = ben.post(&uri, "helo").await;
@@ -89,7 +89,7 @@ async fn who_wrote_a_message_can_edit_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
+async fn a_deleted_message_leaves_a_tombstone() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let (first, second) = (ben.post(&uri, "a secret").await, ben.post(&uri, "another secret").await);
@@ -142,7 +142,7 @@ async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_is_to_a_message_of_the_same_chat() {
+async fn a_reply_refers_to_a_message_in_the_same_chat() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let other = anna.start_chat().await;
@@ -251,7 +251,7 @@ async fn reactions_are_counted_once_for_each_member() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_has_twenty_different_reactions_at_most() {
+async fn a_message_has_at_most_twenty_different_reactions() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = anna.post(&uri, "hm").await;
@@ -269,7 +269,7 @@ async fn a_message_has_twenty_different_reactions_at_most() {
 
 /// However many do so at the same time, counts are exact, and what is told last is what is.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_reacts_edits_and_deletes_at_the_same_time() {
+async fn concurrent_reactions_edits_and_deletions_converge() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let (id, doomed) = (ben.post(&uri, "first").await, ben.post(&uri, "doomed").await);
@@ -304,7 +304,7 @@ async fn a_crowd_reacts_edits_and_deletes_at_the_same_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_a_socket_the_same_rules_hold() {
+async fn the_same_rules_apply_over_sockets() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = ben.post(&uri, "helo").await;
@@ -337,7 +337,7 @@ async fn over_a_socket_the_same_rules_hold() {
 
 /// Programs that listen keep no cursor, so what is published again must be as it is now.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_does_not_publish_what_was_deleted() {
+async fn a_repeated_request_does_not_publish_deleted_text() {
     let (world, _, sns) = Proxy::world().await;
     let (anna, _, uri) = pair(&world).await;
     let post = || {
@@ -356,7 +356,7 @@ async fn a_repeated_request_does_not_publish_what_was_deleted() {
 
 /// Of a deleted text nothing is left by which one could find out what it was by trying.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_record_of_an_idempotency_key_tells_nothing_of_a_deleted_text() {
+async fn idempotency_records_reveal_nothing_about_deleted_text() {
     let world = World::any().await;
     let (anna, _, uri) = pair(&world).await;
     let post = |message: &str| {

@@ -74,7 +74,7 @@ async fn table(world: &World) -> Vec<(String, Item)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_django_goes_on_here() {
+async fn imported_users_and_chats_can_be_used() {
     let world = World::own(options()).await;
     let report = import(&world, &dump()).await.unwrap();
     let expected = "Written: 3 users, 2 chats, 4 members, 5 messages. Already there: 0 users, 0 chats. \
@@ -150,7 +150,7 @@ async fn what_was_in_django_goes_on_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_do_not_hear_old_messages_as_news() {
+async fn imported_messages_are_not_published() {
     let world = World::own(options()).await;
     let (sqs, sns) = (world.sqs(), world.sns());
     let create = sqs.create_queue().queue_name("listener.fifo").attributes(QueueAttributeName::FifoQueue, "true");
@@ -176,7 +176,7 @@ async fn programs_do_not_hear_old_messages_as_news() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_an_import_is_killed_the_next_one_completes_it() {
+async fn an_import_completes_one_that_was_killed() {
     let proxy = Proxy::start().await;
     let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
@@ -213,7 +213,7 @@ async fn wherever_an_import_is_killed_the_next_one_completes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_waits_while_dynamodb_is_short_of_capacity() {
+async fn an_import_retries_while_dynamodb_throttles() {
     let proxy = Proxy::start().await;
     let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
@@ -230,7 +230,7 @@ async fn an_import_waits_while_dynamodb_is_short_of_capacity() {
 
 /// Of the first dump there is more than of the second.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_was_cut_off_may_be_completed_with_another_dump() {
+async fn an_interrupted_import_can_be_completed_with_another_dump() {
     let world = World::own(options()).await;
     let mut more = dump();
     let mut message = object(&mut more, "chat.chatsessionmessage", 3).clone();
@@ -253,7 +253,7 @@ async fn an_import_that_was_cut_off_may_be_completed_with_another_dump() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_belongs_to_others_is_refused_and_nothing_is_written() {
+async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let world = World::own(options()).await;
     let ben = world.user("ben").await;
     let uri = ben.start_chat().await;

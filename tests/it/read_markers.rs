@@ -25,7 +25,7 @@ fn uris(chats: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn my_chats_come_newest_activity_first_page_by_page() {
+async fn chats_are_listed_by_latest_activity_in_pages() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     assert_eq!(chats(&anna, "").await, (vec![], None));
@@ -64,7 +64,7 @@ async fn my_chats_come_newest_activity_first_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_is_what_others_said_behind_the_marker() {
+async fn unread_counts_messages_of_others_after_the_marker() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -91,7 +91,7 @@ async fn unread_is_what_others_said_behind_the_marker() {
 
 /// The counts, the deletions and the reading of the log agree with the history, whatever happened before.
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_is_what_the_history_has() {
+async fn unread_counts_agree_with_the_history() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -145,7 +145,7 @@ async fn unread_is_what_the_history_has() {
 
 /// However much happens between two messages, no request reads all of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_looked_through_a_part_at_a_time() {
+async fn a_long_log_is_scanned_in_parts() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -207,7 +207,7 @@ async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusiv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_marker_moves_forward_only_and_is_told_to_the_room() {
+async fn a_marker_moves_forward_only_and_is_broadcast() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -240,7 +240,7 @@ async fn a_marker_moves_forward_only_and_is_told_to_the_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn markers_that_race_end_at_the_furthest() {
+async fn concurrent_markers_end_at_the_highest() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

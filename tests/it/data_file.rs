@@ -57,7 +57,7 @@ async fn two_processes_do_not_share_a_file() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_file_is_its_owners_only() {
+async fn the_file_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("confab.db");
@@ -83,7 +83,7 @@ async fn the_file_is_its_owners_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+async fn foreign_files_are_rejected_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let database = |name: &str, sql: &str| Connection::open(file(name)).unwrap().execute_batch(sql).unwrap();
@@ -138,7 +138,7 @@ async fn a_file_of_an_earlier_version_is_adopted() {
 /// A file that the first version wrote through its own API (tests/fixtures/make.py) opens, and everything is there and goes on: users,
 /// passwords, tokens, chats, messages, reactions, read markers and unread counts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_the_version_before_opens_with_everything_in_it() {
+async fn a_file_of_the_previous_version_opens_completely() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let before: Value =
         serde_json::from_str(&fs::read_to_string(fixtures.join("version-0.1.0.json")).unwrap()).unwrap();

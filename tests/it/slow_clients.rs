@@ -52,7 +52,7 @@ async fn connections_without_a_request_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn slow_request_bodies_time_out() {
     let world = world(None).await;
     for address in addresses(&world) {
         let mut stream = TcpStream::connect(&address).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_read_is_given_up() {
+async fn unread_responses_time_out() {
     let folder = tempfile::tempdir().unwrap();
     File::create(folder.path().join("large")).unwrap().set_len(256 * 1024 * 1024).unwrap();
     let world = world(Some(folder.path())).await;

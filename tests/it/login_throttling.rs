@@ -50,7 +50,7 @@ async fn block_name(world: &World, username: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_from_one_address_locks_nobody_out_at_another() {
+async fn guessing_from_one_address_does_not_lock_out_other_addresses() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let guesses = join_all((0..20).map(|_| log_in_from(&world, "192.0.2.1", &user.username, "wrong"))).await;
@@ -64,7 +64,7 @@ async fn guessing_from_one_address_locks_nobody_out_at_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_from_everywhere_locks_no_user_out_at_home() {
+async fn distributed_guessing_does_not_lock_out_known_addresses() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let (home, away) = ("192.0.2.1", "198.51.100.7");
@@ -84,7 +84,7 @@ async fn guessing_from_everywhere_locks_no_user_out_at_home() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_that_succeed_are_limited_too() {
+async fn successful_logins_are_limited() {
     let world = World::own(options()).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let mut logins = 0;
@@ -125,7 +125,7 @@ async fn a_user_keeps_the_newest_fifty_tokens() {
 
 /// Whatever has come together before there was a limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_makes_as_many_calls_however_many_tokens_there_are() {
+async fn the_calls_of_a_login_do_not_grow_with_the_tokens() {
     let (world, dynamodb, _) = Proxy::world().await;
     let mut calls = Vec::new();
     for count in [60, 1000] {
@@ -141,7 +141,7 @@ async fn a_login_makes_as_many_calls_however_many_tokens_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thief_does_not_keep_the_owner_from_changing_the_password() {
+async fn a_stolen_token_cannot_block_the_password_change() {
     let world = World::own(options()).await;
     let thief = world.user("anna").await;
     let username = thief.username.clone();
@@ -178,7 +178,7 @@ async fn logging_out_everywhere_revokes_all_tokens_and_closes_all_sockets() {
 
 /// A name that nobody has is no easier to tell by how it is limited.
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_names_are_limited_alike() {
+async fn unknown_usernames_are_throttled_alike() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut seen = Vec::new();
