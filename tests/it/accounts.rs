@@ -1,4 +1,4 @@
-//! Registering, logging in and out, one's profile, one's password.
+//! Registration, login, logout, profile and password.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ async fn log_in(world: &World, username: &str, password: &str) -> (StatusCode, s
     answer(world.request(Method::POST, "/auth/token/login").form(&form)).await
 }
 
-/// Changes an item of a user by hand.
+/// Changes an item of a user directly in the table.
 async fn set(user: &User<'_>, (pk, sk): (&str, &str), expression: &str, value: AttributeValue) {
     let update = user.world.dynamodb().update_item().table_name(user.world.variable("TABLE_NAME"));
     let update = update.key("pk", AttributeValue::S(format!("{pk}#{}", user.id)));
@@ -130,7 +130,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_response() {
     }
 }
 
-/// The hash is Django's own, for the password `mypassword` (Python's `hashlib.pbkdf2_hmac`).
+/// The hash was made by Django, for the password `mypassword` (Python's `hashlib.pbkdf2_hmac`).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_django_user_logs_in_and_is_rehashed() {
     let world = World::any().await;
@@ -160,7 +160,7 @@ async fn using_a_token_extends_it() {
     let expires_at =
         async || stored(&user, "TOKENS", "").await[0]["expires_at"].as_n().unwrap().parse::<i64>().unwrap();
     let fresh = expires_at().await;
-    // Not worth a write yet.
+    // Too early for a write.
     world.expire_tokens(&user, 29 * 24 * 3600 + 3600).await;
     let younger = expires_at().await;
     assert_eq!(user.get("/auth/me/").await.0, 200);
@@ -170,7 +170,7 @@ async fn using_a_token_extends_it() {
         assert_eq!(user.get("/auth/me/").await.0, 200);
         assert!(expires_at().await >= fresh);
     }
-    // No expired one comes back to life.
+    // An expired token is not extended.
     world.expire_tokens(&user, -60).await;
     assert_eq!(user.get("/auth/me/").await.0, 401);
     assert!(expires_at().await < fresh);
@@ -188,7 +188,7 @@ async fn a_token_from_before_a_password_change_is_rejected_before_it_is_deleted(
     assert_eq!(again.get("/auth/me/").await.0, 200);
 }
 
-/// One letter of Arabic that stands for four words, spaces and all, once it is normalised as names are before they are stored.
+/// An Arabic letter that normalizes to four words with spaces. Usernames are normalized before they are stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_username_must_be_valid_after_normalization() {
     let world = World::any().await;
@@ -244,7 +244,8 @@ async fn confusable_and_invisible_usernames_are_rejected() {
     assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.1["username"], tamil);
 }
 
-/// A user who has such a name from before, or from Django, keeps it, and can be named by their id where the name is no path segment.
+/// A user with such a name from an earlier version or from Django keeps it, and can be named by id if the name is not a
+/// valid path segment.
 #[tokio::test(flavor = "multi_thread")]
 async fn existing_users_keep_usernames_that_are_now_rejected() {
     let world = World::any().await;
@@ -277,7 +278,7 @@ async fn existing_users_keep_usernames_that_are_now_rejected() {
     assert_eq!(owner.call(Method::PATCH, &format!("/api/chats/{another}/"), body).await.0, 400, "not a member there");
 }
 
-/// What Django took, or had before its rules changed.
+/// Values that Django accepted, or accepted before its rules changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_profile_values_can_be_saved_again() {
     let world = World::any().await;

@@ -1,4 +1,5 @@
-//! How many calls a request makes: each costs time and money. Needs clouds of its own, behind proxies that count.
+//! The number of AWS calls per request: each costs time and money. Needs separate laptop clouds, behind proxies that
+//! count.
 
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -9,7 +10,7 @@ use crate::{
     world::{Socket, User, World},
 };
 
-/// The operations of one function. What goes on beside it (the fan-out, the relay) takes its own time and is not its cost.
+/// The operations of one function. Others (the fan-out, the relay) run concurrently and are not counted.
 fn operations(function: &str, calls: Vec<Call>) -> Vec<String> {
     calls.into_iter().filter(|call| call.caller == function).map(|call| call.operation).collect()
 }
@@ -55,11 +56,11 @@ async fn reading_history_is_two_reads_and_its_pages() {
     room.socket.until("two").await;
     dynamodb.calls();
     assert_eq!(room.owner.get(&format!("/api/chats/{}/messages/", room.uri)).await.0, 200);
-    // Who asks and what they may see; the page; who spoke.
+    // The caller and their access; the page; the authors.
     assert_eq!(operations("list-messages", dynamodb.calls()), ["BatchGetItem", "Query", "BatchGetItem"]);
 }
 
-/// However many chats there are, and whatever has happened in them.
+/// For any number of chats and entries.
 #[tokio::test(flavor = "multi_thread")]
 async fn listing_chats_is_a_bounded_number_of_calls() {
     let (world, dynamodb, _) = Proxy::world().await;
@@ -85,10 +86,12 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
     };
     let (unread, calls) = list().await;
     assert_eq!(unread, vec![(2, false); 40]);
-    // Who asks; the memberships; the chats; their last messages and markers, two of which go into a hundred keys; who spoke.
+    // The caller; the memberships; the chats; their last messages and markers, two of which fit into a hundred keys;
+    // the authors.
     assert_eq!(calls, ["BatchGetItem", "Query", "BatchGetItem", "BatchGetItem", "BatchGetItem", "BatchGetItem"]);
 
-    // The counts do not tell which message was deleted, so logs are read, of some chats; the others say that there may be more.
+    // The counts do not show which message was deleted, so the logs of some chats are read; the others report that
+    // there may be more.
     let delete =
         async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
     let deleted: Vec<_> = stream::iter(chats.iter().map(delete)).buffer_unordered(8).collect().await;

@@ -1,4 +1,4 @@
-//! Starting, showing and joining chats, and who may do what.
+//! Creating, reading, joining and leaving chats, and the permissions for it.
 
 use std::time::Duration;
 
@@ -169,7 +169,7 @@ async fn former_members_receive_no_events() {
         assert_eq!((&left["user"]["id"], &left["uri"]), (&json!(user.id), &json!(uri)));
         owners.until("a secret").await;
         for socket in [&mut one, &mut other] {
-            // The sockets stay open for other chats, and the next thing they hear is of one.
+            // The sockets stay open for other chats, and the next event is of another chat.
             let ended = socket.next_of("unsubscribed").await;
             assert_eq!(ended, json!({"type": "unsubscribed", "uri": uri}));
             socket.send(&json!({"action": "subscribe", "uri": other_chat})).await;
@@ -184,7 +184,7 @@ async fn former_members_receive_no_events() {
         );
     }
     assert_eq!(names(&owner.get(&format!("/api/chats/{uri}/")).await.1["members"]), [&owner.username]);
-    // Whoever has the uri may come back, and then hears again.
+    // Anyone with the uri may join again, and then receives events again.
     leaver.join(&uri).await;
     let mut back = leaver.subscribed(&uri).await;
     owner.post(&uri, "welcome back").await;
@@ -215,7 +215,7 @@ async fn only_the_owner_removes_other_members() {
     }
     assert_eq!(owner.call(Method::DELETE, "/api/chats/0123456789abcde/members/x/", Value::Null).await.0, 404);
     assert_eq!(member.call(Method::DELETE, &path(&member.username), Value::Null).await.0, 204);
-    // Alone, the owner may go, and comes back as the owner.
+    // An owner who is alone may leave, and is the owner again after joining.
     assert_eq!(owner.call(Method::DELETE, &path(&owner.username), Value::Null).await.0, 204);
     member.join(&uri).await;
     owner.join(&uri).await;
@@ -269,7 +269,7 @@ async fn ownership_can_be_transferred_and_the_old_owner_may_leave() {
         let (status, body) = owner.call(Method::PATCH, &path, wrong).await;
         assert_eq!((status.as_u16(), body["owner"].is_array()), (400, true), "{body}");
     }
-    // The second time as by somebody who did not get the answer.
+    // The second time as a retry after a lost response.
     for _ in 0..2 {
         let (status, body) = owner.call(Method::PATCH, &path, give(&heir.username)).await;
         assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
@@ -288,7 +288,7 @@ async fn ownership_can_be_transferred_and_the_old_owner_may_leave() {
     assert_eq!(heir.call(Method::DELETE, &members(&owner.username), Value::Null).await.0, 204);
 }
 
-/// The longest-standing member gets the chat, even if what was true when leaving was asked for is not when it is written.
+/// The longest-standing member becomes the owner, even if the members change between the request and the write.
 #[tokio::test(flavor = "multi_thread")]
 async fn ownership_passes_on_despite_concurrent_changes_of_members() {
     let (world, dynamodb, _) = Proxy::world().await;
@@ -305,7 +305,7 @@ async fn ownership_passes_on_despite_concurrent_changes_of_members() {
         eventually("leaving is under way", async || dynamodb.count_of("leave-chat", "TransactWriteItems") > before)
             .await;
     };
-    // The owner leaves alone, and somebody comes in meanwhile.
+    // The owner is alone and leaves, and a user joins concurrently.
     let (left, ()) = join!(leave(&owner), async {
         meanwhile(0).await;
         guest.join(&uri).await;
@@ -317,7 +317,7 @@ async fn ownership_passes_on_despite_concurrent_changes_of_members() {
     let types: Vec<&str> = log.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["joined", "owner", "left"]);
 
-    // A member leaves, and is made the owner meanwhile.
+    // A member leaves, and concurrently becomes the owner.
     owner.join(&uri).await;
     late.join(&uri).await;
     let before = dynamodb.count_of("leave-chat", "TransactWriteItems");

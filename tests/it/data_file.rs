@@ -1,4 +1,5 @@
-//! The file of `--data`: one process at a time, its owner's only, and never another program's. Needs clouds of its own.
+//! The file of `--data`: it is locked by one process, private to its owner, and never another program's file. Needs
+//! separate laptop clouds.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,7 +14,7 @@ use crate::{
     world::{User, World, options},
 };
 
-/// Why a cloud does not start on this file.
+/// The error with which a cloud does not start on this file.
 async fn refusal(path: &Path) -> String {
     let mut options = options();
     options.data = Some(path.to_owned());
@@ -26,7 +27,7 @@ async fn starts(path: &Path) {
     Cloud::start(options).await.unwrap().stop().await;
 }
 
-/// What is in a folder: names and contents.
+/// The contents of a folder, by name.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()
@@ -50,7 +51,7 @@ async fn two_processes_do_not_share_a_file() {
         std::os::unix::fs::symlink(&path, &other).unwrap();
         assert!(refusal(&other).await.contains("another process is using it"), "by another name");
     }
-    // A lock ends with its process, however that ends.
+    // A lock ends with its process, even if the process is killed.
     process.kill().await;
     starts(&path).await;
 }
@@ -89,7 +90,7 @@ async fn foreign_files_are_rejected_and_left_unchanged() {
     let database = |name: &str, sql: &str| Connection::open(file(name)).unwrap().execute_batch(sql).unwrap();
     database("plain.db", "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine');");
     database("marked.db", "PRAGMA application_id = 7; CREATE TABLE notes (text);");
-    // Still open, with what was written in its write-ahead log.
+    // Still open, with its content in the write-ahead log.
     let open = Connection::open(file("open.db")).unwrap();
     open.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text);").unwrap();
     fs::write(file("letter.txt"), "Dear all, ".repeat(50)).unwrap();
@@ -107,7 +108,7 @@ async fn foreign_files_are_rejected_and_left_unchanged() {
     drop(open);
 }
 
-/// Files from before there was a mark.
+/// Files from before the mark was introduced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_an_earlier_version_is_adopted() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +123,7 @@ async fn a_file_of_an_earlier_version_is_adopted() {
     unmark(&path);
     starts(&path).await;
     assert_eq!(mark(), ours);
-    // One that was killed soon has all of its tables in the write-ahead log.
+    // If a process is killed early, all of its tables are in the write-ahead log.
     let (young, killed) = (folder.path().join("young.db"), folder.path().join("killed.db"));
     let mut options = options();
     options.data = Some(young.clone());
@@ -135,8 +136,8 @@ async fn a_file_of_an_earlier_version_is_adopted() {
     starts(&killed).await;
 }
 
-/// A file that the first version wrote through its own API (tests/fixtures/make.py) opens, and everything is there and goes on: users,
-/// passwords, tokens, chats, messages, reactions, read markers and unread counts.
+/// A file that the first version wrote through its API (tests/fixtures/make.py) opens with all its data, which can be
+/// used: users, passwords, tokens, chats, messages, reactions, read markers and unread counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_the_previous_version_opens_completely() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -156,7 +157,7 @@ async fn a_file_of_the_previous_version_opens_completely() {
     };
     let users = [user("anna"), user("ben"), user("cleo")];
     for user in &users {
-        // Their tokens have expired by now.
+        // The tokens have expired.
         world.expire_tokens(user, 3600).await;
         let chats = user.get("/api/chats/").await.1["chats"].clone();
         assert_eq!(chats, before["chats"][&user.username], "{}", user.username);
@@ -169,7 +170,7 @@ async fn a_file_of_the_previous_version_opens_completely() {
     for (name, value) in before["chat"].as_object().unwrap() {
         assert_eq!(&chat[name], value, "{name}");
     }
-    // It goes on where it was, and what was not counted before is counted right.
+    // Ids continue, and numbers that were not counted by that version are counted correctly.
     let last_id = before["chat"]["last_id"].as_u64().unwrap();
     let mut bens = ben.socket().await;
     assert_eq!(bens.subscribe(uri, 0).await["entries"].as_array().unwrap().len() as u64, last_id);

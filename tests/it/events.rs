@@ -1,4 +1,5 @@
-//! The sample events in `events/`, one for each kind: every function answers the sample of its kind. Needs a cloud of its own.
+//! The sample events in `events/`, one for each kind: every function handles the sample of its kind. Needs a separate
+//! laptop cloud.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! The exchange: other programs publish into a room, or listen to it, with nothing but AWS's clients.
+//! The exchange: other programs publish to a chat or listen to it with nothing but AWS clients.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn a_queue_receives_the_events_of_one_chat() {
                 (&json!(uri), &json!("message"), &json!(user.id))
             );
             let message_text = body["message"].as_str().unwrap().to_owned();
-            // The emulator's PublishBatch, by which the relay publishes, takes no notice of deduplication ids
+            // The emulator's PublishBatch, which the relay uses, ignores deduplication ids
             // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
             if !(world.emulator() && heard.contains(&message_text)) {
                 heard.push(message_text);

@@ -1,5 +1,5 @@
-//! Who may call DynamoDB, SNS, SQS and `@connections` of the laptop cloud, and under which names all of it may be called. Needs
-//! clouds of its own.
+//! Access to DynamoDB, SNS, SQS and `@connections` of the laptop cloud, and the host names that it accepts. Needs
+//! separate laptop clouds.
 
 use std::time::{Duration, SystemTime};
 
@@ -82,7 +82,7 @@ async fn no_web_page_reaches_a_service() {
         let mut request = service.request();
         signer.sign(&mut request);
         assert_eq!(send(request).await.status(), 200, "{}", service.name);
-        // What a browser adds, to what would otherwise be answered.
+        // The headers that a browser adds to otherwise valid requests.
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),
@@ -100,7 +100,7 @@ async fn no_web_page_reaches_a_service() {
         preflight.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
         preflight.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
         assert_eq!(send(preflight).await.status(), 403, "{}", service.name);
-        // A name of the page's own that has been made to lead here (DNS rebinding).
+        // A host name of the page that resolves to this machine (DNS rebinding).
         let port = service.request().url().port().unwrap();
         for host in [format!("evil.example:{port}"), "localhost:1".to_owned(), "127.0.0.1".to_owned()] {
             let mut request = service.request();
@@ -212,7 +212,7 @@ async fn the_apis_accept_only_local_and_allowed_host_names() {
             assert_eq!(get(path, host).await, (403, true), "{path} {host}");
         }
     }
-    // Web pages of other origins may call the HTTP API, as the template says: what protects it is its tokens.
+    // Web pages of other origins may call the HTTP API, as the template says; tokens protect it.
     let origin = world.request(Method::GET, "/auth/me/").header("origin", "https://elsewhere.example").send().await;
     assert_eq!(origin.unwrap().headers()["access-control-allow-origin"], "*");
     let refused = world.request(Method::GET, "/auth/me/").header("host", "evil.example").send().await.unwrap();
@@ -224,7 +224,7 @@ async fn the_apis_accept_only_local_and_allowed_host_names() {
     assert_eq!(socket.send().await.unwrap().status(), 403);
 }
 
-/// What `--env` prints, in a process of its own, are keys that are good in another of the same user's and in no one else's.
+/// The keys that `--env` prints in another process are valid for processes of the same user and of no one else.
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_keys_are_valid_in_another_process() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -243,7 +243,7 @@ async fn printed_keys_are_valid_in_another_process() {
     let stranger = printed(elsewhere.path()).await;
     let refused = stranger.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
     assert_eq!(refused.code(), Some("InvalidSignatureException"));
-    // What is printed at the start is the same.
+    // The keys printed at the start are the same.
     eventually("it prints the keys", async || process.printed().contains(client.variable("AWS_SECRET_ACCESS_KEY")))
         .await;
     process.kill().await;

@@ -1,4 +1,5 @@
-//! From Django: `confab import` as a process. Its ids start at 1, so each test needs its own cloud.
+//! `confab import` as a process, with exports of the Django application. Its ids start at 1, so each test needs a
+//! separate laptop cloud.
 
 use std::{
     collections::HashMap,
@@ -39,7 +40,7 @@ fn object<'a>(dump: &'a mut Value, model: &str, pk: u64) -> &'a mut Value {
     objects.find(|object| object["model"] == model && object["pk"] == pk).unwrap()
 }
 
-/// The command, about to import a dump that stays in the file for so long.
+/// The command for importing a dump, and the file that holds the dump.
 fn command(world: &World, dump: &Value) -> (Command, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(&file, dump.to_string()).unwrap();
@@ -48,7 +49,7 @@ fn command(world: &World, dump: &Value) -> (Command, NamedTempFile) {
     (command, file)
 }
 
-/// Imports a dump, and gives what was printed: as an error if it went wrong.
+/// Imports a dump, and returns what was printed, as an error if it failed.
 async fn import(world: &World, dump: &Value) -> Result<String, String> {
     let (mut command, _file) = command(world, dump);
     let output = command.output().await.unwrap();
@@ -61,7 +62,7 @@ async fn log_in<'a>(world: &'a World, username: &str, id: u64) -> User<'a> {
     User { world, username: username.to_owned(), id, token: world.log_in(username).await }
 }
 
-/// All that is in the table, by key.
+/// All items of the table, by key.
 async fn table(world: &World) -> Vec<(String, Item)> {
     let scan = world.dynamodb().scan().table_name(world.variable("TABLE_NAME")).consistent_read(true);
     let mut items = Vec::new();
@@ -123,7 +124,7 @@ async fn imported_users_and_chats_can_be_used() {
     let entries: Vec<_> =
         recovered["entries"].as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(entries, ["joined", "message", "message", "message", "message"]);
-    // Old messages are like new ones.
+    // Imported messages behave like new ones.
     let old = format!("/api/chats/{URI}/messages/3/");
     assert_eq!(danidee.call(Method::PUT, &format!("{old}reactions/👍/"), Value::Null).await.0, 200);
     assert_eq!(daniel.call(Method::PATCH, &old, json!({"message": "Hey, what's up?"})).await.0, 200);
@@ -134,7 +135,7 @@ async fn imported_users_and_chats_can_be_used() {
     let path = format!("/api/chats/{OTHER_URI}/members/danidee/");
     assert_eq!(daniel.call(Method::DELETE, &path, Value::Null).await.0, 204);
 
-    // New ids go on behind the old ones.
+    // New ids follow the imported ones.
     let newcomer = world.user("newcomer").await;
     assert_eq!(newcomer.id, 6);
     let uri = newcomer.start_chat().await;
@@ -161,7 +162,8 @@ async fn imported_messages_are_not_published() {
     subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
 
     import(&world, &dump()).await.unwrap();
-    // An entry whose function died before it was published is behind the others in the stream and in its message group.
+    // An entry whose function was cut off before publishing is behind the others in the stream and in its message
+    // group.
     let mut entry = world.items(&format!("LOG#{URI}")).await.pop().unwrap();
     assert_eq!(entry.remove("imported"), Some(AttributeValue::Bool(true)));
     entry.insert("sk".to_owned(), AttributeValue::S(format!("{:016}", 5)));
@@ -228,7 +230,7 @@ async fn an_import_retries_while_dynamodb_throttles() {
     assert_eq!(log_in(&world, "danidee", 1).await.history(URI).await.len(), 3);
 }
 
-/// Of the first dump there is more than of the second.
+/// The first dump has more data than the second.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_import_can_be_completed_with_another_dump() {
     let world = World::own(options()).await;
@@ -280,7 +282,7 @@ async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     assert!(errors.starts_with(&registered), "the same name is not the same person: {errors}");
     assert!(errors.contains(&format!("\nchat.chatsession 4: in the table {uri} is chat 1\n")), "{errors}");
 
-    // The same ids, further up, leave the name alone.
+    // With the same ids shifted upward, there is no conflict.
     let mut renamed = json!([dump()[1]]);
     renamed[0]["fields"]["username"] = json!(ben.username);
     let expected = format!("auth.user 2: in the table {:?} is user 1\nNothing was written.", ben.username);

@@ -59,11 +59,11 @@ async fn the_author_can_edit_a_message() {
         "create_date": edited["edit_date"]});
     assert_eq!(told, expected);
 
-    // Saying so again changes nothing.
+    // Repeating the edit changes nothing.
     assert_eq!(edit(&ben, &uri, id, "hello").await, (StatusCode::OK, edited.clone()));
     assert_eq!(last_id(&anna, &uri).await, id + 1);
 
-    // Who comes later gets the message as it is now, and is told that it was edited.
+    // A client that subscribes later receives the message in its current state, and the `edited` entry.
     let recovered = ben.socket().await.subscribe(&uri, id - 1).await;
     let entries = recovered["entries"].as_array().unwrap();
     assert_eq!((&entries[0]["message"], &entries[0]["edit_date"]), (&json!("hello"), &edited["edit_date"]));
@@ -111,17 +111,17 @@ async fn a_deleted_message_leaves_a_tombstone() {
     assert_eq!((&tombstone["message"], &tombstone["reactions"]), (&json!(""), &json!([])), "{tombstone}");
     assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&told["create_date"], &Value::Null));
     assert_eq!(unread().await, 1);
-    // Again is no mistake, by whoever could have done it.
+    // Deleting is idempotent, for everyone who may delete the message.
     assert_eq!(
         (delete(&ben, &uri, first).await, delete(&anna, &uri, first).await),
         (StatusCode::NO_CONTENT, StatusCode::NO_CONTENT)
     );
     assert_eq!(last_id(&anna, &uri).await, before + 1);
-    // The owner may delete what others said, and is told as who did it.
+    // The owner may delete messages of others, and is the user of the event.
     assert_eq!(delete(&anna, &uri, second).await, 204);
     assert_eq!(socket.next_of("deleted").await["user"]["id"], anna.id);
 
-    // Nothing of it is left, not where it was and not where it was edited, and nothing can be done to it any more.
+    // No text is left, neither in the message nor in its edits, and the message cannot be changed any more.
     let log = format!("{:?}", world.items(&format!("LOG#{uri}")).await);
     assert!(!log.contains("secret"), "{log}");
     let recovered = ben.socket().await.subscribe(&uri, 0).await;
@@ -136,7 +136,7 @@ async fn a_deleted_message_leaves_a_tombstone() {
         (delete(&ben, &uri, 1).await, delete(&ben, &uri, last_id(&ben, &uri).await + 1).await),
         (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
     );
-    // As the last message in my chats it is a tombstone too.
+    // It is a tombstone as the last message in the list of chats, too.
     assert_eq!(delete(&anna, &uri, mine).await, 204);
     assert_eq!(anna.get("/api/chats/").await.1["chats"][0]["last_message"]["message"], "");
 }
@@ -158,7 +158,7 @@ async fn a_reply_refers_to_a_message_in_the_same_chat() {
     let reply = answer["id"].as_u64().unwrap();
     assert_eq!(message(&anna, &uri, reply).await["reply_to"], id);
     assert_eq!(message(&anna, &uri, id).await["reply_to"], Value::Null);
-    // A form has texts.
+    // In a form, numbers are text.
     let form = ben.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
     let form = form.form(&[("message", "in a form"), ("reply_to", &id.to_string())]).send().await.unwrap();
     assert_eq!(form.json::<Value>().await.unwrap()["reply_to"], id);
@@ -172,7 +172,7 @@ async fn a_reply_refers_to_a_message_in_the_same_chat() {
     for wrong in [json!("x"), json!(-1), json!(1.5), json!([1]), json!(true)] {
         assert_eq!(post(wrong.clone()).await.0, 400, "{wrong}");
     }
-    // With a key it matters to which message it was.
+    // `reply_to` is part of the request that an idempotency key identifies.
     let mut socket = ben.socket().await;
     let frame =
         |reply_to: u64| json!({"action": "send", "uri": uri, "message": "ok", "key": "k", "reply_to": reply_to});
@@ -207,7 +207,7 @@ async fn reactions_are_counted_once_for_each_member() {
     assert_eq!(last_id(&anna, &uri).await, id + 1, "twice is once");
     react(&anna, Method::PUT, &uri, id, "👍").await;
     assert_eq!(socket.next_of("reacted").await["count"], 2);
-    // Whichever way it is written, it is the same heart.
+    // Both forms of the heart are the same emoji.
     react(&anna, Method::PUT, &uri, id, "%E2%9D%A4").await;
     let mut sockets = ben.socket().await;
     let heart = json!({"action": "react", "uri": uri, "id": id, "emoji": "❤\u{fe0f}", "key": "k"});
@@ -220,7 +220,7 @@ async fn reactions_are_counted_once_for_each_member() {
     let told = socket.next_of("unreacted").await;
     assert_eq!((&told["emoji"], &told["count"], &told["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
 
-    // What is not there can be taken away as often as one likes.
+    // Removing a reaction that does not exist is idempotent.
     let before = last_id(&anna, &uri).await;
     for emoji in ["👍", "🎉"] {
         assert_eq!(react(&anna, Method::DELETE, &uri, id, emoji).await, (StatusCode::NO_CONTENT, Value::Null));
@@ -267,7 +267,7 @@ async fn a_message_has_at_most_twenty_different_reactions() {
     assert_eq!(message(&anna, &uri, id).await["reactions"].as_array().unwrap().len(), 20);
 }
 
-/// However many do so at the same time, counts are exact, and what is told last is what is.
+/// Under concurrency, counts are exact, and the last event describes the final state.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_reactions_edits_and_deletions_converge() {
     let world = World::any().await;
@@ -335,7 +335,7 @@ async fn the_same_rules_apply_over_sockets() {
     assert_eq!(message(&ben, &uri, id).await["message"], "");
 }
 
-/// Programs that listen keep no cursor, so what is published again must be as it is now.
+/// Programs that listen keep no cursor, so a repeated publication must have the current state.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_does_not_publish_deleted_text() {
     let (world, _, sns) = Proxy::world().await;
@@ -354,7 +354,7 @@ async fn a_repeated_request_does_not_publish_deleted_text() {
     assert!(!published[0].contains("secret"), "{published:?}");
 }
 
-/// Of a deleted text nothing is left by which one could find out what it was by trying.
+/// Nothing is left of a deleted text by which it could be guessed.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_records_reveal_nothing_about_deleted_text() {
     let world = World::any().await;

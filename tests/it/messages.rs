@@ -1,4 +1,4 @@
-//! Posting, once however often it is tried, and reading history.
+//! Posting with idempotency keys, and reading history.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ async fn a_repeated_idempotency_key_posts_once_and_gets_the_same_response() {
     assert_eq!(post(&anna, &uri, "a key", "hello").await, first);
     let reused = json!({"detail": "This Idempotency-Key was used for a different request."});
     assert_eq!(post(&anna, &uri, "a key", "other").await, (StatusCode::UNPROCESSABLE_ENTITY, reused));
-    // Keys are each user's and each chat's own.
+    // Keys are separate for each user and chat.
     assert_eq!(post(&ben, &uri, "a key", "hello").await.0, 200);
     let other = anna.start_chat().await;
     assert_eq!(post(&anna, &other, "a key", "hello").await.0, 200);
@@ -117,7 +117,7 @@ async fn history_is_paged_in_both_directions() {
     }
 }
 
-/// A function's answer has 6 MB at most, so a page of long messages holds fewer than its limit, and leads on to the rest.
+/// A function's response has at most 6 MB, so a page of long messages holds fewer than its limit and links to the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_long_messages_is_shortened_and_links_to_the_rest() {
     let world = World::any().await;

@@ -1,4 +1,4 @@
-//! Who is there, and who is typing.
+//! Presence and typing indicators, and notifications of new chats.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -50,7 +50,7 @@ async fn presence_is_broadcast_once_per_user() {
     eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
 }
 
-/// In a cloud of its own, where a batch of the stream begins with what is done here.
+/// Needs a separate laptop cloud, where a batch of the stream begins with the changes made here.
 #[tokio::test(flavor = "multi_thread")]
 async fn quick_reconnects_and_second_sockets_do_not_change_presence() {
     let world = World::own(options()).await;
@@ -74,7 +74,7 @@ async fn quick_reconnects_and_second_sockets_do_not_change_presence() {
     assert_eq!((&told["type"], &told["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
 }
 
-/// Each of them would be told to all.
+/// Each event would be sent to all members.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_chats_get_no_presence_read_or_typing_events() {
     let mut options = options();
@@ -93,7 +93,7 @@ async fn large_chats_get_no_presence_read_or_typing_events() {
     let shown = anna.get(&format!("/api/chats/{uri}/")).await.1;
     assert_eq!((&shown["read"], &shown["online"]), (&Value::Null, &Value::Null), "unknown is not offline: {shown}");
     bens.close().await;
-    // What this leads to is told together with what Ben's going might lead to, or after it.
+    // The events of this are sent with those of Ben's disconnect, or after them.
     let other = anna.start_chat().await;
     let mut added = BTreeSet::new();
     while added.len() < 2 {
@@ -107,7 +107,7 @@ async fn large_chats_get_no_presence_read_or_typing_events() {
     assert_eq!((&told["type"], &told["message"]), (&json!("message"), &json!("the end")), "{told}");
 }
 
-/// On whatever socket, whether or not it is subscribed to anything.
+/// On all of their sockets, with or without subscriptions.
 #[tokio::test(flavor = "multi_thread")]
 async fn invited_users_are_notified() {
     let world = World::any().await;
@@ -121,7 +121,7 @@ async fn invited_users_are_notified() {
     for socket in sockets.iter_mut().chain([&mut others]) {
         assert_eq!(next_of(socket, &["added"]).await, json!({"type": "added", "uri": uri}));
     }
-    // One's own doing is told to all of one's sockets, too, and moving a marker is no coming.
+    // The caller's sockets are notified, too, and moving a marker does not count as joining.
     assert_eq!(ben.call(Method::PUT, &format!("{path}read/"), json!({"id": 1})).await.0, 200);
     let own = ben.start_chat().await;
     for socket in &mut sockets {
@@ -129,7 +129,7 @@ async fn invited_users_are_notified() {
     }
 }
 
-/// An invitation shows the host who the guest is, so the guest hears of it even if it was taken back at once.
+/// An invitation shows the guest's profile to the host, so the guest is notified even if they are removed at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_removed_at_once_is_notified_of_both() {
     let world = World::own(options()).await;
@@ -144,7 +144,7 @@ async fn a_user_removed_at_once_is_notified_of_both() {
     }
 }
 
-/// Telling a user of a chat is a courtesy: sockets that take nothing hold up nobody else.
+/// Notifying a user of a chat is best effort: blocked sockets do not delay others.
 #[tokio::test(flavor = "multi_thread")]
 async fn blocked_sockets_do_not_delay_notifications_of_others() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
@@ -163,7 +163,7 @@ async fn blocked_sockets_do_not_delay_notifications_of_others() {
     while next_of(&mut annas, &["online"]).await["user"]["id"] != cleo.id {}
 }
 
-/// Too short a visit to be told of is still seen by who looks at that moment.
+/// A subscription that is too short to be broadcast is still visible to a concurrent read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_seen_online_briefly_goes_offline() {
     let world = World::any().await;
@@ -182,7 +182,7 @@ async fn a_user_seen_online_briefly_goes_offline() {
     }
 }
 
-/// API Gateway does not promise to tell of a disconnect; the next message finds out.
+/// API Gateway does not guarantee `$disconnect`; the next message detects the lost connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vanished_socket_goes_offline() {
     let world = World::any().await;
@@ -190,7 +190,7 @@ async fn a_vanished_socket_goes_offline() {
     let uri = anna.start_chat().await;
     ben.join(&uri).await;
     let mut annas = anna.subscribed(&uri).await;
-    // Only then, for whatever is sent to the room finds out.
+    // Only then, since any message to the chat detects it.
     let told = next_of(&mut annas, PRESENCE).await;
     assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(anna.id)));
     ben.leave_stale_connection(&uri).await;
@@ -217,10 +217,10 @@ async fn typing_is_sent_to_the_others_and_rate_limited() {
     assert_eq!(annas.next_of("typing").await, json!({"type": "typing", "uri": uri, "user": user}));
     ben.post(&uri, "typed").await;
     let more = annas.until("typed").await;
-    // So many moments of three seconds the six can have fallen into; and none is told to Ben.
+    // The number of three-second windows that the six can fall into; none is sent to Ben.
     let moments = started.elapsed().as_secs() / 3 + 2;
     let told = 1 + more.iter().filter(|told| told["type"] == "typing").count() as u64;
-    // The emulator lets through what has the same deduplication id and is published at the same time
+    // The emulator accepts concurrent publications with the same deduplication id
     // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
     assert!(told <= moments || world.emulator(), "{told} in {moments}: {more:?}");
     let own = bens.until("typed").await;

@@ -1,4 +1,4 @@
-//! My chats and read markers: what is unread, who has read how far.
+//! The list of chats, read markers and unread counts.
 
 use std::ops::RangeInclusive;
 
@@ -56,7 +56,7 @@ async fn chats_are_listed_by_latest_activity_in_pages() {
     for wrong in ["?limit=0", "?limit=101", "?cursor=x", "?cursor=5-x"] {
         assert_eq!(anna.get(&format!("/api/chats/{wrong}")).await.0, 400, "{wrong}");
     }
-    // Who leaves has it no more; the others see how many are left.
+    // A former member does not see the chat any more; the others see the new number of members.
     let path = format!("/api/chats/{first}/members/{}/", ben.username);
     assert_eq!(ben.call(Method::DELETE, &path, Value::Null).await.0, 204);
     assert_eq!(uris(&chats(&ben, "").await.0), [&second]);
@@ -89,7 +89,7 @@ async fn unread_counts_messages_of_others_after_the_marker() {
     assert_eq!(unread(&anna).await, (0, false));
 }
 
-/// The counts, the deletions and the reading of the log agree with the history, whatever happened before.
+/// The counts, the deletions and the log scan agree with the history, after any sequence of events.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_counts_agree_with_the_history() {
     let world = World::any().await;
@@ -128,14 +128,14 @@ async fn unread_counts_agree_with_the_history() {
         agree("marked at the end").await;
         assert_eq!(mark(&ben, &uri, *ids.last().unwrap()).await.0, 200);
         ids.push(anna.post(&uri, "g").await);
-        // One that was read, and one that was not.
+        // A message that was read, and one that was not.
         for id in [ids[2 + round], *ids.last().unwrap()] {
             assert_eq!(anna.call(Method::DELETE, &format!("{path}messages/{id}/"), Value::Null).await.0, 204);
             agree("deleted").await;
         }
         ids.pop();
     }
-    // Leaving and coming back starts anew.
+    // Leaving and joining again starts over.
     assert_eq!(ben.call(Method::DELETE, &format!("{path}members/{}/", ben.username), Value::Null).await.0, 204);
     anna.post(&uri, "while Ben was away").await;
     ben.join(&uri).await;
@@ -143,7 +143,7 @@ async fn unread_counts_agree_with_the_history() {
     agree("back").await;
 }
 
-/// However much happens between two messages, no request reads all of it.
+/// However many entries are between two messages, no request reads all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_is_scanned_in_parts() {
     let world = World::any().await;
@@ -185,7 +185,7 @@ async fn a_long_log_is_scanned_in_parts() {
     assert_eq!(unread().await, (1, false));
 }
 
-/// Puts entries into a log behind everybody's back, as if imported so that they are not told.
+/// Writes entries directly into a log, marked as imported so that they are not published.
 async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusive<u64>) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let entry = |id: u64| {
@@ -220,7 +220,7 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     let expected = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
     assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, expected(3)));
     assert_eq!(hears.next_of("read").await, expected(3));
-    // Backward, and on the spot, it stays, and nobody is told.
+    // A marker at or behind its position does not move, and no event is sent.
     assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (expected(3), expected(3)));
     let mut socket = ben.socket().await;
     let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
@@ -233,7 +233,7 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     let refused = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
     assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(400)));
 
-    // Who was not there finds out when looking, or coming back.
+    // A client that was not connected sees it in the chat, or after subscribing.
     let markers = json!({anna.id.to_string(): 0, ben.id.to_string(): 5});
     assert_eq!(anna.get(&format!("/api/chats/{uri}/")).await.1["read"], markers);
     assert_eq!(anna.socket().await.subscribe(&uri, 0).await["read"], markers);

@@ -1,4 +1,4 @@
-//! Requests that no client of ours sends: forged headers, odd paths and queries, other charsets, texts that are not UTF-8.
+//! Unusual requests: forged headers, odd paths and queries, other charsets, text that is not UTF-8.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::world::{DEADLINE, PASSWORD, World, answer, options, unique};
 
-/// The answer to a request that is sent as it stands, byte for byte.
+/// The response to a request that is sent byte for byte.
 async fn raw(world: &World, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(world.http_url.strip_prefix("http://").unwrap()).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -18,7 +18,7 @@ async fn raw(world: &World, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Needs a cloud of its own, since a gateway on AWS answers some of these itself.
+/// Needs a separate laptop cloud, since a gateway on AWS responds to some of these itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_header_path_or_query_causes_a_server_error() {
     let world = World::own(options()).await;
@@ -69,7 +69,7 @@ async fn a_forms_charset_is_decoded_or_rejected() {
     let uri = user.start_chat().await;
     let post = || user.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
     let form = "application/x-www-form-urlencoded";
-    // The emulator hands JSON on as text, and has replaced by then what is not UTF-8.
+    // The emulator passes JSON on as text, and has replaced invalid UTF-8 by then.
     let arrives = |content_type: &str, body: &[u8]| {
         !world.emulator() || !content_type.contains("json") || std::str::from_utf8(body).is_ok()
     };
@@ -100,7 +100,7 @@ async fn a_forms_charset_is_decoded_or_rejected() {
     assert_eq!(said, vec!["caf\u{e9}"; posted]);
 }
 
-/// In a path, a query, a header and a frame, which cannot be refused by their charset.
+/// In a path, a query, a header and a frame, which have no charset.
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_text_is_never_replaced_silently() {
     let world = World::any().await;
@@ -108,7 +108,7 @@ async fn invalid_text_is_never_replaced_silently() {
     let uri = user.start_chat().await;
     let messages = format!("/api/chats/{uri}/messages/");
     let id = user.post(&uri, "\u{FFFD}").await;
-    // A gateway may refuse such a path by itself.
+    // A gateway may reject such a path itself.
     for (method, path, expected) in [
         (Method::GET, format!("/api/chats/{uri}/search/?q=%FF"), &[400][..]),
         (Method::DELETE, format!("/api/chats/{uri}/members/%FF/"), &[400, 404]),
@@ -160,7 +160,7 @@ async fn connecting_accepts_at_most_one_uri() {
     assert!(world.open(&format!("?uri={one}"), &headers).await.is_ok());
 }
 
-/// What ends a line for some readers, and what a queue does not take: in a frame, an export, and what other programs publish.
+/// Characters that end a line for some readers, or that a queue rejects: in a frame, an export, and custom events.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_character_breaks_a_line() {
     let world = World::any().await;
@@ -208,7 +208,7 @@ async fn links_do_not_follow_forged_headers() {
         found.extend(link.map(|link| link.trim_start_matches('<').split('>').next().unwrap().to_owned()));
         assert!(!found.is_empty(), "{path}");
         for link in found {
-            // The emulator drops the slash at the end before a function gets the path.
+            // The emulator removes a trailing slash before a function receives the path.
             let (start, _) = link.split_once('?').unwrap();
             assert_eq!(start.trim_end_matches('/'), path.trim_end_matches('/'), "{link}");
             assert_eq!(user.request(Method::GET, &link).send().await.unwrap().status(), 200, "{link}");

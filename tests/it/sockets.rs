@@ -1,4 +1,4 @@
-//! Connecting over WebSocket, and what can be said there.
+//! WebSocket connections and their actions.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ async fn programs_and_browsers_can_connect() {
     assert_eq!(program.protocol, None);
     assert_eq!(program.ask(&json!({"action": "ping"})).await, json!({"type": "pong"}));
     if world.emulator() {
-        // It does not hand on the header of `$connect`'s answer that selects a subprotocol, as AWS does
+        // The emulator does not pass on the header of `$connect`'s response that selects a subprotocol, as AWS does
         // (https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html).
         return;
     }
@@ -44,7 +44,7 @@ async fn connections_without_a_valid_token_are_rejected() {
     }
 }
 
-/// So that a client can tell which of its requests failed, and gives up what can never be sent.
+/// A client can identify the request that failed, and drop one that can never succeed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_identifies_an_invalid_request() {
     let world = World::any().await;
@@ -63,7 +63,7 @@ async fn an_error_identifies_an_invalid_request() {
     assert_eq!(user.history(&uri).await.len(), 0);
 }
 
-/// Whoever is not a member of the chat learns nothing of what is wrong with the other fields.
+/// Callers who are not members learn nothing about the other fields.
 #[tokio::test(flavor = "multi_thread")]
 async fn non_members_are_rejected_before_the_fields_are_checked() {
     let world = World::any().await;
@@ -104,7 +104,7 @@ async fn non_members_are_rejected_before_the_fields_are_checked() {
     }
 }
 
-/// A record that is gone, or a token that has expired, ends what a socket is good for, `ping` included.
+/// Without its record, or with an expired token, a socket is rejected for every action, including `ping`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_without_a_valid_record_is_rejected() {
     let world = World::any().await;
