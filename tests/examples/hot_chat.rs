@@ -9,7 +9,7 @@
 
 #[path = "../it/documents.rs"]
 mod documents;
-#[path = "../it/world.rs"]
+#[path = "../it/world/mod.rs"]
 mod world;
 
 use std::time::{Duration, Instant};

@@ -151,7 +151,7 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
         _ => {}
     }
     match row.method.as_str() {
-        "SAY" => said(socket.unwrap(), &fill(&row.body), caller).await,
+        "SAY" => response(socket.unwrap(), &fill(&row.body), caller).await,
         "OPEN" => match world.open(&fill(&row.path), &headers).await {
             Ok(_) => "open".to_owned(),
             Err(status) => status.to_string(),
@@ -169,7 +169,7 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
     }
 }
 
-async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
+async fn response(mut socket: Socket, frame: &str, caller: &str) -> String {
     if caller == "logged-out" {
         socket.closed().await;
         return "closed".to_owned();

@@ -275,10 +275,10 @@ async fn ownership_can_be_transferred_and_the_old_owner_may_leave() {
         assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
         assert_eq!(names(&body["members"]), [&heir.username, &owner.username]);
     }
-    let told = socket.next_of("owner").await;
-    assert_eq!((&told["user"]["id"], &told["id"]), (&json!(heir.id), &json!(2)));
+    let event = socket.next_of("owner").await;
+    assert_eq!((&event["user"]["id"], &event["id"]), (&json!(heir.id), &json!(2)));
     let recovered = heir.socket().await.subscribe(&uri, 1).await;
-    assert_eq!(recovered["entries"], json!([told]));
+    assert_eq!(recovered["entries"], json!([event]));
     assert_eq!(heir.get(&path).await.1["owner"]["id"], heir.id);
     let members = |name: &str| format!("{path}members/{name}/");
     assert_eq!(owner.call(Method::DELETE, &members(&heir.username), Value::Null).await.0, 403);

@@ -182,7 +182,7 @@ async fn run(world: &World, steps: Vec<Step>) {
                 let texts: Vec<String> = (0..size).map(|i| format!("burst {n} {i}")).collect();
                 futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
             }
-            Step::Edit(_) | Step::Delete(_) | Step::React(..) => amend(&speaker, &uri, n, step).await,
+            Step::Edit(_) | Step::Delete(_) | Step::React(..) => change_message(&speaker, &uri, n, step).await,
             Step::Read(back) => {
                 let last_id = speaker.get(&path).await.1["last_id"].as_u64().unwrap();
                 let id = json!({"id": last_id.saturating_sub(back)});
@@ -248,7 +248,7 @@ async fn run(world: &World, steps: Vec<Step>) {
 }
 
 /// Changes one of the speaker's messages, if there are enough.
-async fn amend(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
+async fn change_message(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
     let (Step::Edit(back) | Step::Delete(back) | Step::React(back, ..)) = step else { unreachable!() };
     let history = speaker.history(uri).await;
     let own = history.iter().rev().filter(|message| message["user"]["id"] == speaker.id);

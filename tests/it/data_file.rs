@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::{
     process::{Process, free_ports},
-    world::{User, World, options},
+    world::{PASSWORD, User, World, answer, options},
 };
 
 /// The error with which a cloud does not start on this file.
@@ -185,4 +185,30 @@ async fn a_file_of_the_previous_version_opens_completely() {
     let leave = format!("/api/chats/{uri}/members/{}/", anna.username);
     assert_eq!(anna.call(Method::DELETE, &leave, Value::Null).await.0, 204);
     assert_eq!(ben.get(&format!("/api/chats/{uri}/")).await.1["owner"]["id"], ben.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.data = Some(folder.path().join("confab.db"));
+    let world = World::own(options.clone()).await;
+    let form = json!({"username": "anna", "password": PASSWORD});
+    assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.0, 201);
+    let token = world.log_in("anna").await;
+    let chat = world.request(Method::POST, "/api/chats/").header("Authorization", format!("Token {token}"));
+    let uri = answer(chat).await.1["uri"].as_str().unwrap().to_owned();
+    let path = format!("/api/chats/{uri}/messages/");
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "keep me"}))).await.0, 200);
+    world.cloud.unwrap().stop().await;
+
+    let world = World::own(options).await;
+    let read = world.request(Method::GET, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(read).await.1["messages"][0]["message"], "keep me");
+    let open = world.open(&format!("?uri={uri}"), &[("authorization", &format!("Token {token}"))]).await;
+    let mut socket = open.unwrap();
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "live"}))).await.0, 200);
+    assert_eq!(socket.until("live").await.last().unwrap()["id"], 2);
 }

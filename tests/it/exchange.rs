@@ -53,8 +53,8 @@ async fn a_queue_receives_the_events_of_one_chat() {
         user.post(&other, &format!("other {n}")).await;
         user.post(&uri, &format!("this {n}")).await;
     }
-    let mut heard = Vec::new();
-    while heard.len() < 3 {
+    let mut texts = Vec::new();
+    while texts.len() < 3 {
         let received = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(10).send().await.unwrap();
         for message in received.messages.unwrap_or_default() {
             let body: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
@@ -65,14 +65,14 @@ async fn a_queue_receives_the_events_of_one_chat() {
             let message_text = body["message"].as_str().unwrap().to_owned();
             // The emulator's PublishBatch, which the relay uses, ignores deduplication ids
             // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
-            if !(world.emulator() && heard.contains(&message_text)) {
-                heard.push(message_text);
+            if !(world.emulator() && texts.contains(&message_text)) {
+                texts.push(message_text);
             }
             let receipt = message.receipt_handle.unwrap();
             sqs.delete_message().queue_url(&queue_url).receipt_handle(receipt).send().await.unwrap();
         }
     }
-    assert_eq!(heard, ["this 0", "this 1", "this 2"]);
+    assert_eq!(texts, ["this 0", "this 1", "this 2"]);
     let left = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(1).send().await.unwrap();
     assert!(world.emulator() || left.messages.unwrap_or_default().is_empty());
 }

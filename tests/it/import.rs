@@ -101,8 +101,8 @@ async fn imported_users_and_chats_can_be_used() {
         (&json!({"1": 4, "2": 4}), &json!("2018-03-01T12:00:00.123000Z"))
     );
 
-    let said = |message: Value| ["id", "message", "create_date"].map(|name| message[name].clone());
-    let history = |messages: Vec<Value>| json!(messages.into_iter().map(said).collect::<Vec<_>>());
+    let fields = |message: Value| ["id", "message", "create_date"].map(|name| message[name].clone());
+    let history = |messages: Vec<Value>| json!(messages.into_iter().map(fields).collect::<Vec<_>>());
     let expected = json!([
         [2, "Hello there!", "2018-03-01T12:02:00.001000Z"],
         [3, "Hey whatsup!", "2018-03-01T12:02:00.001000Z"],
@@ -118,8 +118,11 @@ async fn imported_users_and_chats_can_be_used() {
 
     let mut socket = danidee.subscribed(URI).await;
     assert_eq!(daniel.post(URI, "still here").await, 5);
-    let heard = socket.next().await;
-    assert_eq!((&heard["id"], &heard["message"], &heard["user"]["id"]), (&json!(5), &json!("still here"), &json!(2)));
+    let received = socket.next().await;
+    assert_eq!(
+        (&received["id"], &received["message"], &received["user"]["id"]),
+        (&json!(5), &json!("still here"), &json!(2))
+    );
     let recovered = danidee.socket().await.subscribe(URI, 0).await;
     let entries: Vec<_> =
         recovered["entries"].as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
@@ -172,9 +175,9 @@ async fn imported_messages_are_not_published() {
     put.send().await.unwrap();
     let receive = sqs.receive_message().queue_url(&queue_url).max_number_of_messages(10).wait_time_seconds(20);
     let messages = receive.send().await.unwrap().messages.unwrap();
-    let heard: Vec<Value> =
+    let received: Vec<Value> =
         messages.iter().map(|message| serde_json::from_str(message.body.as_deref().unwrap()).unwrap()).collect();
-    assert_eq!((heard.len(), &heard[0]["message"]), (1, &json!("news")), "{heard:?}");
+    assert_eq!((received.len(), &received[0]["message"]), (1, &json!("news")), "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -216,7 +216,7 @@ async fn every_write_counts() {
     let invite = |name: &str| other.request(Method::PATCH, &chat(&own)).json(&json!({ "username": name }));
     use_up(&world, "lookups", 3600, &other).await;
     assert_eq!(status(invite(&guest.username)).await.0, 429);
-    assert_eq!(status(invite(&unique("nobody"))).await.0, 429, "an unknown name is not told from a known one");
+    assert_eq!(status(invite(&unique("nobody"))).await.0, 429, "unknown and known names are indistinguishable");
     assert_eq!(status(invite(&other.username)).await, (200, None), "one's own name is known");
 }
 

@@ -53,11 +53,11 @@ async fn the_author_can_edit_a_message() {
     assert_eq!((status.as_u16(), &edited["message"], &edited["id"]), (200, &json!("hello"), &json!(id)), "{edited}");
     assert!(edited["edit_date"].is_string() && edited["delete_date"].is_null(), "{edited}");
     assert_eq!(message(&anna, &uri, id).await, edited);
-    let told = socket.next_of("edited").await;
+    let event = socket.next_of("edited").await;
     let user = &edited["user"];
     let expected = json!({"type": "edited", "uri": uri, "id": id + 1, "of": id, "message": "hello", "user": user,
         "create_date": edited["edit_date"]});
-    assert_eq!(told, expected);
+    assert_eq!(event, expected);
 
     // Repeating the edit changes nothing.
     assert_eq!(edit(&ben, &uri, id, "hello").await, (StatusCode::OK, edited.clone()));
@@ -67,7 +67,7 @@ async fn the_author_can_edit_a_message() {
     let recovered = ben.socket().await.subscribe(&uri, id - 1).await;
     let entries = recovered["entries"].as_array().unwrap();
     assert_eq!((&entries[0]["message"], &entries[0]["edit_date"]), (&json!("hello"), &edited["edit_date"]));
-    assert_eq!(entries[1], told);
+    assert_eq!(entries[1], event);
 
     for (user, id, message, expected) in [
         (&anna, id, "the owner may delete it, not edit it", 403),
@@ -104,12 +104,12 @@ async fn a_deleted_message_leaves_a_tombstone() {
 
     assert_eq!(delete(&ben, &uri, mine).await, 403);
     assert_eq!(delete(&ben, &uri, first).await, 204);
-    let told = socket.next_of("deleted").await;
-    assert_eq!((&told["id"], &told["of"]), (&json!(before + 1), &json!(first)));
-    assert_eq!(told["user"]["id"], ben.id);
+    let event = socket.next_of("deleted").await;
+    assert_eq!((&event["id"], &event["of"]), (&json!(before + 1), &json!(first)));
+    assert_eq!(event["user"]["id"], ben.id);
     let tombstone = message(&anna, &uri, first).await;
     assert_eq!((&tombstone["message"], &tombstone["reactions"]), (&json!(""), &json!([])), "{tombstone}");
-    assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&told["create_date"], &Value::Null));
+    assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&event["create_date"], &Value::Null));
     assert_eq!(unread().await, 1);
     // Deleting is idempotent, for everyone who may delete the message.
     assert_eq!(
@@ -128,8 +128,8 @@ async fn a_deleted_message_leaves_a_tombstone() {
     assert_eq!((&recovered["recovered"], recovered.to_string().contains("secret")), (&json!(true), false));
     let again =
         recovered["entries"].as_array().unwrap().iter().filter(|entry| entry["of"] == first || entry["id"] == first);
-    let said: Vec<&Value> = again.filter(|entry| entry["type"] != "deleted").map(|entry| &entry["message"]).collect();
-    assert_eq!(said, [&json!(""), &json!(""), &json!(""), &Value::Null], "the message, two edits, and a reaction");
+    let texts: Vec<&Value> = again.filter(|entry| entry["type"] != "deleted").map(|entry| &entry["message"]).collect();
+    assert_eq!(texts, [&json!(""), &json!(""), &json!(""), &Value::Null], "the message, two edits, and a reaction");
     assert_eq!(edit(&ben, &uri, first, "back").await.0, 404);
     assert_eq!(react(&ben, Method::PUT, &uri, first, "👍").await.0, 404);
     assert_eq!(
@@ -197,11 +197,11 @@ async fn reactions_are_counted_once_for_each_member() {
     let expected = json!([{"emoji": "👍", "count": 1, "mine": true}]);
     assert_eq!((status.as_u16(), &shown["reactions"]), (200, &expected), "{shown}");
     assert_eq!(reactions(&anna).await, json!([{"emoji": "👍", "count": 1, "mine": false}]));
-    let told = socket.next_of("reacted").await;
-    let rest = json!({"user": told["user"], "create_date": told["create_date"]});
+    let event = socket.next_of("reacted").await;
+    let rest = json!({"user": event["user"], "create_date": event["create_date"]});
     let mut expected = json!({"type": "reacted", "uri": uri, "id": id + 1, "of": id, "emoji": "👍", "count": 1});
     expected.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-    assert_eq!((&told, &told["user"]["id"]), (&expected, &json!(ben.id)));
+    assert_eq!((&event, &event["user"]["id"]), (&expected, &json!(ben.id)));
 
     assert_eq!(react(&ben, Method::PUT, &uri, id, "👍").await.0, 200);
     assert_eq!(last_id(&anna, &uri).await, id + 1, "twice is once");
@@ -217,8 +217,8 @@ async fn reactions_are_counted_once_for_each_member() {
     let expected =
         json!([{"emoji": "❤\u{fe0f}", "count": 2, "mine": true}, {"emoji": "👍", "count": 1, "mine": false}]);
     assert_eq!(reactions(&anna).await, expected, "most used first");
-    let told = socket.next_of("unreacted").await;
-    assert_eq!((&told["emoji"], &told["count"], &told["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
+    let event = socket.next_of("unreacted").await;
+    assert_eq!((&event["emoji"], &event["count"], &event["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
 
     // Removing a reaction that does not exist is idempotent.
     let before = last_id(&anna, &uri).await;
@@ -226,9 +226,9 @@ async fn reactions_are_counted_once_for_each_member() {
         assert_eq!(react(&anna, Method::DELETE, &uri, id, emoji).await, (StatusCode::NO_CONTENT, Value::Null));
     }
     assert_eq!(last_id(&anna, &uri).await, before);
-    let mut off = heart.clone();
-    off["remove"] = true.into();
-    assert_eq!(sockets.ask(&off).await, done);
+    let mut remove = heart.clone();
+    remove["remove"] = true.into();
+    assert_eq!(sockets.ask(&remove).await, done);
     react(&anna, Method::DELETE, &uri, id, "❤").await;
     react(&ben, Method::DELETE, &uri, id, "👍").await;
     assert_eq!(reactions(&anna).await, json!([]));
@@ -241,8 +241,8 @@ async fn reactions_are_counted_once_for_each_member() {
         assert_eq!(react(&ben, Method::PUT, &uri, nothing, "👍").await.0, 404);
         assert_eq!(react(&ben, Method::DELETE, &uri, nothing, "👍").await.0, 404);
     }
-    off["remove"] = "yes".into();
-    let refused = sockets.ask(&off).await;
+    remove["remove"] = "yes".into();
+    let refused = sockets.ask(&remove).await;
     assert_eq!(
         (&refused["status"], &refused["id"], &refused["key"]),
         (&json!(400), &json!(id), &json!("k")),
@@ -294,12 +294,12 @@ async fn concurrent_reactions_edits_and_deletions_converge() {
         "{reactions:?}"
     );
     anna.post(&uri, "the end").await;
-    let told = socket.until("the end").await;
+    let event = socket.until("the end").await;
     let shown = message(&anna, &uri, id).await;
     assert_eq!(shown["reactions"], json!([{"emoji": "👍", "count": 8, "mine": false}]));
-    let last = |kind: &str| told.iter().rev().find(|entry| entry["type"] == kind && entry["of"] == id).unwrap();
+    let last = |kind: &str| event.iter().rev().find(|entry| entry["type"] == kind && entry["of"] == id).unwrap();
     assert_eq!((&last("reacted")["count"], &last("edited")["message"]), (&json!(8), &shown["message"]));
-    assert_eq!(told.iter().filter(|entry| entry["type"] == "deleted").count(), 1, "{told:?}");
+    assert_eq!(event.iter().filter(|entry| entry["type"] == "deleted").count(), 1, "{event:?}");
     assert_eq!(message(&anna, &uri, doomed).await["reactions"], json!([]));
 }
 

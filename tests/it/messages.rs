@@ -74,8 +74,8 @@ async fn keys_and_messages_are_validated() {
     for text in &texts {
         anna.post(&uri, text).await;
     }
-    let said: Vec<Value> = anna.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
-    assert_eq!(said, texts);
+    let history: Vec<Value> = anna.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
+    assert_eq!(history, texts);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,12 +66,12 @@ async fn quick_reconnects_and_second_sockets_do_not_change_presence() {
     second.close().await;
     let (_third, fourth) = (ben.subscribed(&uri).await, ben.subscribed(&uri).await);
     let cleos = cleo.subscribed(&uri).await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(cleo.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(cleo.id)));
     fourth.close().await;
     cleos.close().await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
 }
 
 /// Each event would be sent to all members.
@@ -97,14 +97,14 @@ async fn large_chats_get_no_presence_read_or_typing_events() {
     let other = anna.start_chat().await;
     let mut added = BTreeSet::new();
     while added.len() < 2 {
-        let told = next_of(&mut annas, &["added", "online", "offline"]).await;
-        assert_eq!(told["type"], "added");
-        added.insert(told["uri"].as_str().unwrap().to_owned());
+        let event = next_of(&mut annas, &["added", "online", "offline"]).await;
+        assert_eq!(event["type"], "added");
+        added.insert(event["uri"].as_str().unwrap().to_owned());
     }
     assert!(added.contains(&other));
     ben.post(&uri, "the end").await;
-    let told = annas.next_of_any().await;
-    assert_eq!((&told["type"], &told["message"]), (&json!("message"), &json!("the end")), "{told}");
+    let event = annas.next_of_any().await;
+    assert_eq!((&event["type"], &event["message"]), (&json!("message"), &json!("the end")), "{event}");
 }
 
 /// On all of their sockets, with or without subscriptions.
@@ -175,8 +175,8 @@ async fn a_user_seen_online_briefly_goes_offline() {
     assert!(annas.subscribe(&uri, 0).await["online"].as_array().unwrap().contains(&json!(ben.id)));
     bens.close().await;
     loop {
-        let told = next_of(&mut annas, PRESENCE).await;
-        if told["user"]["id"] == ben.id && told["type"] == "offline" {
+        let event = next_of(&mut annas, PRESENCE).await;
+        if event["user"]["id"] == ben.id && event["type"] == "offline" {
             break;
         }
     }
@@ -191,11 +191,11 @@ async fn a_vanished_socket_goes_offline() {
     ben.join(&uri).await;
     let mut annas = anna.subscribed(&uri).await;
     // Only then, since any message to the chat detects it.
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(anna.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(anna.id)));
     ben.leave_stale_connection(&uri).await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(ben.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(ben.id)));
     anna.post(&uri, "anybody there?").await;
     let gone = next_of(&mut annas, PRESENCE).await;
     assert_eq!((&gone["type"], &gone["user"]["id"]), (&json!("offline"), &json!(ben.id)));
@@ -219,12 +219,12 @@ async fn typing_is_sent_to_the_others_and_rate_limited() {
     let more = annas.until("typed").await;
     // The number of three-second windows that the six can fall into; none is sent to Ben.
     let moments = started.elapsed().as_secs() / 3 + 2;
-    let told = 1 + more.iter().filter(|told| told["type"] == "typing").count() as u64;
+    let sent = 1 + more.iter().filter(|event| event["type"] == "typing").count() as u64;
     // The emulator accepts concurrent publications with the same deduplication id
     // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
-    assert!(told <= moments || world.emulator(), "{told} in {moments}: {more:?}");
+    assert!(sent <= moments || world.emulator(), "{sent} in {moments}: {more:?}");
     let own = bens.until("typed").await;
-    assert!(own.iter().all(|told| told["type"] != "typing"), "{own:?}");
+    assert!(own.iter().all(|event| event["type"] != "typing"), "{own:?}");
     assert_eq!(anna.history(&uri).await.len(), 1, "it is not kept");
 
     let stranger = world.user("stranger").await;

@@ -157,18 +157,18 @@ async fn a_long_log_is_scanned_in_parts() {
     let end = anna.post(&uri, "end").await;
 
     for (start, rel) in [("", "previous"), ("?after=0", "next")] {
-        let (mut said, mut pages) = (Vec::new(), Vec::new());
+        let (mut ids, mut pages) = (Vec::new(), Vec::new());
         let mut path = Some(format!("/api/chats/{uri}/messages/{start}"));
         while let Some(page) = path {
             let (status, body) = anna.get(&page).await;
             assert_eq!(status, 200, "{body}");
             let messages = body["messages"].as_array().unwrap();
-            said.extend(messages.iter().map(|message| message["id"].as_u64().unwrap()));
+            ids.extend(messages.iter().map(|message| message["id"].as_u64().unwrap()));
             pages.push(messages.len());
             path = body[rel].as_str().map(|url| url[url.find("/api").unwrap()..].to_owned());
         }
-        said.sort_unstable();
-        assert_eq!((said, pages), (vec![first, end], vec![1, 1]), "{rel}");
+        ids.sort_unstable();
+        assert_eq!((ids, pages), (vec![first, end], vec![1, 1]), "{rel}");
     }
 
     let unread = async || {
@@ -215,17 +215,17 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     for n in 0..4 {
         anna.post(&uri, &n.to_string()).await;
     }
-    let mut hears = anna.subscribed(&uri).await;
+    let mut subscriber = anna.subscribed(&uri).await;
     let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
     let expected = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
     assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, expected(3)));
-    assert_eq!(hears.next_of("read").await, expected(3));
+    assert_eq!(subscriber.next_of("read").await, expected(3));
     // A marker at or behind its position does not move, and no event is sent.
     assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (expected(3), expected(3)));
     let mut socket = ben.socket().await;
     let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
     assert_eq!(answer, expected(5));
-    assert_eq!(hears.next_of("read").await, expected(5));
+    assert_eq!(subscriber.next_of("read").await, expected(5));
     for (id, status) in [(json!(6), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
         let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
         assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");

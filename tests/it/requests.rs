@@ -96,8 +96,8 @@ async fn a_forms_charset_is_decoded_or_rejected() {
             assert_eq!(status.as_u16(), expected, "{content_type} {body}");
         }
     }
-    let said: Vec<Value> = user.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
-    assert_eq!(said, vec!["caf\u{e9}"; posted]);
+    let history: Vec<Value> = user.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
+    assert_eq!(history, vec!["caf\u{e9}"; posted]);
 }
 
 /// In a path, a query, a header and a frame, which have no charset.

@@ -189,11 +189,7 @@ async fn invalid_frames_get_an_error() {
     }
     assert!(user.history(&uri).await.is_empty());
     let error = socket.ask(&json!({"action": "send", "uri": uri, "message": "", "key": "k"})).await;
-    assert_eq!(
-        (&error["uri"], &error["key"]),
-        (&json!(uri), &json!("k")),
-        "which of its sends failed, a client is told"
-    );
+    assert_eq!((&error["uri"], &error["key"]), (&json!(uri), &json!("k")), "the client knows which send failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
