@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The browser client: its lints, its library's tests, its build, and its own tests in Chromium, against target/debug/confab.
+# The browser client: lints, tests of its library, build, and tests in Chromium, against target/debug/confab.
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 

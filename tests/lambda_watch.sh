@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Serves every function of template.yaml behind `cargo lambda watch`, each as a process of `bootstrap`, as it is deployed. The functions
-# run in the environment of this script; `confab --env` prints the one of the laptop cloud. Needs cargo-lambda (`pip install cargo-lambda`).
+# Serves every function of template.yaml behind `cargo lambda watch`, each as a process of `bootstrap`, as on Lambda. The
+# functions inherit the environment of this script; `confab --env` prints that of the laptop cloud. Needs cargo-lambda (`pip install cargo-lambda`).
 #
 #     tests/lambda_watch.sh [port]
 set -euo pipefail
@@ -12,17 +12,17 @@ trap 'exit 1' INT TERM
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -r "$package"' EXIT
 
 cargo build --locked -p confab-functions --bin bootstrap
-# cargo-lambda serves functions that are binaries of a package, so it is given a package that has a binary of each name. With
-# --only-lambda-apis it builds and starts none of them.
+# cargo-lambda serves the binaries of a package, so this creates a package with a binary for each function. With
+# --only-lambda-apis they are neither built nor started.
 functions=$(sed -n 's/^ *Handler: //p' template.yaml)
 printf '[package]\nname = "functions"\n\n[workspace]\n' >"$package/Cargo.toml"
-# The names are words of their own.
+# Each name is a separate word.
 # shellcheck disable=SC2086
 printf '\n[[bin]]\nname = "%s"\npath = "main.rs"\n' $functions >>"$package/Cargo.toml"
 echo 'fn main() {}' >"$package/main.rs"
 (cd "$package" && exec cargo lambda watch --only-lambda-apis --invoke-address 127.0.0.1 --invoke-port "$port") &
 until (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-    kill -0 $! 2>/dev/null || { echo "cargo lambda watch does not run." >&2; exit 1; }
+    kill -0 $! 2>/dev/null || { echo "cargo lambda watch did not start." >&2; exit 1; }
     sleep 0.1
 done
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the end-to-end suite against the functions as they are deployed, each a process of `bootstrap`, behind `cargo lambda watch`, and
+# Runs the end-to-end suite against the functions as processes of `bootstrap`, as on Lambda, behind `cargo lambda watch`, and
 # invokes functions with the sample events. Needs cargo-lambda (`pip install cargo-lambda`) and the ports 8100 to 8103 and 9100.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,12 +14,12 @@ wait_for() { # a port
         if (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
         sleep 0.1
     done
-    echo "Nothing listens on port $1; the logs are in $logs." >&2
+    echo "Port $1 did not open; the logs are in $logs." >&2
     return 1
 }
 
 cargo build --workspace --bins --locked
-# All users of the suite come from one address, and send more than people do.
+# All users of the suite have one address, and send more than people do.
 parameters=()
 for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
     parameters+=(--parameter "$limit=0")
@@ -33,8 +33,8 @@ wait_for 9100
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
-    answer=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
-    echo "$function: $answer"
+    response=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
+    echo "$function: $response"
 done
 
 export CONFAB_URL="http://127.0.0.1:$port" CONFAB_WEBSOCKET_URL="ws://127.0.0.1:$port/ws"

@@ -79,7 +79,7 @@ async fn logout_revokes_only_its_token_and_closes_its_sockets() {
     assert_eq!(world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(), world.refusal(401));
     assert_eq!(laptop.get("/auth/me/").await.0, 200);
     assert_eq!(laptops.ask(&json!({"action": "ping"})).await["type"], "pong");
-    eventually("the connection is forgotten", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
+    eventually("the connection is deleted", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,7 +110,7 @@ async fn stale_connections_are_deleted() {
     let mut socket = user.subscribed(&uri).await;
     let keys = user.leave_stale_connection(&uri).await;
     user.post(&uri, "hello").await;
-    assert_eq!(socket.next().await["message"], "hello", "a stale connection holds up nobody");
+    assert_eq!(socket.next().await["message"], "hello", "a stale connection delays no delivery");
     for key in keys {
         eventually("the item is gone", async || {
             let get = world.dynamodb().get_item().table_name(world.variable("TABLE_NAME")).set_key(Some(key.clone()));
@@ -243,7 +243,7 @@ async fn a_large_chat_receives_everything_once_and_in_order() {
     let sockets: Vec<Socket> = stream::iter((0..size).map(open)).buffer_unordered(32).collect().await;
     println!("{size} sockets are open after {:?}", started.elapsed());
     let started = Instant::now();
-    users[0].post(&uri, "everybody is in").await;
+    users[0].post(&uri, "everyone has joined").await;
     join_all(users[1..].iter().map(|user| user.post(&uri, &user.username))).await;
     users[0].post(&uri, "the end").await;
     let history: Vec<Value> = users[0].history(&uri).await.iter().map(|message| message["id"].clone()).collect();

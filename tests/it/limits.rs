@@ -152,7 +152,7 @@ async fn messages_per_minute_are_limited() {
         }
     };
     assert_eq!((&refused["status"], refused["retry_after"].as_u64().is_some()), (&json!(429), true), "{refused}");
-    assert_eq!(other.post(&uri, "somebody else is not concerned").await, user.history(&uri).await.len() as u64 + 1);
+    assert_eq!(other.post(&uri, "another user is not affected").await, user.history(&uri).await.len() as u64 + 1);
 }
 
 /// Uses up a limit of a user in the current window and the next one.

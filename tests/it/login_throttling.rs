@@ -171,7 +171,7 @@ async fn logging_out_everywhere_revokes_all_tokens_and_closes_all_sockets() {
     }
     assert_eq!(phone.call(Method::POST, path, json!({})).await.0, 401);
     assert_eq!(others.ask(&json!({"action": "ping"})).await["type"], "pong");
-    eventually("the tokens are forgotten", async || tokens(&phone).await.is_empty()).await;
+    eventually("the tokens are deleted", async || tokens(&phone).await.is_empty()).await;
     let again = User { token: world.log_in(&phone.username).await, ..phone };
     assert_eq!(again.get("/auth/me/").await.0, 200);
 }

@@ -215,7 +215,7 @@ async fn a_closed_socket_is_removed() {
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     user.subscribed(&uri).await.close().await;
-    eventually("nobody is subscribed", async || {
+    eventually("there is no subscriber", async || {
         let query =
             world.dynamodb().query().table_name(world.variable("TABLE_NAME")).key_condition_expression("pk = :pk");
         let pk = aws_sdk_dynamodb::types::AttributeValue::S(format!("SUBSCRIBERS#{uri}"));

@@ -97,7 +97,7 @@ async fn a_socket_that_closes_with_pending_responses_is_removed() {
         socket.send(&json!({"action": "ping"})).await;
     }
     drop(socket);
-    eventually("the connection is forgotten", async || connection_ids(&world, user.id).await.is_empty()).await;
+    eventually("the connection is deleted", async || connection_ids(&world, user.id).await.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
