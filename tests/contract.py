@@ -33,6 +33,7 @@ from openapi_schema_validator import OAS31Validator
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
+from transforms import expanded
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -167,7 +168,7 @@ def media_types(value, location=""):
 
 
 def http_routes(template):
-    resources = laptop.resources(template)
+    resources = expanded(template)["Resources"].values()
     events = (event for resource in resources for event in resource.get("Properties", {}).get("Events", {}).values())
     return [event["Properties"] for event in events if event["Type"] == "HttpApi" and "Path" in event["Properties"]]
 

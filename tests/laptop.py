@@ -1,4 +1,4 @@
-"""Runs a separate laptop cloud for a test, and reads the resources of a template."""
+"""Runs a separate laptop cloud for a test."""
 
 import contextlib
 import itertools
@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-
-import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -62,13 +60,3 @@ def wait_for(port, cloud):
         except OSError:
             time.sleep(0.1)
     sys.exit("confab did not start.")
-
-
-def resources(template):
-    """The resources of a template, with null in place of CloudFormation's functions."""
-
-    class Loader(yaml.SafeLoader):
-        """Accepts CloudFormation's tags."""
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    return yaml.load(template.read_text(), Loader)["Resources"].values()

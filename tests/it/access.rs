@@ -223,9 +223,9 @@ async fn callers_get_the_outcomes_in_the_table() {
             async move {
                 let actual = outcome(world, cast, row, caller).await;
                 // The emulator rejects every socket with 403.
-                let refused = row.method == "OPEN" || row.method == "SAY" && ["none", "bad"].contains(caller);
+                let rejected = row.method == "OPEN" || row.method == "SAY" && ["none", "bad"].contains(caller);
                 let expected = match expected.parse() {
-                    Ok(status) if refused => world.refusal(status).unwrap().to_string(),
+                    Ok(status) if rejected => world.rejection(status).unwrap().to_string(),
                     _ => expected.clone(),
                 };
                 (actual != expected).then(|| format!("{}: {caller} got {actual}, not {expected}", row.what))

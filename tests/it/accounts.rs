@@ -76,7 +76,10 @@ async fn logout_revokes_only_its_token_and_closes_its_sockets() {
     assert_eq!((status, body), (StatusCode::NO_CONTENT, json!(null)));
     phones.closed().await;
     assert_eq!(phone.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(),
+        world.rejection(401)
+    );
     assert_eq!(laptop.get("/auth/me/").await.0, 200);
     assert_eq!(laptops.ask(&json!({"action": "ping"})).await["type"], "pong");
     eventually("the connection is deleted", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
@@ -150,7 +153,10 @@ async fn an_expired_token_is_rejected_before_it_is_deleted() {
     let user = world.user("anna").await;
     world.expire_tokens(&user, -60).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(),
+        world.rejection(401)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +188,10 @@ async fn a_token_from_before_a_password_change_is_rejected_before_it_is_deleted(
     let user = world.user("anna").await;
     set(&user, ("USER", "PROFILE"), "SET epoch = :value", AttributeValue::N("1".to_owned())).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(),
+        world.rejection(401)
+    );
     let again =
         User { world: &world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
     assert_eq!(again.get("/auth/me/").await.0, 200);

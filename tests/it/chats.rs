@@ -120,7 +120,7 @@ async fn non_members_can_only_join() {
         assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(403)), "{answer}");
     }
     let token = format!("Token {}", stranger.token);
-    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), world.refusal(403));
+    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), world.rejection(403));
 
     let mut members = owner.subscribed(&uri).await;
     stranger.join(&uri).await;
@@ -174,8 +174,8 @@ async fn former_members_receive_no_events() {
             assert_eq!(ended, json!({"type": "unsubscribed", "uri": uri}));
             socket.send(&json!({"action": "subscribe", "uri": other_chat})).await;
             assert_eq!(socket.next().await["type"], "subscribed");
-            let refused = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
-            assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+            let rejected = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
+            assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(403)));
         }
         assert_eq!(user.get(&format!("/api/chats/{uri}/messages/")).await.0, 403);
         assert_eq!(

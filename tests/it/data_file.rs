@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The error with which a cloud does not start on this file.
-async fn refusal(path: &Path) -> String {
+async fn rejection(path: &Path) -> String {
     let mut options = options();
     options.data = Some(path.to_owned());
     Cloud::start(options).await.err().expect("it starts").to_string()
@@ -49,7 +49,7 @@ async fn two_processes_do_not_share_a_file() {
     {
         let other = folder.path().join("other.db");
         std::os::unix::fs::symlink(&path, &other).unwrap();
-        assert!(refusal(&other).await.contains("another process is using it"), "by another name");
+        assert!(rejection(&other).await.contains("another process is using it"), "by another name");
     }
     // A lock ends with its process, even if the process is killed.
     process.kill().await;
@@ -99,10 +99,10 @@ async fn foreign_files_are_rejected_and_left_unchanged() {
     assert!(before.contains_key("open.db-wal"));
     for name in ["plain.db", "marked.db", "open.db"] {
         let sentence = format!("{}: it is another program's database, and is left as it is.", file(name).display());
-        assert_eq!(refusal(&file(name)).await, format!("The data cannot be opened: {sentence}"));
+        assert_eq!(rejection(&file(name)).await, format!("The data cannot be opened: {sentence}"));
     }
     for name in ["letter.txt", "short.txt"] {
-        assert!(refusal(&file(name)).await.contains("it is not a database"), "{name}");
+        assert!(rejection(&file(name)).await.contains("it is not a database"), "{name}");
     }
     assert_eq!(contents(folder.path()), before);
     drop(open);

@@ -263,7 +263,7 @@ async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let ben = world.user("ben").await;
     let uri = ben.start_chat().await;
     let before = table(&world).await;
-    let refused = async |dump: &Value| {
+    let rejected = async |dump: &Value| {
         let errors = import(&world, dump).await.unwrap_err();
         assert_eq!(table(&world).await, before);
         errors
@@ -271,7 +271,7 @@ async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
 
     let registered = format!("auth.user 1: in the table this is {:?}, who registered at ", ben.username);
     let chat = format!("chat.chatsession 1, {URI}: in the table this is {uri}\nNothing was written.");
-    let errors = refused(&dump()).await;
+    let errors = rejected(&dump()).await;
     assert!(errors.starts_with(&registered) && errors.ends_with(&chat), "{errors}");
 
     let mut others = dump();
@@ -281,7 +281,7 @@ async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     for object in others.as_array_mut().unwrap().iter_mut().filter(|object| object["fields"]["chat_session"] == 1) {
         object["fields"]["chat_session"] = json!(7);
     }
-    let errors = refused(&others).await;
+    let errors = rejected(&others).await;
     assert!(errors.starts_with(&registered), "the same name is not the same person: {errors}");
     assert!(errors.contains(&format!("\nchat.chatsession 4: in the table {uri} is chat 1\n")), "{errors}");
 
@@ -289,10 +289,10 @@ async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let mut renamed = json!([dump()[1]]);
     renamed[0]["fields"]["username"] = json!(ben.username);
     let expected = format!("auth.user 2: in the table {:?} is user 1\nNothing was written.", ben.username);
-    assert_eq!(refused(&renamed).await, expected);
+    assert_eq!(rejected(&renamed).await, expected);
 
     let mut strangers = dump();
     object(&mut strangers, "chat.chatsessionmessage", 2)["fields"]["user"] = json!(99);
     let expected = "chat.chatsessionmessage 2: auth.user 99 is not in the dump\nNothing was written.";
-    assert_eq!(refused(&strangers).await, expected);
+    assert_eq!(rejected(&strangers).await, expected);
 }

@@ -145,13 +145,13 @@ async fn messages_per_minute_are_limited() {
         reacted = status(if reacted.0 == 200 { unreact() } else { react() }).await;
     }
     assert!(edited.0 == 429 && edited.1.is_some() && reacted.0 == 429, "{edited:?} {reacted:?}");
-    let refused = loop {
+    let rejected = loop {
         let answer = socket.ask(&json!({"action": "send", "uri": uri, "message": "over", "key": unique("k")})).await;
         if answer["type"] == "error" {
             break answer;
         }
     };
-    assert_eq!((&refused["status"], refused["retry_after"].as_u64().is_some()), (&json!(429), true), "{refused}");
+    assert_eq!((&rejected["status"], rejected["retry_after"].as_u64().is_some()), (&json!(429), true), "{rejected}");
     assert_eq!(other.post(&uri, "another user is not affected").await, user.history(&uri).await.len() as u64 + 1);
 }
 
@@ -235,8 +235,8 @@ async fn the_number_of_a_users_chats_is_limited_including_invitations() {
     }
     let names = json!({"usernames": [host.username, user.username]});
     let problem = format!("\"{}\" is in as many chats as others can bring a user into.", user.username);
-    let refused = host.call(Method::PATCH, &path, names).await;
-    assert_eq!((refused.0.as_u16(), refused.1), (400, json!({"usernames": [problem]})), "it says who");
+    let rejected = host.call(Method::PATCH, &path, names).await;
+    assert_eq!((rejected.0.as_u16(), rejected.1), (400, json!({"usernames": [problem]})), "it says who");
     assert_eq!(host.get(&path).await.1["member_count"], 1);
     // Inviting an existing member still succeeds, and leaving frees a place.
     user.join(&second).await;
@@ -361,8 +361,8 @@ async fn no_secret_is_logged() {
     user.post(&uri, "hello").await;
     socket.until("hello").await;
     let bad = format!("Token {}x", user.token);
-    let refused = answer(world.request(Method::GET, "/auth/me/").header("Authorization", &bad)).await;
-    assert!(refused.0 == 401 && !refused.1.to_string().contains(&user.token), "{}", refused.1);
+    let rejected = answer(world.request(Method::GET, "/auth/me/").header("Authorization", &bad)).await;
+    assert!(rejected.0 == 401 && !rejected.1.to_string().contains(&user.token), "{}", rejected.1);
     let change = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", change).await.0, 204);
     assert_eq!(user.call(Method::POST, "/auth/token/logout/", json!({})).await.0, 204);

@@ -242,11 +242,11 @@ async fn reactions_are_counted_once_for_each_member() {
         assert_eq!(react(&ben, Method::DELETE, &uri, nothing, "👍").await.0, 404);
     }
     remove["remove"] = "yes".into();
-    let refused = sockets.ask(&remove).await;
+    let rejected = sockets.ask(&remove).await;
     assert_eq!(
-        (&refused["status"], &refused["id"], &refused["key"]),
+        (&rejected["status"], &rejected["id"], &rejected["key"]),
         (&json!(400), &json!(id), &json!("k")),
-        "{refused}"
+        "{rejected}"
     );
 }
 
@@ -311,10 +311,10 @@ async fn the_same_rules_apply_over_sockets() {
     let (mut own, mut others) = (ben.socket().await, anna.socket().await);
     let edit = json!({"action": "edit", "uri": uri, "id": id, "message": "hello", "key": "e1"});
     assert_eq!(own.ask(&edit).await, json!({"type": "done", "action": "edit", "uri": uri, "id": id, "key": "e1"}));
-    let refused = others.ask(&edit).await;
+    let rejected = others.ask(&edit).await;
     let expected = json!({"type": "error", "action": "edit", "status": 403, "uri": uri, "id": id, "key": "e1",
         "detail": "Only its author can edit a message."});
-    assert_eq!(refused, expected);
+    assert_eq!(rejected, expected);
     assert_eq!(message(&anna, &uri, id).await["message"], "hello");
     for (frame, status) in [
         (json!({"action": "edit", "uri": uri, "message": "no id"}), 400),
@@ -327,8 +327,8 @@ async fn the_same_rules_apply_over_sockets() {
         (json!({"action": "react", "uri": uri, "id": id, "emoji": "nope"}), 400),
         (json!({"action": "react", "uri": uri, "id": 1000, "emoji": "👍"}), 404),
     ] {
-        let refused = own.ask(&frame).await;
-        assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(status)), "{frame}: {refused}");
+        let rejected = own.ask(&frame).await;
+        assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(status)), "{frame}: {rejected}");
     }
     let delete = json!({"action": "delete", "uri": uri, "id": id});
     assert_eq!(others.ask(&delete).await, json!({"type": "done", "action": "delete", "uri": uri, "id": id}));

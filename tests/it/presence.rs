@@ -228,6 +228,6 @@ async fn typing_is_sent_to_the_others_and_rate_limited() {
     assert_eq!(anna.history(&uri).await.len(), 1, "it is not kept");
 
     let stranger = world.user("stranger").await;
-    let refused = stranger.socket().await.ask(&typing).await;
-    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+    let rejected = stranger.socket().await.ask(&typing).await;
+    assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(403)));
 }

@@ -230,8 +230,8 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
         let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
         assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");
     }
-    let refused = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
-    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(400)));
+    let rejected = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
+    assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(400)));
 
     // A client that was not connected sees it in the chat, or after subscribing.
     let markers = json!({anna.id.to_string(): 0, ben.id.to_string(): 5});

@@ -155,7 +155,7 @@ async fn connecting_accepts_at_most_one_uri() {
     let token = format!("Token {}", user.token);
     let headers = [("authorization", token.as_str())];
     for query in [format!("?uri={one}&uri={other}"), format!("?uri={one}&uri={one}"), format!("?uri=x&uri={one}")] {
-        assert_eq!(world.open(&query, &headers).await.err(), world.refusal(400), "{query}");
+        assert_eq!(world.open(&query, &headers).await.err(), world.rejection(400), "{query}");
     }
     assert!(world.open(&format!("?uri={one}"), &headers).await.is_ok());
 }

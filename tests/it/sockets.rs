@@ -40,7 +40,7 @@ async fn connections_without_a_valid_token_are_rejected() {
         ("?uri=nope", vec![("authorization", good.as_str())], 404),
         ("?uri=0123456789abcde", vec![("authorization", good.as_str())], 404),
     ] {
-        assert_eq!(world.open(query, &headers).await.err(), world.refusal(status), "{query} {headers:?}");
+        assert_eq!(world.open(query, &headers).await.err(), world.rejection(status), "{query} {headers:?}");
     }
 }
 

@@ -36,15 +36,15 @@ async fn paths_match_with_and_without_a_trailing_slash() {
     for path in ["/auth/me", "/auth/me/"] {
         assert_eq!(user.get(path).await.0, 200);
     }
-    let refused = user.request(Method::DELETE, "/auth/me/").send().await.unwrap();
-    assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "GET, PATCH, PUT"));
+    let rejected = user.request(Method::DELETE, "/auth/me/").send().await.unwrap();
+    assert_eq!((rejected.status().as_u16(), rejected.headers()["allow"].to_str().unwrap()), (405, "GET, PATCH, PUT"));
     assert_eq!(answer(world.request(Method::DELETE, "/auth/me/")).await.0, 401, "who asks comes before what they ask");
-    assert!(refused.headers().contains_key("x-request-id"));
+    assert!(rejected.headers().contains_key("x-request-id"));
     // Methods are case-sensitive.
     for (method, path, allow) in [("get", "/auth/me/", "GET, PATCH, PUT"), ("Post", "/api/chats/", "GET, POST")] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let refused = user.request(method, path).send().await.unwrap();
-        assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, allow));
+        let rejected = user.request(method, path).send().await.unwrap();
+        assert_eq!((rejected.status().as_u16(), rejected.headers()["allow"].to_str().unwrap()), (405, allow));
     }
     let nothing = user.request(Method::from_bytes(b"get").unwrap(), "/nothing/").send().await.unwrap();
     assert_eq!(nothing.status(), 404);
@@ -68,13 +68,13 @@ async fn links_are_relative_references() {
     assert_eq!(body["previous"], json!(format!("{path}?before=2&limit=1")));
     assert_eq!(user.get("/api/chats/%23/").await.0, 404);
     // A path that is not UTF-8 cannot be passed to a function unchanged.
-    let refused = user.request(Method::GET, "/api/chats/%E9/").send().await.unwrap();
+    let rejected = user.request(Method::GET, "/api/chats/%E9/").send().await.unwrap();
     assert_eq!(
-        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (rejected.status().as_u16(), &rejected.headers()["content-type"]),
         (400, &"application/json".parse().unwrap())
     );
-    assert_eq!(refused.headers()["x-request-id"], refused.headers()["apigw-requestid"]);
-    assert_eq!(refused.json::<Value>().await.unwrap()["message"], "The path is not UTF-8");
+    assert_eq!(rejected.headers()["x-request-id"], rejected.headers()["apigw-requestid"]);
+    assert_eq!(rejected.json::<Value>().await.unwrap()["message"], "The path is not UTF-8");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -205,7 +205,7 @@ impl World {
     }
 
     /// The status with which a connection is rejected. The emulator has 403 for all.
-    pub fn refusal(&self, status: u16) -> Option<u16> {
+    pub fn rejection(&self, status: u16) -> Option<u16> {
         Some(if self.emulator() { 403 } else { status })
     }
 
