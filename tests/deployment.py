@@ -234,7 +234,7 @@ def run_suite(environment, outputs):
 
 # The browser client's tests that need no socket: the emulator omits the subprotocol from its response, which AWS takes from
 # $connect's response, so a browser closes the socket at once.
-WITHOUT_SOCKETS = "a policy that lets in nothing|where they wanted to go|a wrong password|a name that somebody has"
+WITHOUT_SOCKETS = "policy allows nothing|requested page is shown|a wrong password|a taken username"
 
 
 def run_website(outputs, port):
