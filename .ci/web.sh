@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The browser client: lints, tests of its library, build, and tests in Chromium, against target/debug/confab.
+# The web client: linters, the tests of its library, its build, and its tests in Chromium against target/debug/confab.
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
