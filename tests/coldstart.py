@@ -1,12 +1,12 @@
 """Measures cold starts: of functions, and of a function that does nothing as the floor.
 
-Plays Lambda's Runtime API to the release build of `bootstrap`, ten times for each function that has a sample event in events/, and prints
-medians of: the time from the start of the process to its first call for an event (init), the time that the first event takes, and the peak
-of memory. DynamoDB is a laptop cloud, over plain HTTP and over TLS.
+Serves Lambda's Runtime API to the release build of `bootstrap`, ten times for each function that has a sample event in events/, and prints
+medians: the time from the start of the process to its first request for an event (init), the time for the first event, and the
+peak of memory. DynamoDB is a laptop cloud, over plain HTTP and over TLS.
 
     tests/coldstart.py [function …]
 
-Needs openssl for a certificate. Builds what it measures.
+Needs openssl for a certificate. Builds the programs first.
 """
 
 import http.server
@@ -36,7 +36,7 @@ def main():
     environment = dict(line.removeprefix("export ").replace("'", "").split("=", 1) for line in exports.splitlines())
     functions = sys.argv[1:] or sorted(path.stem for path in (ROOT / "events").glob("*.json"))
     with tempfile.TemporaryDirectory() as folder:
-        # The proxy that speaks TLS is called by this name, and signatures are for it.
+        # The TLS proxy has this host name, and requests are signed for it.
         cloud = subprocess.Popen([*confab, "--host", "localhost"], stdout=subprocess.DEVNULL)
         try:
             wait_for(PORT)
@@ -71,7 +71,7 @@ def measure(program, handler, event, environment):
 
 
 def run(program, handler, event, environment):
-    """Starts a process, gives it one event, and says how long each took (in milliseconds) and how much memory (in MiB)."""
+    """Starts a process and sends it one event. Returns both durations in milliseconds and the memory in MiB."""
     api = RuntimeApi(event)
     variables = {
         **environment,
@@ -87,7 +87,7 @@ def run(program, handler, event, environment):
     process = subprocess.Popen([program], env=variables, stdout=subprocess.DEVNULL)
     try:
         if not api.answered.wait(30):
-            raise TimeoutError(f"{handler} gave no answer")
+            raise TimeoutError(f"{handler} did not respond")
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
         peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
         return (api.asked - started) * 1000, (api.answered_at - api.given) * 1000, peak / 1024
@@ -155,7 +155,7 @@ class RuntimeApi:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        # Closing must not wait for the request that is left hanging.
+        # Closing must not wait for the pending request.
         self.server.block_on_close = False
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -171,7 +171,7 @@ def make_certificate(folder):
 
 
 def tls_proxy(certificate, target):
-    """Passes what comes over TLS on to a port in the clear, and says where it listens."""
+    """Forwards TLS connections to a plain-text port, and returns its own port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -190,7 +190,7 @@ def tls_proxy(certificate, target):
 
     def serve(client):
         try:
-            # Or steps of the handshake wait 40 ms for the other side's delayed acknowledgement.
+            # Otherwise steps of the handshake wait 40 ms for delayed acknowledgements.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = context.wrap_socket(client, server_side=True)
         except OSError:

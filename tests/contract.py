@@ -1,13 +1,13 @@
-"""Holds the server against its description: runs schemathesis over every operation of openapi.yaml against a laptop cloud.
+"""Checks the server against docs/openapi.yaml: runs schemathesis over every operation, against a laptop cloud.
 
-Checks the document itself first (that it is OpenAPI 3.1, that its examples fit its schemas, and that it has template.yaml's routes and no
-others), then sends what fits the document and what does not, by itself and along the document's links, and compares the answers with what the
-document promises. Needs what tests/requirements.txt lists.
+It first checks the document: it must be valid OpenAPI 3.1, its examples must match its schemas, and its routes must be those
+of template.yaml. Then it sends valid and invalid requests, alone and along the document's links, and compares the responses
+with the document. Needs the packages in tests/requirements.txt.
 
     tests/contract.py                       builds confab and tests it
-    tests/contract.py --no-build            takes target/debug/confab as it is
-    tests/contract.py path/to/confab        takes that one
-    tests/contract.py --seed 7              other requests; the same seed sends the same ones
+    tests/contract.py --no-build            uses target/debug/confab
+    tests/contract.py path/to/confab        uses that program
+    tests/contract.py --seed 7              other requests; the same seed repeats them
 """
 
 import argparse
@@ -33,11 +33,12 @@ from openapi_schema_validator import OAS31Validator
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
+from transforms import expanded
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Values for template.yaml's parameters: no limits. The one on attempts under the same name cannot be switched off, so that some 429 come all
-# the same, which the document has.
+# Values for template.yaml's parameters: no limits. The limit on attempts per username cannot be disabled, so some responses
+# are 429, which the document has.
 LIMITS = ["PostsPerMinute", "MarkersPerMinute", "LookupsPerHour", "SocketsPerUser", "ChatsPerUser", "AttemptsPerAddress"]
 PARAMETERS = [f"{limit}=0" for limit in LIMITS]
 
@@ -56,38 +57,38 @@ CHECKS = [
     "ensure_resource_availability",
     "use_after_free",
     "has_request_id",
-    "names_the_right_methods",
-    # Not object_level_authorization: it wants what one user made hidden from another, and here a uri is an invitation.
+    "allows_the_right_methods",
+    # Not object_level_authorization: it expects that users cannot access each other's objects, but a uri is an invitation.
 ]
 
-# A body can fit the document and be refused all the same, for what a schema cannot say.
-REFUSALS = re.compile(
+# Errors of bodies that match the document, for rules that a schema cannot express.
+REJECTIONS = re.compile(
     "|".join(
         [
-            # Who is registered, and with which password.
+            # Registered users and their passwords.
             r"A user with that username already exists\.",
             r"Unable to create account\.",
             r"Unable to login with provided credentials\.",
             r"Invalid password\.",
             r"There is no (user|member) \".*\"\.",
-            # How far a log has come.
+            # The length of a log.
             r"There is no such entry in this chat\.",
             r"There is no such message in this chat\.",
-            # `null` is a text in a form.
+            # `null` is text in a form.
             r"A whole number from 0 to 9007199254740991 is required\.",
-            # What is an emoji.
+            # Emoji.
             r"One emoji is required\.",
             r"This message has too many reactions\.",
-            # What was posted with the same key before.
+            # Earlier requests with the same key.
             r"This Idempotency-Key was used for a different request\.",
-            # What is a letter, and how long the NFKC form is.
+            # Letters, and the length of the NFKC form.
             r"Enter a valid username\. .*",
             r"This value may not consist of dots only\.",
-            # Which numbers keep their digits.
+            # Numbers that do not keep their digits.
             r"Not a valid string\.",
-            # `format: idn-email` is wider than what is accepted.
+            # `format: idn-email` accepts more addresses.
             r"Enter a valid email address\.",
-            # How good a password is, a number's included, once the white space around it is gone.
+            # The strength of a password, without surrounding white space.
             r"The password is too similar to the .*\.",
             r"This password is (too common|entirely numeric)\.",
             r"This password is too short\. .*",
@@ -96,8 +97,8 @@ REFUSALS = re.compile(
     re.DOTALL,
 )
 
-# A name in a multipart form stands in a header, where HTTP has no control characters; schemathesis sends them all the same.
-UNSPEAKABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# In a multipart form, names of fields are in headers, where HTTP forbids control characters; schemathesis sends them.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 PASSWORD = "mypassword"
 
@@ -109,7 +110,7 @@ def main():
     arguments.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/openapi.yaml")
     arguments.add_argument("--template", type=pathlib.Path, default=ROOT / "template.yaml")
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--examples", type=int, default=30, help="so many requests per operation and phase, about")
+    arguments.add_argument("--examples", type=int, default=30, help="approximate number of requests per operation and phase")
     arguments.add_argument("--log", type=pathlib.Path, help="where confab's log goes")
     arguments = arguments.parse_args()
 
@@ -124,14 +125,14 @@ def main():
         register_hooks(world, document)
         config = pathlib.Path(folder) / "schemathesis.toml"
         config.write_text(configuration(world))
-        # The examples shall speak of the chat session that there is.
+        # The examples refer to an existing chat.
         example = pathlib.Path(folder) / "openapi.yaml"
         example.write_text(arguments.document.read_text().replace(document["components"]["parameters"]["Uri"]["example"], world.uri))
         command = ["--config-file", str(config), "run", str(example), "--url", url]
         command += ["--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing,stateful"]
         command += ["--seed", str(arguments.seed), "--max-examples", str(arguments.examples), "--generation-database", "none"]
         command += ["--workers", "2", "--request-timeout", "30", "--continue-on-failure", "--suppress-health-check", "all", "--no-color"]
-        # It leaves caches where it runs.
+        # It writes caches to the working directory.
         with contextlib.chdir(folder):
             status = schemathesis.cli.schemathesis.main(args=command, standalone_mode=False)
     print(f"Seed {arguments.seed}, {time.monotonic() - started:.0f} s.")
@@ -143,12 +144,12 @@ def main():
 
 def check_document(document, template):
     openapi_spec_validator.validate(document)
-    for place, media_type in media_types(document["paths"]) + media_types(document["components"]):
+    for location, media_type in media_types(document["paths"]) + media_types(document["components"]):
         schema = {**media_type["schema"], "components": document["components"]}
         validator = OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER)
         for name, example in media_type["examples"].items():
             for error in validator.iter_errors(example["value"]):
-                sys.exit(f"{place}: the example {name} does not fit its schema: {error.message}")
+                sys.exit(f"{location}: the example {name} does not match its schema: {error.message}")
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method in ("get", "put", "post", "patch", "delete")
     }
@@ -157,17 +158,17 @@ def check_document(document, template):
         sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
 
 
-def media_types(value, place=""):
-    """All bodies that the document describes, with where they stand."""
+def media_types(value, location=""):
+    """All bodies in the document, with their locations."""
     if isinstance(value, list):
         return []
-    found = [(place, value)] if "schema" in value and "examples" in value else []
+    found = [(location, value)] if "schema" in value and "examples" in value else []
     members = ((name, member) for name, member in value.items() if isinstance(member, dict) and name not in ("examples", "schemas"))
-    return found + [each for name, member in members for each in media_types(member, f"{place}/{name}")]
+    return found + [each for name, member in members for each in media_types(member, f"{location}/{name}")]
 
 
 def http_routes(template):
-    resources = laptop.resources(template)
+    resources = expanded(template)["Resources"].values()
     events = (event for resource in resources for event in resource.get("Properties", {}).get("Events", {}).values())
     return [event["Properties"] for event in events if event["Type"] == "HttpApi" and "Path" in event["Properties"]]
 
@@ -176,7 +177,7 @@ def http_routes(template):
 
 
 class World:
-    """What the requests need: users, their tokens, and a chat session with something in it."""
+    """What the requests need: users, their tokens, and a chat with messages."""
 
     def __init__(self, url):
         self.url = url
@@ -197,14 +198,14 @@ class World:
     def log_in(self, name):
         return self.call("POST", "/auth/token/create/", body={"username": name, "password": PASSWORD})["auth_token"]
 
-    def token_of_nobody_else(self):
+    def new_token(self):
         """The token of a user for a single request."""
         name = f"passer-by-{next(self.numbers)}"
         self.call("POST", "/auth/users/create/", body={"username": name, "password": PASSWORD})
         return self.log_in(name)
 
     def send_bytes(self, method, path, size):
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Token {self.token_of_nobody_else()}"}
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Token {self.new_token()}"}
         request = urllib.request.Request(self.url + path, b"x=".ljust(size, b"x"), headers, method=method.upper())
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
@@ -221,25 +222,25 @@ class World:
 
 
 def check_large_bodies(world, document):
-    """Wherever a body is read, one byte above 64 KB is too much; schemathesis does not send so many."""
+    """Every operation with a body rejects one byte more than 64 KB; schemathesis does not send such large bodies."""
     schema = document["components"]["responses"]["TooLarge"]["content"]["application/json"]["schema"]
     validator = OAS31Validator({"components": document["components"], **schema})
     for path, item in document["paths"].items():
         for method in item.keys() & {"post", "put", "patch", "delete"}:
-            place = path.format(uri=world.uri, username="daniel", id=2, emoji="%F0%9F%91%8D")
-            status, answer = world.send_bytes(method, place, 65537)
-            fits = status == 413 and validator.is_valid(answer)
-            if fits != ("413" in item[method]["responses"]):
+            location = path.format(uri=world.uri, username="daniel", id=2, emoji="%F0%9F%91%8D")
+            status, answer = world.send_bytes(method, location, 65537)
+            is_rejected = status == 413 and validator.is_valid(answer)
+            if is_rejected != ("413" in item[method]["responses"]):
                 sys.exit(f"{method.upper()} {path} answers {status} {answer} to 65,537 bytes.")
-            if fits and world.send_bytes(method, place, 65536)[0] == 413:
+            if is_rejected and world.send_bytes(method, location, 65536)[0] == 413:
                 sys.exit(f"{method.upper()} {path} answers 413 to 65,536 bytes.")
 
 
-# --- What schemathesis is told -------------------------------------------------------------------------------------------
+# --- The configuration of schemathesis -----------------------------------------------------------------------------------
 
 
 def configuration(world):
-    """Chances that a value is one that the server knows; else hardly a request would get past the first question."""
+    """Probabilities for values that exist on the server; otherwise hardly any request would pass the first check."""
     names, uris, password = json.dumps(world.names), json.dumps([world.uri] * 4 + [world.uri_of_others]), json.dumps(PASSWORD)
     return f"""
         [dictionaries]
@@ -265,25 +266,25 @@ def configuration(world):
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.usernames[*]" = {{ dictionary = "names", probability = 0.9 }} }}
 
         [[operations]]
-        include-operation-id = ["register", "registerAtUsers"]
+        include-operation-id = ["register", "registerAlias"]
         parameters = {{ "body.username" = {{ dictionary = "newcomers", probability = 0.7 }}, "body.password" = {{ dictionary = "strong", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["logIn", "logInAtLogin"]
+        include-operation-id = ["login", "loginAlias"]
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["changePassword", "changePasswordAtUsers"]
+        include-operation-id = ["setPassword", "setPasswordAlias"]
         parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
     """
 
 
 def register_hooks(world, document):
-    """What is particular to Confab."""
-    # These end what they came with, so each request has a user of its own.
-    fatal_operations = {"logOut", "logOutAtLogout", "logOutEverywhere", "changePassword", "changePasswordAtUsers"}
+    """Adapts schemathesis to Confab."""
+    # These operations revoke their token, so each request uses a new user.
+    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias"}
     authorization = f"Token {world.token}"
-    # These names are new only once; a request that is refused for its name tells nothing of its other fields.
+    # These names can be registered once; a request that is rejected for its name does not test its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]
 
     class Owner:
@@ -300,20 +301,19 @@ def register_hooks(world, document):
 
     @schemathesis.hook
     def before_call(context, case, kwargs):
-        if operation_id(case) in fatal_operations and case.headers.get("Authorization") == authorization:
-            case.headers["Authorization"] = f"Token {world.token_of_nobody_else()}"
-        if operation_id(case) in ("register", "registerAtUsers") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
+        if operation_id(case) in revoking_operations and case.headers.get("Authorization") == authorization:
+            case.headers["Authorization"] = f"Token {world.new_token()}"
+        if operation_id(case) in ("register", "registerAlias") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
             case.body = {**case.body, "username": f"newcomer-{next(world.numbers)}"}
 
     @schemathesis.hook
     def filter_failure(context, failure, case, response):
         if isinstance(failure, RejectedPositiveData):
-            unspeakable = case.media_type == "multipart/form-data" and any(map(UNSPEAKABLE.search, case.body))
-            return not unspeakable and not all(map(REFUSALS.fullmatch, problems(response)))
+            has_control_characters = case.media_type == "multipart/form-data" and any(map(CONTROL_CHARACTERS.search, case.body))
+            return not has_control_characters and not all(map(REJECTIONS.fullmatch, problems(response)))
         if isinstance(failure, AcceptedNegativeData):
-            # What was meant to be wrong can come out right: in a form everything is a text, and a value from a dictionary takes
-            # the place of one that did not fit.
-            return negative_outside_the_body(case) or not fits(document, case, response.request)
+            # An invalid value can become valid: in a form every value is text, and values from a dictionary replace others.
+            return negative_outside_the_body(case) or not matches(document, case, response.request)
         return True
 
     @schemathesis.check
@@ -321,7 +321,7 @@ def register_hooks(world, document):
         assert response.headers.get("x-request-id"), "There is no X-Request-Id."
 
     @schemathesis.check
-    def names_the_right_methods(context, response, case):
+    def allows_the_right_methods(context, response, case):
         if response.status_code == 405:
             methods = sorted(method.upper() for method in document["paths"][case.path] if method != "parameters")
             assert response.headers.get("allow") == [", ".join(methods)], f"Allow is {response.headers.get('allow')}."
@@ -332,21 +332,21 @@ def request_examples(document, name):
 
 
 def negative_outside_the_body(case):
-    places = ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER
-    return any(case.meta.is_negative_at(place) for place in places)
+    locations = ParameterLocation.PATH, ParameterLocation.QUERY, ParameterLocation.HEADER
+    return any(case.meta.is_negative_at(location) for location in locations)
 
 
-def fits(document, case, request):
-    """Whether the body that was really sent fits the document."""
+def matches(document, case, request):
+    """Whether the body that was sent matches the document."""
     body = document["paths"][case.path][case.method.lower()].get("requestBody")
     if body is None:
         return False
     schema = {"components": document["components"], "$ref": body["$ref"] + "/content/application~1json/schema"}
-    return OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER).is_valid(sent(request))
+    return OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER).is_valid(body_of(request))
 
 
-def sent(request):
-    """A body as the server reads it."""
+def body_of(request):
+    """The body of a request as the server parses it."""
     content_type, body = request.headers.get("Content-Type", ""), request.body or b""
     body = body.encode() if isinstance(body, str) else body
     if content_type.startswith("application/json"):
@@ -362,7 +362,7 @@ def sent(request):
 
 
 def problems(response):
-    """What an answer says is wrong."""
+    """The errors in a response."""
     with contextlib.suppress(ValueError):
         answer = response.json()
         if isinstance(answer, list):

@@ -1,11 +1,11 @@
 """Deploys template.yaml to an AWS emulator and runs the end-to-end suite against it, without AWS and without Docker.
 
-The emulator is `ministack`, written by others: it runs CloudFormation stacks, functions of runtime provided.al2023 as they are,
-and WebSocket APIs. Needs what tests/requirements.txt lists, and cargo-lambda unless --debug is given.
+The emulator is `ministack`, a third-party project: it runs CloudFormation stacks, unmodified functions of runtime
+provided.al2023, and WebSocket APIs. Needs the packages in tests/requirements.txt, and cargo-lambda without --debug.
 
     tests/deployment.py              a release build by cargo-lambda
-    tests/deployment.py --debug      a debug build by cargo, for a quick look
-    tests/deployment.py --website    the browser client too, brought there as README says and used in Chromium
+    tests/deployment.py --debug      a debug build by cargo, which is faster
+    tests/deployment.py --website    also the browser client, deployed as README describes and tested in Chromium
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main():
 
 
 def build(debug):
-    """Builds the one program that all functions are, and says where it is."""
+    """Builds the program of all functions, and returns its path."""
     if debug:
         subprocess.run(["cargo", "build", "--locked", "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)
         return ROOT / "target/debug/bootstrap"
@@ -98,7 +98,7 @@ def emulator_environment(port):
     return {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        # The functions inherit this one; without it they would call AWS itself.
+        # The functions inherit this variable; without it they would call AWS.
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -119,7 +119,7 @@ def wait_until_healthy(port):
             time.sleep(0.2)
 
 
-# All users of the suite come from one address, and do more than people do.
+# All users of the suite have one address, and do more than people do.
 UNLIMITED = ["PostsPerMinute", "MarkersPerMinute", "LookupsPerHour", "SocketsPerUser", "AttemptsPerAddress"]
 
 
@@ -127,7 +127,7 @@ def deploy(artifact, port):
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="artifacts")
     s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=artifact)
-    # It has more than the 51,200 bytes that fit the call itself; `sam deploy` takes this way too.
+    # The template exceeds the 51,200 bytes that fit into the call; `sam deploy` uploads it, too.
     s3.put_object(Bucket="artifacts", Key="template.json", Body=json.dumps(adapted(port)))
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
@@ -151,32 +151,32 @@ def deploy(artifact, port):
 
 
 def adapted(port):
-    """template.yaml after CloudFormation's transforms, changed where this emulator needs it."""
+    """template.yaml after CloudFormation's transforms, adapted to this emulator."""
     template = expanded(ROOT / "template.yaml")
     template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/bootstrap.zip"
-    # The emulator runs the program on this very machine.
+    # The emulator runs the program on this machine.
     template["Globals"]["Function"]["Architectures"] = [ARCHITECTURE]
     template = transformed(template)
     resources = template["Resources"]
     for logical_id, resource in list(resources.items()):
         if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
-            # It does not know the type, and sends answers back over the socket without.
+            # The emulator does not support the type, and sends responses over the socket without it.
             del resources[logical_id]
         if resource["Type"] == "AWS::CloudFront::Distribution":
-            # It speaks no TLS.
+            # The emulator does not support TLS.
             resource["Properties"]["DistributionConfig"]["DefaultCacheBehavior"]["ViewerProtocolPolicy"] = "allow-all"
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             expand_routes(resources, logical_id)
-    # A content security policy names hosts and no paths, and browsers find whatever ends with "localhost".
+    # A content security policy has hosts without paths, and browsers resolve every name that ends with "localhost".
     for place, name in ((resources, "WebsiteHeaders"), (template["Outputs"], "WebsiteConfig")):
         place[name] = here(place[name], f"{{api}}.execute-api.localhost:{port}", "")
     return here(template, f"127.0.0.1:{port}/_aws/execute-api/{{api}}", "/$default")
 
 
 def expand_routes(resources, api):
-    """Makes resources of the routes in an API's OpenAPI body, which the emulator does not read, and sets its CORS."""
+    """Turns the routes in an API's OpenAPI body, which the emulator ignores, into resources, and sets its CORS."""
     body = resources[api]["Properties"].pop("Body")
-    # CloudFormation's names begin with capitals; the emulator wants those of the API.
+    # CloudFormation's names begin with capitals; the emulator expects those of the API.
     cors = body["x-amazon-apigateway-cors"]
     resources[api]["Properties"].update({"Name": api, "ProtocolType": "HTTP", "CorsConfiguration": cors})
     for path, methods in body["paths"].items():
@@ -204,7 +204,7 @@ def expand_routes(resources, api):
 
 
 def here(value, place, root):
-    """Replaces the addresses that APIs have on AWS by those that they have in the emulator: `place`, and for HTTP `root` after it."""
+    """Replaces the addresses of APIs on AWS by those in the emulator: `place`, followed by `root` for HTTP."""
     if isinstance(value, dict):
         return {name: here(member, place, root) for name, member in value.items()}
     if isinstance(value, list):
@@ -232,13 +232,13 @@ def run_suite(environment, outputs):
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment, **variables}).returncode
 
 
-# Of the browser client's tests those that need no socket: the emulator does not name the subprotocol in its answer, as AWS does if
-# the function on $connect names it, so that a browser closes the socket at once.
-WITHOUT_SOCKETS = "a policy that lets in nothing|where they wanted to go|a wrong password|a name that somebody has"
+# The browser client's tests that need no socket: the emulator omits the subprotocol from its response, which AWS takes from
+# $connect's response, so a browser closes the socket at once.
+WITHOUT_SOCKETS = "policy allows nothing|requested page is shown|a wrong password|a taken username"
 
 
 def run_website(outputs, port):
-    """Brings the browser client there with README's own commands, and looks at it in Chromium, through CloudFront."""
+    """Deploys the browser client with the commands from README, and tests it in Chromium, through CloudFront."""
     blocks = (ROOT / "README.md").read_text().split("```sh\n")
     commands = next(block for block in blocks if "aws s3 sync" in block).split("```")[0]
     commands = "\n".join(line for line in commands.splitlines() if not line.startswith("sam deploy"))

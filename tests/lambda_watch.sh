@@ -17,13 +17,13 @@ cargo build --locked -p confab-functions --bin bootstrap
 # With --only-lambda-apis it builds and starts none of them.
 functions=$(sed -n 's/^ *Handler: //p' template.yaml)
 printf '[package]\nname = "functions"\n\n[workspace]\n' >"$package/Cargo.toml"
-# The names are words of their own.
+# Each name is a separate word.
 # shellcheck disable=SC2086
 printf '\n[[bin]]\nname = "%s"\npath = "main.rs"\n' $functions >>"$package/Cargo.toml"
 echo 'fn main() {}' >"$package/main.rs"
 (cd "$package" && exec cargo lambda watch --only-lambda-apis --invoke-address 127.0.0.1 --invoke-port "$port") &
 until (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-    kill -0 $! 2>/dev/null || { echo "cargo lambda watch does not run." >&2; exit 1; }
+    kill -0 $! 2>/dev/null || { echo "cargo lambda watch did not start." >&2; exit 1; }
     sleep 0.1
 done
 

@@ -1,4 +1,4 @@
-"""A laptop cloud of a test's own, and what a template says that is in it."""
+"""Runs a separate laptop cloud for a test."""
 
 import contextlib
 import itertools
@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 
-import yaml
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def program(given, build):
-    """The confab to run: the one that was given, or else the debug build, made anew if `build`."""
+    """The program to run: `given`, or the debug build, which is built first if `build` is set."""
     if not given and build:
         subprocess.run(["cargo", "build", "--locked", "--bin", "confab"], cwd=ROOT, check=True)
     return (given or ROOT / "target/debug/confab").resolve()
@@ -22,7 +20,7 @@ def program(given, build):
 
 @contextlib.contextmanager
 def running(confab, template, parameters=(), log=None):
-    """Runs confab, and gives the port that it listens on."""
+    """Runs confab, and yields its port."""
     port = free_ports()
     command = [confab, "--port", str(port), "--template", template, "--no-web"]
     command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
@@ -32,14 +30,14 @@ def running(confab, template, parameters=(), log=None):
             wait_for(port, cloud)
             yield port
             if cloud.poll() is not None:
-                sys.exit(f"confab ended by itself: {cloud.returncode}")
+                sys.exit(f"confab exited: {cloud.returncode}")
         finally:
             cloud.terminate()
             cloud.wait()
 
 
 def free_ports():
-    """A port that is free, as are the three after it."""
+    """The first of four consecutive free ports."""
     while True:
         with contextlib.ExitStack() as listeners:
             listener = listeners.enter_context(socket.socket())
@@ -61,14 +59,4 @@ def wait_for(port, cloud):
             return
         except OSError:
             time.sleep(0.1)
-    sys.exit("confab does not start.")
-
-
-def resources(template):
-    """The resources of a template, with CloudFormation's functions taken for nothing."""
-
-    class Loader(yaml.SafeLoader):
-        """Knows the tags."""
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    return yaml.load(template.read_text(), Loader)["Resources"].values()
+    sys.exit("confab did not start.")

@@ -1,10 +1,10 @@
-"""Runs the programs in docs/examples, and the shell lines in docs/programs.md, against a laptop cloud, and looks at what they print and what
-arrives. Needs what tests/requirements.txt lists, the AWS CLI (of either version) included.
+"""Runs the programs in docs/examples and the shell snippets in docs/programs.md against a laptop cloud, and checks their output
+and their effects. Needs the packages in tests/requirements.txt, which include the AWS CLI (either version works).
 
     tests/programs.py                       builds confab and runs them against it
-    tests/programs.py --no-build            takes target/debug/confab as it is
-    tests/programs.py path/to/confab        takes that one
-    tests/programs.py --csharp              the C# program, too, which needs the .NET SDK
+    tests/programs.py --no-build            uses target/debug/confab
+    tests/programs.py path/to/confab        uses that program
+    tests/programs.py --csharp              also the C# program, which needs the .NET SDK
 """
 
 import argparse
@@ -34,8 +34,8 @@ from websockets.sync.client import connect
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs/examples"
 
-# In seconds. An object that a listener took with it when it was ended comes again after 30.
-PATIENCE = 60
+# In seconds. An event that a listener had received when it ended is delivered again after 30.
+TIMEOUT = 60
 
 PASSWORD = "mypassword"
 
@@ -53,7 +53,7 @@ def main():
     started = time.monotonic()
     with laptop.running(confab, arguments.template, log=arguments.log) as port, tempfile.TemporaryDirectory() as folder:
         os.environ.update(environment(confab, arguments.template, port))
-        # Tests need no pager, and the AWS CLI's version 2 would open one.
+        # The AWS CLI's version 2 would open a pager.
         os.environ["AWS_PAGER"] = ""
         world = World(port)
         listeners = {
@@ -76,43 +76,43 @@ def main():
         check_repeats_are_printed_once(world)
         check_forwarding(world)
         check_document(world)
-    print(f"All did what they should, in {time.monotonic() - started:.0f} s.")
+    print(f"All programs passed in {time.monotonic() - started:.0f} s.")
 
 
 def build_csharp(folder):
-    """Builds the C# program elsewhere than in the repository, and says how it is called."""
+    """Builds the C# program outside the repository, and returns its command."""
     command = ["dotnet", "build", EXAMPLES / "csharp", "--output", folder, f"-p:BaseIntermediateOutputPath={folder}/obj/"]
     subprocess.run(command, check=True)
     return ["dotnet", f"{folder}/Confab.Exchange.dll"]
 
 
 def options(policy):
-    """A filter policy as listen.py's options say it."""
+    """A filter policy as options of listen.py."""
     return list(itertools.chain.from_iterable((f"--{name}", value) for name, values in policy.items() for value in values))
 
 
-# --- What is looked at ---------------------------------------------------------------------------------------------------
+# --- Checks --------------------------------------------------------------------------------------------------------------
 
 
 def check_listener(world, name, command, arguments_for):
-    """A filter lets through what it shall and nothing else; a second run takes the same queue; nothing is left in the end."""
+    """A filter selects the right events; a second run uses the same queue; `--remove` removes everything."""
     uri, other = world.start_chat(), world.start_chat()
     subscriptions = len(world.subscriptions())
 
     with Listener(command, arguments_for({"type": ["message"]})) as listener:
-        # This would be heard first: what happens in a room comes in its order.
+        # Without the filter, this would be received first, as events of a chat are in order.
         world.join(uri)
         first = world.post(uri, 'Žofie says: "Hello!" \\o/ 😀')
-        heard = listener.next()
-        expect(name, heard["message"], first["message"])
-        expect(name, (heard["type"], heard["uri"], heard["id"], heard["user"]["username"]), ("message", uri, first["id"], "danidee"))
-        world.post(other, "In another room")
+        received = listener.next()
+        expect(name, received["message"], first["message"])
+        expect(name, (received["type"], received["uri"], received["id"], received["user"]["username"]), ("message", uri, first["id"], "danidee"))
+        world.post(other, "In another chat")
         expect(name, listener.next()["uri"], other)
-        # What was not deleted before it ends would come again.
+        # A message that was not deleted would be delivered again.
         world.wait_until_empty(listener.queue)
     expect(name, len(world.subscriptions()), subscriptions + 1)
 
-    # Nobody listens, and it is not lost.
+    # Without a listener, the event is not lost.
     world.post(uri, "Anybody there?")
     with Listener(command, arguments_for({"uri": [uri]})) as listener:
         expect(name, listener.next()["message"], "Anybody there?")
@@ -124,43 +124,43 @@ def check_listener(world, name, command, arguments_for):
     expect(name, len(world.subscriptions()), subscriptions + 1)
     expect(name, len(world.queues(listener.queue)), 1)
 
-    # In all rooms, whatever it is.
+    # All events of all chats.
     with Listener(command, []) as listener:
         world.leave(uri)
         expect(name, listener.next()["type"], "left")
         world.publish(other, {"type": "weather", "degrees": 21.5})
         expect(name, listener.next(), {"uri": other, "type": "weather", "degrees": 21.5})
-        # A publisher may put anything into a type; it shall not end the listener.
+        # A type of any value must not end the listener.
         world.publish(other, {"type": ["message"]})
         world.publish(other, {"type": "message"})
         expect(name, [listener.next().get("type"), listener.next().get("type")], [["message"], "message"])
-        # Deleted once handled: nothing waits, nothing is in flight.
+        # Processed messages are deleted: none is waiting or in flight.
         world.wait_until_empty(listener.queue)
 
     run([*command, "--remove"])
     expect(name, len(world.subscriptions()), subscriptions)
     expect(name, world.queues(listener.queue), [])
-    print(f"{name} hears what its filter lets through, once and for all of its runs, and can be removed.", flush=True)
+    print(f"{name} receives the events of its filter once, across restarts, and can be removed.", flush=True)
 
 
 def check_publisher(world, name, command_for):
     uri = world.start_chat()
     members = {"type": "weather", "degrees": 21.5, "place": 'Brno "střed" 😀'}
-    with world.socket(uri) as socket_of_room:
+    with world.socket(uri) as chat_socket:
         run(command_for(uri, members))
-        expect(name, next_object(socket_of_room), members | {"uri": uri})
+        expect(name, next_object(chat_socket), members | {"uri": uri})
         world.post(uri, "And then")
-        expect(name, next_object(socket_of_room)["message"], "And then")
+        expect(name, next_object(chat_socket)["message"], "And then")
     expect(name, [each["message"] for each in world.history(uri)], ["And then"])
-    print(f"{name} reaches a socket, and the history keeps nothing of it.", flush=True)
+    print(f"{name} reaches a socket and is not in the history.", flush=True)
 
 
 def check_repeats_are_published_once(world):
     uri = world.start_chat()
-    with world.socket(uri) as socket_of_room:
+    with world.socket(uri) as chat_socket:
         for once, number in (("a", 1), ("a", 2), ("b", 3)):
             run([sys.executable, EXAMPLES / "publish.py", "--once", once, uri, json.dumps({"type": "tick", "number": number})])
-        expect("publish.py --once", [next_object(socket_of_room)["number"] for _ in range(2)], [1, 3])
+        expect("publish.py --once", [next_object(chat_socket)["number"] for _ in range(2)], [1, 3])
     print("publish.py --once publishes once.", flush=True)
 
 
@@ -170,7 +170,7 @@ def check_repeats_are_printed_once(world):
     with Listener(command, ["--uri", uri]) as listener:
         world.post(uri, "Once")
         once = listener.next()
-        # So it is after a relay that comes late: the same entry, under another deduplication id.
+        # As after a late relay: the same entry with another deduplication id.
         world.publish(uri, once)
         world.publish(uri, {"type": "tick", "id": once["id"]})
         world.publish(uri, {"type": "tick", "id": once["id"]})
@@ -178,50 +178,50 @@ def check_repeats_are_printed_once(world):
         expect("listen.py", [listener.next() for _ in range(2)], [{"uri": uri, "type": "tick", "id": once["id"]}] * 2)
         expect("listen.py", listener.next()["message"], "Twice")
     run([*command, "--remove"])
-    print("listen.py drops the entries that it has had, and nothing else.", flush=True)
+    print("listen.py drops repeated entries and nothing else.", flush=True)
 
 
 def check_forwarding(world):
-    """The Lambda function's handler, called with what came through a queue as Lambda would, posts it in order and stops at a failure."""
+    """The Lambda function's handler, called with messages of a queue as Lambda would, posts them in order and stops at a failure."""
     uri = world.start_chat()
     messages = world.through_a_queue(uri, ["one", "two", "three"])
     records = [{"messageId": each["MessageId"], "body": each["Body"]} for each in messages]
     handler = load(EXAMPLES / "forward.py").handler
-    # It says what was not taken; that is as it should be here.
+    # It reports events that were not accepted, as expected here.
     with contextlib.redirect_stderr(io.StringIO()), Endpoint() as endpoint:
         os.environ["ENDPOINT"] = endpoint.url
         expect("forward.py", handler({"Records": records}, None), {"batchItemFailures": []})
-        expect("forward.py", [each["message"] for each in endpoint.taken], ["one", "two", "three"])
-        endpoint.taken.clear()
-        endpoint.refused = "two"
+        expect("forward.py", [each["message"] for each in endpoint.accepted], ["one", "two", "three"])
+        endpoint.accepted.clear()
+        endpoint.rejected = "two"
         failures = [each["itemIdentifier"] for each in handler({"Records": records}, None)["batchItemFailures"]]
         expect("forward.py", failures, [each["messageId"] for each in records[1:]])
-        expect("forward.py", [each["message"] for each in endpoint.taken], ["one"])
+        expect("forward.py", [each["message"] for each in endpoint.accepted], ["one"])
         endpoint.close()
         failures = [each["itemIdentifier"] for each in handler({"Records": records}, None)["batchItemFailures"]]
         expect("forward.py", failures, [each["messageId"] for each in records])
-    print("forward.py posts what comes, and names what must come again.", flush=True)
+    print("forward.py posts events, and reports those to be delivered again.", flush=True)
 
 
 def check_document(world):
-    """The lines in docs/programs.md that are to be pasted into a shell."""
+    """The shell snippets in docs/programs.md."""
     uri = world.start_chat()
     os.environ["URI"] = uri
     pasted = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/programs.md").read_text(), re.DOTALL)
     publishing = [each for each in pasted if each.startswith("aws sns publish")]
     listening = [each for each in pasted if "aws sns subscribe" in each]
     expect("docs/programs.md", (len(publishing), len(listening)), (1, 1))
-    with world.socket(uri) as socket_of_room:
+    with world.socket(uri) as chat_socket:
         run(["bash", "-euc", publishing[0]])
-        expect("docs/programs.md", next_object(socket_of_room), {"uri": uri, "type": "weather", "degrees": 21.5})
+        expect("docs/programs.md", next_object(chat_socket), {"uri": uri, "type": "weather", "degrees": 21.5})
     bind, receive = re.split(r"^(?=aws sqs receive-message)", listening[0], flags=re.MULTILINE)
     output = run(["bash", "-euc", f'{bind}\necho "$QUEUE"'])
     queue_url = output.splitlines()[-1]
     world.join(uri)
-    world.post(uri, "Heard by the queue")
+    world.post(uri, "Received by the queue")
     received = json.loads(run(["bash", "-euc", f"QUEUE={shlex.quote(queue_url)}\n{receive}"]))
-    expect("docs/programs.md", json.loads(received["Messages"][0]["Body"])["message"], "Heard by the queue")
-    print("The lines in docs/programs.md do what it says.", flush=True)
+    expect("docs/programs.md", json.loads(received["Messages"][0]["Body"])["message"], "Received by the queue")
+    print("The snippets in docs/programs.md work.", flush=True)
 
 
 def expect(what, found, expected):
@@ -233,14 +233,14 @@ def expect(what, found, expected):
 
 
 def run(command):
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode != 0:
         sys.exit(f"{command} ended with {done.returncode}: {done.stderr}")
     return done.stdout
 
 
 class Listener:
-    """A program that listens, from when it has bound its queue."""
+    """A program that listens, once it has subscribed its queue."""
 
     def __init__(self, command, arguments):
         self.command = [*command, *arguments]
@@ -248,13 +248,13 @@ class Listener:
 
     def __enter__(self):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        # A shell script has the AWS CLI as its child, which is to end with it.
+        # A shell script's child, the AWS CLI, must end with it.
         self.process = subprocess.Popen(self.command, **pipes, start_new_session=True)
         try:
             ready = read_line(self.process.stderr)
             named = re.fullmatch(r"Listening with the queue (\S+\.fifo); --remove removes it\.\n", ready)
             if not named:
-                sys.exit(f"{self.command} says: {ready}{self.process.stderr.read() if self.process.poll() is not None else ''}")
+                sys.exit(f"{self.command} printed: {ready}{self.process.stderr.read() if self.process.poll() is not None else ''}")
             self.queue = named[1]
         except BaseException:
             self.end()
@@ -269,16 +269,16 @@ class Listener:
 
     def next(self):
         """The next object that it prints."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
                 return json.loads(self.lines.get(timeout=0.5))
             if self.process.poll() is not None and self.lines.empty():
                 sys.exit(f"{self.command} ended with {self.process.returncode}: {self.process.stderr.read()}")
-        sys.exit(f"{self.command} prints nothing.")
+        sys.exit(f"{self.command} printed nothing.")
 
     def printed(self):
-        """What else it printed before it ended."""
+        """The remaining output."""
         return [self.lines.get() for _ in range(self.lines.qsize())]
 
     def __exit__(self, *_):
@@ -292,25 +292,25 @@ class Listener:
 
 
 def read_line(stream):
-    """A line of a stream that may never have one."""
+    """A line of a stream, or nothing after the time-out."""
     lines = queue.Queue()
     threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
     try:
-        return lines.get(timeout=PATIENCE)
+        return lines.get(timeout=TIMEOUT)
     except queue.Empty:
         return ""
 
 
 def next_object(connection):
-    """What comes next over a socket. Who comes and goes, and that one is in a chat, is told whenever it is noticed, and is not what is looked for."""
+    """The next object from a socket. Presence and `added` are ignored, as they may arrive at any time."""
     while True:
-        what = json.loads(connection.recv(timeout=PATIENCE))
+        what = json.loads(connection.recv(timeout=TIMEOUT))
         if what["type"] not in ("online", "offline", "added"):
             return what
 
 
 def load(path):
-    # No cache beside the examples.
+    # No bytecode cache next to the examples.
     sys.dont_write_bytecode = True
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -319,19 +319,19 @@ def load(path):
 
 
 class Endpoint:
-    """What a webhook calls: takes every object but one that says what is refused."""
+    """The endpoint of a webhook: accepts every event except the message that is to be rejected."""
 
     def __init__(self):
-        self.taken = []
-        self.refused = None
+        self.accepted = []
+        self.rejected = None
         endpoint = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                is_refused = endpoint.refused is not None and body["message"] == endpoint.refused
+                is_refused = endpoint.rejected is not None and body["message"] == endpoint.rejected
                 if not is_refused:
-                    endpoint.taken.append(body)
+                    endpoint.accepted.append(body)
                 self.send_response(503 if is_refused else 204)
                 self.end_headers()
 
@@ -359,13 +359,13 @@ class Endpoint:
 
 
 def environment(confab, template, port):
-    """What confab says to export."""
+    """The variables that `confab --env` prints."""
     lines = subprocess.run([confab, "--env", "--port", str(port), "--template", template], check=True, capture_output=True, text=True).stdout
     return dict(word.split("=", 1) for line in lines.splitlines() for word in shlex.split(line.removeprefix("export ")))
 
 
 class World:
-    """Two users, and what else the programs need to have something to hear."""
+    """Two users and their chats, as a source of events for the programs."""
 
     def __init__(self, port):
         self.url, self.websocket_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/ws"
@@ -409,16 +409,16 @@ class World:
     def wait_until_empty(self, name):
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         queue_url = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=counts)["Attributes"]
             if all(attributes[count] == "0" for count in counts):
                 return
             time.sleep(0.1)
-        sys.exit(f"There is something left in {name}: {attributes}")
+        sys.exit(f"{name} is not empty: {attributes}")
 
     def through_a_queue(self, uri, texts):
-        """Posts messages, and gives them as they come out of a queue."""
+        """Posts messages, and returns them as received from a queue."""
         queue_url = self.sqs.create_queue(QueueName="forward.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         attributes = {"RawMessageDelivery": "true", "FilterPolicyScope": "MessageBody", "FilterPolicy": json.dumps({"uri": [uri]})}
@@ -426,7 +426,7 @@ class World:
         for text in texts:
             self.post(uri, text)
         messages = []
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while len(messages) < len(texts) and time.monotonic() < deadline:
             for message in self.sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=5).get("Messages", []):
                 messages.append(message)

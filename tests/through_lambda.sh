@@ -15,12 +15,12 @@ wait_for() { # a port
         if (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
         sleep 0.1
     done
-    echo "Nothing listens on port $1; the logs are in $logs." >&2
+    echo "Port $1 did not open; the logs are in $logs." >&2
     return 1
 }
 
 cargo build --workspace --bins --locked
-# All users of the suite come from one address, and send more than people do.
+# All users of the suite have one address, and send more than people do.
 parameters=()
 for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
     parameters+=(--parameter "$limit=0")
@@ -34,8 +34,8 @@ wait_for 9100
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
-    answer=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
-    echo "$function: $answer"
+    response=$(cargo lambda invoke --invoke-address 127.0.0.1 --invoke-port 9100 "$function" --data-file "$event")
+    echo "$function: $response"
 done
 
 export CONFAB_URL="http://127.0.0.1:$port" CONFAB_WEBSOCKET_URL="ws://127.0.0.1:$port/ws"

@@ -1,4 +1,4 @@
-"""A template after the transforms that CloudFormation applies to it: loops written out, and SAM's resources transformed."""
+"""Applies CloudFormation's transforms to a template: expands loops and transforms SAM's resources."""
 
 from ministack.services.cloudformation import language_extensions
 from samtranslator.translator.transform import transform
@@ -6,7 +6,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 
 def expanded(path):
-    """The template with its loops (`Fn::ForEach`) written out, and SAM's resources as they are."""
+    """The template with its loops (`Fn::ForEach`) expanded, and SAM's resources unchanged."""
     with open(path) as file:
         return language_extensions.apply(yaml_parse(file), {})
 
@@ -17,7 +17,7 @@ def transformed(template):
 
 
 class NoManagedPolicies:
-    """The template names no managed policy, so the account's list is not needed."""
+    """The template uses no managed policy, so the account's list is not needed."""
 
     def load(self):
         return {}

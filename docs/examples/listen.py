@@ -1,11 +1,11 @@
-"""Listens to the exchange with a queue of its own and prints what happens, an object a line, until ctrl-c.
+"""Listens to the exchange with a queue and prints events, one per line, until ctrl-c.
 
-    listen.py                                        everything in all rooms
+    listen.py                                        all events of all chats
     listen.py --type message                         new messages only
-    listen.py --type message --uri 040213b14a02451   those of one room
+    listen.py --type message --uri 040213b14a02451   new messages of one chat
     listen.py --remove                               removes the queue and its subscription
 
-The queue stays when this ends, and what happens meanwhile waits in it, for four days. Needs boto3, and TOPIC_ARN or --topic.
+The queue remains when the program ends, and keeps later events for four days. Needs boto3, and TOPIC_ARN or --topic.
 """
 
 import argparse
@@ -16,31 +16,32 @@ import sys
 
 import boto3
 
-# These are entries of a room's log. Each has an id, by which a repeat is known.
+# These types are entries of a chat's log. Each has an id, which identifies repeats.
 ENTRIES = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted"]
 
-# So many entries are remembered. A program that acts on what it hears remembers for good, in the same place as what it has done.
+# The number of entries that are remembered. A program that acts on entries should store their ids, in the same
+# transaction as the result.
 REMEMBERED = 1000
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--topic", default=os.environ.get("TOPIC_ARN"), help="the exchange's ARN; $TOPIC_ARN if not given")
-    arguments.add_argument("--queue", default="listen-py", help="the queue's name, without .fifo; programs with the same one share what comes")
-    arguments.add_argument("--type", action="append", help="listen for this type of object only; can be repeated")
-    arguments.add_argument("--uri", action="append", help="listen in this room only; can be repeated")
-    arguments.add_argument("--remove", action="store_true", help="remove the queue and its subscription, and what is left in it")
+    arguments.add_argument("--topic", default=os.environ.get("TOPIC_ARN"), help="the exchange's ARN; default: $TOPIC_ARN")
+    arguments.add_argument("--queue", default="listen-py", help="the queue's name, without .fifo; programs with the same queue share its events")
+    arguments.add_argument("--type", action="append", help="only events of this type; can be repeated")
+    arguments.add_argument("--uri", action="append", help="only events of this chat; can be repeated")
+    arguments.add_argument("--remove", action="store_true", help="remove the queue, the events in it, and its subscription")
     options = arguments.parse_args()
     if not options.topic:
-        arguments.error("which exchange? Set TOPIC_ARN, or give --topic.")
+        arguments.error("no exchange: set TOPIC_ARN, or pass --topic.")
 
     sqs, sns = boto3.client("sqs"), boto3.client("sns")
     if options.remove:
         remove(sqs, sns, options.topic, f"{options.queue}.fifo")
         return
-    # With a filter on the body, nothing comes that is no JSON object.
+    # A filter on the body excludes messages that are not JSON objects.
     filter_policy = {"uri": options.uri or [{"exists": True}]} | ({"type": options.type} if options.type else {})
-    queue_url = bind(sqs, sns, options.topic, f"{options.queue}.fifo", filter_policy)
+    queue_url = subscribe(sqs, sns, options.topic, f"{options.queue}.fifo", filter_policy)
     print(f"Listening with the queue {options.queue}.fifo; --remove removes it.", file=sys.stderr, flush=True)
     try:
         listen(sqs, queue_url)
@@ -48,14 +49,14 @@ def main():
         pass
 
 
-def bind(sqs, sns, topic_arn, queue_name, filter_policy):
-    """Binds a queue to the exchange, or gives the one of last time this filter, and says where it is."""
-    # A publisher's deduplication id need be unique in its room only, so the queue must not take it for more.
+def subscribe(sqs, sns, topic_arn, queue_name, filter_policy):
+    """Subscribes the queue to the exchange with this filter, creating it if needed, and returns its URL."""
+    # Deduplication ids are unique within a chat only.
     attributes = {"FifoQueue": "true", "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}
     queue_url = sqs.create_queue(QueueName=queue_name, Attributes=attributes)["QueueUrl"]
     queue_arn = arn_of(sqs, queue_url)
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": json.dumps(policy(queue_arn, topic_arn))})
-    # Subscribing again with another filter is refused, or, by the laptop cloud, overlooked.
+    # Subscribing again with another filter is an error on AWS, and has no effect in the laptop cloud.
     if subscription_arn := subscription_of(sns, topic_arn, queue_arn):
         sns.set_subscription_attributes(SubscriptionArn=subscription_arn, AttributeName="FilterPolicy", AttributeValue=json.dumps(filter_policy))
     else:
@@ -65,7 +66,7 @@ def bind(sqs, sns, topic_arn, queue_name, filter_policy):
 
 
 def policy(queue_arn, topic_arn):
-    """Lets the topic, and nobody else, send to the queue."""
+    """Permits only the topic to send to the queue."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
@@ -87,22 +88,22 @@ def subscription_of(sns, topic_arn, queue_arn):
 
 
 def listen(sqs, queue_url):
-    heard = collections.deque(maxlen=REMEMBERED)
+    seen = collections.deque(maxlen=REMEMBERED)
     while True:
         received = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=20)
         for message in received.get("Messages", []):
-            what = json.loads(message["Body"])
-            entry = entry_of(what)
-            if entry is None or entry not in heard:
-                print(json.dumps(what, ensure_ascii=False), flush=True)
-                heard.append(entry)
-            # Only now that it has been handled: whatever is not deleted comes again after 30 seconds, and holds up its room until then.
+            event = json.loads(message["Body"])
+            entry = entry_of(event)
+            if entry is None or entry not in seen:
+                print(json.dumps(event, ensure_ascii=False), flush=True)
+                seen.append(entry)
+            # After processing: a message that is not deleted blocks its chat and is delivered again after 30 seconds.
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 
-def entry_of(what):
-    """Says which entry it is. What another program publishes is none, whatever it looks like."""
-    return (what["uri"], what["id"]) if what.get("type") in ENTRIES and "id" in what else None
+def entry_of(event):
+    """Identifies an entry. Other events are not entries."""
+    return (event["uri"], event["id"]) if event.get("type") in ENTRIES and "id" in event else None
 
 
 def remove(sqs, sns, topic_arn, queue_name):

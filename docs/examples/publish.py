@@ -1,8 +1,8 @@
-"""Publishes an object into a room: whoever listens there, on a socket or with a queue, gets it.
+"""Publishes an object to a chat: all its subscribers receive it, on a socket or with a queue.
 
     publish.py 040213b14a02451 '{"type": "weather", "degrees": 21.5}'
 
-It is told and not stored. Needs boto3, and TOPIC_ARN or --topic.
+It is not stored. Needs boto3, and TOPIC_ARN or --topic.
 """
 
 import argparse
@@ -15,20 +15,20 @@ import boto3
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--topic", default=os.environ.get("TOPIC_ARN"), help="the exchange's ARN; $TOPIC_ARN if not given")
-    arguments.add_argument("--once", metavar="ID", help="if it was published in this room with the same ID in the last five minutes, do nothing")
-    arguments.add_argument("uri", help="the room")
-    arguments.add_argument("object", type=json.loads, help="a JSON object; its `type` must be none of Confab's own")
+    arguments.add_argument("--topic", default=os.environ.get("TOPIC_ARN"), help="the exchange's ARN; default: $TOPIC_ARN")
+    arguments.add_argument("--once", metavar="ID", help="do nothing if this ID was published to this chat within five minutes")
+    arguments.add_argument("uri", help="the chat's uri")
+    arguments.add_argument("object", type=json.loads, help="a JSON object; its `type` must not be one of Confab's")
     options = arguments.parse_args()
     if not options.topic:
-        arguments.error("which exchange? Set TOPIC_ARN, or give --topic.")
+        arguments.error("no exchange: set TOPIC_ARN, or pass --topic.")
     if not isinstance(options.object, dict):
-        arguments.error("only an object can be published.")
+        arguments.error("not a JSON object.")
 
     published = boto3.client("sns").publish(
         TopicArn=options.topic,
         Message=json.dumps(options.object | {"uri": options.uri}),
-        # Order is kept within a message group, and a room is one.
+        # A chat is a message group, in which order is kept.
         MessageGroupId=options.uri,
         MessageDeduplicationId=options.once or str(uuid.uuid4()),
     )

@@ -1,4 +1,4 @@
-//! Who may do what: every endpoint and action, asked by everybody there is, in one table.
+//! Authorization: every endpoint and action, called by every kind of caller, in one table.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::{
     world::{Socket, User, World, template},
 };
 
-/// What each caller gets. `closed` is a socket that is closed, `open` one that opens. In paths and bodies, URI is the chat, SELF the
-/// caller, OTHER a member besides, GUEST a user who is not in, THEIRS a message of OTHER's, and OWN one of SELF's where they could
-/// post one.
+/// The outcome for each caller. `closed` is a socket that is closed, `open` one that opens. In paths and bodies, URI is
+/// the chat, SELF the caller, OTHER another member, GUEST a user who is not a member, THEIRS a message of OTHER, and
+/// OWN a message of SELF if they could post one.
 ///
-/// The expired token was good when its socket opened.
+/// The expired token was valid when its socket opened.
 const TABLE: &str = r#"
                                                                     | none   bad    expired logged-out | stranger removed member owner
  POST   /auth/users/create/               {}                        | 400    401    401     401        | 400      400     400    400
@@ -88,7 +88,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Those who play in every row. Chats are started for each cell anew.
+/// The users of every row. Each cell starts its own chats.
 struct Cast<'a> {
     owner: User<'a>,
     other: User<'a>,
@@ -96,7 +96,7 @@ struct Cast<'a> {
     caller: User<'a>,
 }
 
-/// What a caller gets for a row.
+/// The outcome of a row for a caller.
 async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> String {
     let Cast { owner, other, guest, .. } = cast;
     let uri = owner.start_chat().await;
@@ -104,7 +104,7 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
     let known = if caller == "owner" { owner } else { &cast.caller };
     let user = match caller {
         "expired" | "logged-out" => world.user(caller).await,
-        // Whose tokens end with this plays in no other row.
+        // Rows that revoke the caller's tokens use a separate user.
         _ if row.path.contains("logoutall") => world.user(caller).await,
         _ if row.path.contains("destroy") => {
             User { world, username: known.username.clone(), id: known.id, token: world.log_in(&known.username).await }
@@ -151,7 +151,7 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
         _ => {}
     }
     match row.method.as_str() {
-        "SAY" => said(socket.unwrap(), &fill(&row.body), caller).await,
+        "SAY" => response(socket.unwrap(), &fill(&row.body), caller).await,
         "OPEN" => match world.open(&fill(&row.path), &headers).await {
             Ok(_) => "open".to_owned(),
             Err(status) => status.to_string(),
@@ -169,16 +169,16 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
     }
 }
 
-async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
+async fn response(mut socket: Socket, frame: &str, caller: &str) -> String {
     if caller == "logged-out" {
         socket.closed().await;
         return "closed".to_owned();
     }
     socket.send_text(frame).await;
-    // What is not answered is followed by what is.
+    // An action without a response is followed by one that has one.
     socket.send(&json!({"action": "ping"})).await;
-    // What has happened in the chat before may come on a fresh subscription before its answer; and that one has come into chats and was
-    // removed from them comes when it comes.
+    // Earlier entries of the chat may arrive on a new subscription before its response. The caller has joined and left
+    // chats, so notifications of that may arrive at any time.
     let is_news = |answer: &Value| match answer["type"].as_str().unwrap() {
         "joined" | "message" => true,
         "unsubscribed" => !frame.contains("unsubscribe") || !frame.contains(answer["uri"].as_str().unwrap()),
@@ -192,7 +192,7 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
     };
     let mut answer = next().await;
     if answer["type"] == "pong" && !frame.contains("\"ping\"") {
-        // Frames are handled at the same time, so the answer may still come.
+        // Frames are handled concurrently, so the response may still arrive.
         answer = match tokio::time::timeout(Duration::from_secs(2), next()).await {
             Ok(answer) => answer,
             Err(_) => return "nothing".to_owned(),
@@ -205,7 +205,7 @@ async fn said(mut socket: Socket, frame: &str, caller: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_gets_what_the_table_says() {
+async fn callers_get_the_outcomes_in_the_table() {
     let world = World::any().await;
     let callers: Vec<&str> = TABLE.lines().nth(1).unwrap().split_whitespace().filter(|word| *word != "|").collect();
     assert_eq!(callers.len(), 8);
@@ -222,10 +222,10 @@ async fn everybody_gets_what_the_table_says() {
             let (world, cast) = (&world, &cast);
             async move {
                 let actual = outcome(world, cast, row, caller).await;
-                // The emulator refuses every socket with 403.
-                let refused = row.method == "OPEN" || row.method == "SAY" && ["none", "bad"].contains(caller);
+                // The emulator rejects every socket with 403.
+                let rejected = row.method == "OPEN" || row.method == "SAY" && ["none", "bad"].contains(caller);
                 let expected = match expected.parse() {
-                    Ok(status) if refused => world.refusal(status).unwrap().to_string(),
+                    Ok(status) if rejected => world.rejection(status).unwrap().to_string(),
                     _ => expected.clone(),
                 };
                 (actual != expected).then(|| format!("{}: {caller} got {actual}, not {expected}", row.what))
@@ -238,8 +238,9 @@ async fn everybody_gets_what_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Everything that writes to a chat, asked by a member who is removed, or an owner who hands the chat over, after the right was looked
-/// at and before the write: no right is used after it has ended. What a caller gets, and who they are.
+/// Every write to a chat, called by a member who is removed, or an owner who transfers the ownership, after the
+/// permission was checked and before the write: no permission is used after it was revoked. The tuple is the outcome,
+/// and who the caller is.
 const LOSING: &str = r#"
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | member 403
  PATCH  /api/chats/URI/                   {"username":"GUEST"}      | owner  200
@@ -260,9 +261,9 @@ const LOSING: &str = r#"
  SAY    -                                 {"action":"read","uri":"URI","id":3} | member 403
 "#;
 
-/// Needs a cloud of its own, behind a proxy that holds back writes.
+/// Needs a separate laptop cloud, behind a proxy that delays writes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_ends_meanwhile_is_not_used() {
+async fn a_permission_revoked_during_a_request_is_not_used() {
     let (world, dynamodb, _) = Proxy::world().await;
     let (other, guest) = (world.user("other").await, world.user("guest").await);
     for line in LOSING.lines().skip(1) {
@@ -288,7 +289,7 @@ async fn a_right_that_ends_meanwhile_is_not_used() {
             ids.iter().chain(&names).fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
         };
         let mut socket = caller.socket().await;
-        // The first write to this chat waits until the right has ended.
+        // The first write to this chat waits until the permission was revoked.
         let gate = dynamodb.hold({
             let uri = uri.clone();
             move |call| {
@@ -336,7 +337,7 @@ fn the_table_has_every_route_of_the_template() {
         );
         path.len() == template.len() && path.iter().zip(&template).all(|(a, b)| b.starts_with('{') || a == b)
     };
-    // Two paths lead to one function for these, and one of them is in the table.
+    // These functions have two paths, one of which is in the table.
     let aliases =
         ["/auth/users", "/auth/token/login", "/auth/token/logout", "/auth/users/me", "/auth/users/set_password"];
     let rows = rows();
@@ -346,7 +347,7 @@ fn the_table_has_every_route_of_the_template() {
             let (Some(method), Some(path)) = (properties["Method"].as_str(), properties["Path"].as_str()) else {
                 continue;
             };
-            // PUT of a profile is PATCH in all but name.
+            // PUT of a profile does the same as PATCH.
             if aliases.contains(&path) || (method, path) == ("PUT", "/auth/me") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Registering, logging in and out, one's profile, one's password.
+//! Registration, login, logout, profile and password.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ async fn log_in(world: &World, username: &str, password: &str) -> (StatusCode, s
     answer(world.request(Method::POST, "/auth/token/login").form(&form)).await
 }
 
-/// Changes an item of a user by hand.
+/// Changes an item of a user directly in the table.
 async fn set(user: &User<'_>, (pk, sk): (&str, &str), expression: &str, value: AttributeValue) {
     let update = user.world.dynamodb().update_item().table_name(user.world.variable("TABLE_NAME"));
     let update = update.key("pk", AttributeValue::S(format!("{pk}#{}", user.id)));
@@ -27,7 +27,7 @@ async fn stored(user: &User<'_>, pk: &str, prefix: &str) -> Vec<std::collections
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_is_shown_and_changed() {
+async fn a_profile_can_be_read_and_updated() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (status, profile) = user.get("/auth/me/").await;
@@ -52,7 +52,7 @@ async fn a_profile_is_shown_and_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_profile_shows_everywhere() {
+async fn an_updated_profile_shows_everywhere() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -62,7 +62,7 @@ async fn a_changed_profile_shows_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_out_kills_the_token_and_its_sockets_only() {
+async fn logout_revokes_only_its_token_and_closes_its_sockets() {
     let world = World::any().await;
     let phone = world.user("anna").await;
     let laptop = User {
@@ -76,14 +76,17 @@ async fn logging_out_kills_the_token_and_its_sockets_only() {
     assert_eq!((status, body), (StatusCode::NO_CONTENT, json!(null)));
     phones.closed().await;
     assert_eq!(phone.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", phone.token))]).await.err(),
+        world.rejection(401)
+    );
     assert_eq!(laptop.get("/auth/me/").await.0, 200);
     assert_eq!(laptops.ask(&json!({"action": "ping"})).await["type"], "pong");
-    eventually("the connection is forgotten", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
+    eventually("the connection is deleted", async || stored(&phone, "USER", "CONNECTION#").await.len() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_kills_every_other_token() {
+async fn a_new_password_revokes_every_other_token() {
     let world = World::any().await;
     let here = world.user("anna").await;
     let there =
@@ -119,7 +122,7 @@ async fn a_new_password_kills_every_other_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_and_an_unknown_user_sound_the_same() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_response() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let expected = json!({"non_field_errors": ["Unable to login with provided credentials."]});
@@ -130,9 +133,9 @@ async fn a_wrong_password_and_an_unknown_user_sound_the_same() {
     }
 }
 
-/// The hash is Django's own, for the password `mypassword` (Python's `hashlib.pbkdf2_hmac`).
+/// The hash was made by Django, for the password `mypassword` (Python's `hashlib.pbkdf2_hmac`).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
+async fn a_django_user_logs_in_and_is_rehashed() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let django = "pbkdf2_sha256$2000$salty$mE3JT6mIeJIZ0/zTog7Na/wlpzS4HUkmHMokLQRBahg=";
@@ -145,22 +148,25 @@ async fn a_user_from_django_logs_in_and_gets_a_better_hash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_no_good_though_it_is_still_there() {
+async fn an_expired_token_is_rejected_before_it_is_deleted() {
     let world = World::any().await;
     let user = world.user("anna").await;
     world.expire_tokens(&user, -60).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(),
+        world.rejection(401)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_used_lives_on() {
+async fn using_a_token_extends_it() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let expires_at =
         async || stored(&user, "TOKENS", "").await[0]["expires_at"].as_n().unwrap().parse::<i64>().unwrap();
     let fresh = expires_at().await;
-    // Not worth a write yet.
+    // Too early for a write.
     world.expire_tokens(&user, 29 * 24 * 3600 + 3600).await;
     let younger = expires_at().await;
     assert_eq!(user.get("/auth/me/").await.0, 200);
@@ -170,27 +176,30 @@ async fn a_token_that_is_used_lives_on() {
         assert_eq!(user.get("/auth/me/").await.0, 200);
         assert!(expires_at().await >= fresh);
     }
-    // No expired one comes back to life.
+    // An expired token is not extended.
     world.expire_tokens(&user, -60).await;
     assert_eq!(user.get("/auth/me/").await.0, 401);
     assert!(expires_at().await < fresh);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_from_before_the_last_change_of_password_is_no_good_though_it_is_still_there() {
+async fn a_token_from_before_a_password_change_is_rejected_before_it_is_deleted() {
     let world = World::any().await;
     let user = world.user("anna").await;
     set(&user, ("USER", "PROFILE"), "SET epoch = :value", AttributeValue::N("1".to_owned())).await;
     assert_eq!(user.get("/auth/me/").await.1, json!({"detail": "Invalid token."}));
-    assert_eq!(world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(), world.refusal(401));
+    assert_eq!(
+        world.open("", &[("authorization", &format!("Token {}", user.token))]).await.err(),
+        world.rejection(401)
+    );
     let again =
         User { world: &world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
     assert_eq!(again.get("/auth/me/").await.0, 200);
 }
 
-/// One letter of Arabic that stands for four words, spaces and all, once it is normalised as names are before they are stored.
+/// An Arabic letter that normalizes to four words with spaces. Usernames are normalized before they are stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_must_be_legal_in_its_normal_form_too() {
+async fn a_username_must_be_valid_after_normalization() {
     let world = World::any().await;
     let form = json!({"username": "\u{FDFA}", "password": PASSWORD});
     let (status, body) = answer(world.request(Method::POST, "/auth/users/").json(&form)).await;
@@ -209,7 +218,7 @@ async fn no_token_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_username_is_one_user_however_many_ask_at_once() {
+async fn concurrent_registrations_of_a_username_create_one_user() {
     let world = World::any().await;
     let form = json!({"username": unique("anna"), "password": PASSWORD});
     let answers = join_all((0..6).map(|_| answer(world.request(Method::POST, "/auth/users/").json(&form)))).await;
@@ -222,7 +231,7 @@ async fn one_username_is_one_user_however_many_ask_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_look_like_others_or_like_nothing_are_refused() {
+async fn confusable_and_invisible_usernames_are_rejected() {
     let world = World::any().await;
     let name = unique("anna");
     for username in [
@@ -244,9 +253,10 @@ async fn names_that_look_like_others_or_like_nothing_are_refused() {
     assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.1["username"], tamil);
 }
 
-/// A user who has such a name from before, or from Django, keeps it, and can be named by their id where the name is no path segment.
+/// A user with such a name from an earlier version or from Django keeps it, and can be named by id if the name is not a
+/// valid path segment.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_a_name_that_is_refused_now_keeps_it() {
+async fn existing_users_keep_usernames_that_are_now_rejected() {
     let world = World::any().await;
     let (owner, mut user) = (world.user("owner").await, world.user("anna").await);
     let name = format!("{}\u{3164}", user.username);
@@ -277,9 +287,9 @@ async fn who_has_a_name_that_is_refused_now_keeps_it() {
     assert_eq!(owner.call(Method::PATCH, &format!("/api/chats/{another}/"), body).await.0, 400, "not a member there");
 }
 
-/// What Django took, or had before its rules changed.
+/// Values that Django accepted, or accepted before its rules changed.
 #[tokio::test(flavor = "multi_thread")]
-async fn values_that_are_stored_already_can_be_saved_again() {
+async fn stored_profile_values_can_be_saved_again() {
     let world = World::any().await;
     let user = world.user("anna").await;
     for email in ["admin@localhost", "\"a@b\"@example.com", "a@[127.0.0.1]", "a@b\u{fc}cher.example"] {

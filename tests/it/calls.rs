@@ -1,4 +1,5 @@
-//! How many calls a request makes: each costs time and money. Needs clouds of its own, behind proxies that count.
+//! The number of AWS calls per request: each costs time and money. Needs separate laptop clouds, behind proxies that
+//! count.
 
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
@@ -9,57 +10,57 @@ use crate::{
     world::{Socket, User, World},
 };
 
-/// The operations of one function. What goes on beside it (the fan-out, the relay) takes its own time and is not its cost.
+/// The operations of one function. Others (the fan-out, the relay) run concurrently and are not counted.
 fn operations(function: &str, calls: Vec<Call>) -> Vec<String> {
     calls.into_iter().filter(|call| call.caller == function).map(|call| call.operation).collect()
 }
 
-struct Room<'a> {
+struct Chat<'a> {
     owner: User<'a>,
     guest: User<'a>,
     uri: String,
     socket: Socket,
 }
 
-async fn room(world: &World) -> Room<'_> {
+async fn chat(world: &World) -> Chat<'_> {
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
     guest.join(&uri).await;
     let socket = owner.subscribed(&uri).await;
-    Room { owner, guest, uri, socket }
+    Chat { owner, guest, uri, socket }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn posting_is_one_read_one_transaction_one_publication() {
     let (world, dynamodb, sns) = Proxy::world().await;
-    let mut room = room(&world).await;
+    let mut chat = chat(&world).await;
     for with_key in [false, true] {
         dynamodb.calls();
         sns.calls();
-        let request = room.owner.request(Method::POST, &format!("/api/chats/{}/messages/", room.uri));
+        let request = chat.owner.request(Method::POST, &format!("/api/chats/{}/messages/", chat.uri));
         let request = if with_key { request.header("Idempotency-Key", "k") } else { request };
         let message = format!("{with_key}");
         assert!(request.json(&json!({ "message": message })).send().await.unwrap().status().is_success());
         assert_eq!(operations("post-message", dynamodb.calls()), ["BatchGetItem", "TransactWriteItems"]);
         assert_eq!(operations("post-message", sns.calls()), ["Publish"]);
-        room.socket.until(&message).await;
+        chat.socket.until(&message).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_history_is_two_reads_and_its_pages() {
     let (world, dynamodb, _) = Proxy::world().await;
-    let mut room = room(&world).await;
-    room.owner.post(&room.uri, "one").await;
-    room.guest.post(&room.uri, "two").await;
-    room.socket.until("two").await;
+    let mut chat = chat(&world).await;
+    chat.owner.post(&chat.uri, "one").await;
+    chat.guest.post(&chat.uri, "two").await;
+    chat.socket.until("two").await;
     dynamodb.calls();
-    assert_eq!(room.owner.get(&format!("/api/chats/{}/messages/", room.uri)).await.0, 200);
-    // Who asks and what they may see; the page; who spoke.
+    assert_eq!(chat.owner.get(&format!("/api/chats/{}/messages/", chat.uri)).await.0, 200);
+    // The caller and their access; the page; the authors.
     assert_eq!(operations("list-messages", dynamodb.calls()), ["BatchGetItem", "Query", "BatchGetItem"]);
 }
 
-/// However many chats there are, and whatever has happened in them.
+/// For any number of chats and entries.
 #[tokio::test(flavor = "multi_thread")]
 async fn listing_chats_is_a_bounded_number_of_calls() {
     let (world, dynamodb, _) = Proxy::world().await;
@@ -85,10 +86,12 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
     };
     let (unread, calls) = list().await;
     assert_eq!(unread, vec![(2, false); 40]);
-    // Who asks; the memberships; the chats; their last messages and markers, two of which go into a hundred keys; who spoke.
+    // The caller; the memberships; the chats; their last messages and markers, two of which fit into a hundred keys;
+    // the authors.
     assert_eq!(calls, ["BatchGetItem", "Query", "BatchGetItem", "BatchGetItem", "BatchGetItem", "BatchGetItem"]);
 
-    // The counts do not tell which message was deleted, so logs are read, of some chats; the others say that there may be more.
+    // The counts do not show which message was deleted, so the logs of some chats are read; the others report that
+    // there may be more.
     let delete =
         async |uri: &String| anna.call(Method::DELETE, &format!("/api/chats/{uri}/messages/2/"), Value::Null).await;
     let deleted: Vec<_> = stream::iter(chats.iter().map(delete)).buffer_unordered(8).collect().await;
@@ -102,14 +105,14 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn moving_a_marker_is_one_read_one_write_one_publication() {
     let (world, dynamodb, sns) = Proxy::world().await;
-    let mut room = room(&world).await;
-    room.guest.post(&room.uri, "one").await;
-    room.socket.until("one").await;
-    let path = format!("/api/chats/{}/read/", room.uri);
+    let mut chat = chat(&world).await;
+    chat.guest.post(&chat.uri, "one").await;
+    chat.socket.until("one").await;
+    let path = format!("/api/chats/{}/read/", chat.uri);
     for expected in [&["BatchGetItem", "UpdateItem"][..], &["BatchGetItem"]] {
         dynamodb.calls();
         sns.calls();
-        assert_eq!(room.owner.call(Method::PUT, &path, json!({"id": 2})).await.0, 200);
+        assert_eq!(chat.owner.call(Method::PUT, &path, json!({"id": 2})).await.0, 200);
         assert_eq!(operations("mark-read", dynamodb.calls()), expected);
         assert_eq!(operations("mark-read", sns.calls()).len(), expected.len() - 1);
     }
@@ -118,13 +121,13 @@ async fn moving_a_marker_is_one_read_one_write_one_publication() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delivering_one_entry_reads_no_log() {
     let (world, dynamodb, _) = Proxy::world().await;
-    let mut room = room(&world).await;
-    room.owner.post(&room.uri, "one").await;
-    room.socket.until("one").await;
+    let mut chat = chat(&world).await;
+    chat.owner.post(&chat.uri, "one").await;
+    chat.socket.until("one").await;
     dynamodb.calls();
-    room.owner.post(&room.uri, "two").await;
-    room.socket.until("two").await;
-    let partition = format!("LOG#{}", room.uri);
+    chat.owner.post(&chat.uri, "two").await;
+    chat.socket.until("two").await;
+    let partition = format!("LOG#{}", chat.uri);
     let reads = dynamodb.calls().into_iter().filter(|call| call.operation == "Query" && call.body.contains(&partition));
     assert_eq!(reads.count(), 0);
 }

@@ -1,4 +1,4 @@
-//! Starting, showing and joining chats, and who may do what.
+//! Creating, reading, joining and leaving chats, and the permissions for it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn names(members: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_shown_with_its_owner_first() {
+async fn a_chat_lists_its_owner_first() {
     let world = World::any().await;
     let (guest, owner) = (world.user("guest").await, world.user("owner").await);
     let uri = owner.start_chat().await;
@@ -29,7 +29,7 @@ async fn a_chat_is_shown_with_its_owner_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_invited_at_once_all_or_none() {
+async fn an_invitation_of_several_users_is_all_or_nothing() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let guests = join_all(["a", "b", "c"].map(|name| world.user(name))).await;
@@ -63,7 +63,7 @@ async fn many_are_invited_at_once_all_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invitations_that_make_no_sense() {
+async fn invalid_invitations_are_rejected() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
@@ -80,7 +80,7 @@ async fn invitations_that_make_no_sense() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn joining_many_times_at_once_makes_one_member_and_one_entry() {
+async fn concurrent_joins_of_a_user_create_one_member_and_one_entry() {
     let world = World::any().await;
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
@@ -91,7 +91,7 @@ async fn joining_many_times_at_once_makes_one_member_and_one_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_kept_out_of_everything_but_joining() {
+async fn non_members_can_only_join() {
     let world = World::any().await;
     let (owner, stranger) = (world.user("owner").await, world.user("stranger").await);
     let uri = owner.start_chat().await;
@@ -120,7 +120,7 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
         assert_eq!((&answer["type"], &answer["status"]), (&json!("error"), &json!(403)), "{answer}");
     }
     let token = format!("Token {}", stranger.token);
-    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), world.refusal(403));
+    assert_eq!(world.open(&format!("?uri={uri}"), &[("authorization", &token)]).await.err(), world.rejection(403));
 
     let mut members = owner.subscribed(&uri).await;
     stranger.join(&uri).await;
@@ -130,7 +130,7 @@ async fn strangers_are_kept_out_of_everything_but_joining() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_not_found() {
+async fn missing_resources_are_not_found() {
     let world = World::any().await;
     let user = world.user("anna").await;
     for uri in ["0123456789abcde", "nope", "0123456789ABCDE", "0123456789abcdef", "..%2f"] {
@@ -149,7 +149,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_leaves_or_is_removed_hears_nothing_more() {
+async fn former_members_receive_no_events() {
     let world = World::any().await;
     let (owner, leaver, removed) = (world.user("owner").await, world.user("leaver").await, world.user("removed").await);
     let uri = owner.start_chat().await;
@@ -169,13 +169,13 @@ async fn who_leaves_or_is_removed_hears_nothing_more() {
         assert_eq!((&left["user"]["id"], &left["uri"]), (&json!(user.id), &json!(uri)));
         owners.until("a secret").await;
         for socket in [&mut one, &mut other] {
-            // The sockets stay open for other chats, and the next thing they hear is of one.
+            // The sockets stay open for other chats, and the next event is of another chat.
             let ended = socket.next_of("unsubscribed").await;
             assert_eq!(ended, json!({"type": "unsubscribed", "uri": uri}));
             socket.send(&json!({"action": "subscribe", "uri": other_chat})).await;
             assert_eq!(socket.next().await["type"], "subscribed");
-            let refused = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
-            assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+            let rejected = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
+            assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(403)));
         }
         assert_eq!(user.get(&format!("/api/chats/{uri}/messages/")).await.0, 403);
         assert_eq!(
@@ -184,7 +184,7 @@ async fn who_leaves_or_is_removed_hears_nothing_more() {
         );
     }
     assert_eq!(names(&owner.get(&format!("/api/chats/{uri}/")).await.1["members"]), [&owner.username]);
-    // Whoever has the uri may come back, and then hears again.
+    // Anyone with the uri may join again, and then receives events again.
     leaver.join(&uri).await;
     let mut back = leaver.subscribed(&uri).await;
     owner.post(&uri, "welcome back").await;
@@ -192,7 +192,7 @@ async fn who_leaves_or_is_removed_hears_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_remove_whom() {
+async fn only_the_owner_removes_other_members() {
     let world = World::any().await;
     let (owner, member, stranger) =
         (world.user("owner").await, world.user("member").await, world.user("stranger").await);
@@ -215,7 +215,7 @@ async fn who_may_remove_whom() {
     }
     assert_eq!(owner.call(Method::DELETE, "/api/chats/0123456789abcde/members/x/", Value::Null).await.0, 404);
     assert_eq!(member.call(Method::DELETE, &path(&member.username), Value::Null).await.0, 204);
-    // Alone, the owner may go, and comes back as the owner.
+    // An owner who is alone may leave, and is the owner again after joining.
     assert_eq!(owner.call(Method::DELETE, &path(&owner.username), Value::Null).await.0, 204);
     member.join(&uri).await;
     owner.join(&uri).await;
@@ -227,7 +227,7 @@ async fn who_may_remove_whom() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_race_to_leave_has_one_winner_and_one_entry() {
+async fn concurrent_leaves_have_one_winner_and_one_entry() {
     let world = World::any().await;
     let (owner, guest) = (world.user("owner").await, world.user("guest").await);
     let uri = owner.start_chat().await;
@@ -244,7 +244,7 @@ async fn a_race_to_leave_has_one_winner_and_one_entry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
+async fn ownership_can_be_transferred_and_the_old_owner_may_leave() {
     let world = World::any().await;
     let (owner, heir, stranger) = (world.user("owner").await, world.user("heir").await, world.user("stranger").await);
     let uri = owner.start_chat().await;
@@ -269,16 +269,16 @@ async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
         let (status, body) = owner.call(Method::PATCH, &path, wrong).await;
         assert_eq!((status.as_u16(), body["owner"].is_array()), (400, true), "{body}");
     }
-    // The second time as by somebody who did not get the answer.
+    // The second time as a retry after a lost response.
     for _ in 0..2 {
         let (status, body) = owner.call(Method::PATCH, &path, give(&heir.username)).await;
         assert_eq!((status, &body["user"]["id"]), (StatusCode::OK, &json!(heir.id)), "{body}");
         assert_eq!(names(&body["members"]), [&heir.username, &owner.username]);
     }
-    let told = socket.next_of("owner").await;
-    assert_eq!((&told["user"]["id"], &told["id"]), (&json!(heir.id), &json!(2)));
+    let event = socket.next_of("owner").await;
+    assert_eq!((&event["user"]["id"], &event["id"]), (&json!(heir.id), &json!(2)));
     let recovered = heir.socket().await.subscribe(&uri, 1).await;
-    assert_eq!(recovered["entries"], json!([told]));
+    assert_eq!(recovered["entries"], json!([event]));
     assert_eq!(heir.get(&path).await.1["owner"]["id"], heir.id);
     let members = |name: &str| format!("{path}members/{name}/");
     assert_eq!(owner.call(Method::DELETE, &members(&heir.username), Value::Null).await.0, 403);
@@ -288,9 +288,9 @@ async fn a_chat_is_handed_over_and_then_its_old_owner_may_leave() {
     assert_eq!(heir.call(Method::DELETE, &members(&owner.username), Value::Null).await.0, 204);
 }
 
-/// The longest-standing member gets the chat, even if what was true when leaving was asked for is not when it is written.
+/// The longest-standing member becomes the owner, even if the members change between the request and the write.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
+async fn ownership_passes_on_despite_concurrent_changes_of_members() {
     let (world, dynamodb, _) = Proxy::world().await;
     let (owner, guest, late) = (world.user("owner").await, world.user("guest").await, world.user("late").await);
     let uri = owner.start_chat().await;
@@ -305,7 +305,7 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
         eventually("leaving is under way", async || dynamodb.count_of("leave-chat", "TransactWriteItems") > before)
             .await;
     };
-    // The owner leaves alone, and somebody comes in meanwhile.
+    // The owner is alone and leaves, and a user joins concurrently.
     let (left, ()) = join!(leave(&owner), async {
         meanwhile(0).await;
         guest.join(&uri).await;
@@ -317,7 +317,7 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
     let types: Vec<&str> = log.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["joined", "owner", "left"]);
 
-    // A member leaves, and is made the owner meanwhile.
+    // A member leaves, and concurrently becomes the owner.
     owner.join(&uri).await;
     late.join(&uri).await;
     let before = dynamodb.count_of("leave-chat", "TransactWriteItems");
@@ -332,7 +332,7 @@ async fn an_owner_who_leaves_hands_over_also_to_those_who_come_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_has_one_owner_however_it_is_handed_over() {
+async fn concurrent_transfers_leave_one_owner() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let heirs = join_all(["a", "b", "c"].map(|name| world.user(name))).await;

@@ -1,5 +1,5 @@
-//! The property that all else is for: a client that folds what it gets (`subscribed` and live entries) ends with what history
-//! says, however its sockets come and go.
+//! The central property: a client that folds what it receives (`subscribed` and live entries) ends with the state of
+//! the history, however its sockets connect and disconnect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,31 +14,31 @@ use crate::world::{Socket, User, World};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Somebody posts over HTTP.
+    /// A member posts over HTTP.
     Post,
     /// The client sends over its socket, if it has one.
     Send,
-    /// Several post at once.
+    /// Several members post concurrently.
     Burst(usize),
-    /// Somebody new joins.
+    /// A new user joins.
     Join,
-    /// Who joined last leaves, unless the chat is theirs.
+    /// The member who joined last leaves, unless they own the chat.
     Leave,
-    /// The speaker reads up to an entry, counted from the last.
+    /// The speaker moves the read marker to an entry, counted from the last.
     Read(u64),
-    /// The owner hands the chat over, to who joined last or back.
+    /// The owner transfers the ownership, to the member who joined last or back.
     HandOver,
-    /// Somebody edits one of their messages, counted from the last.
+    /// A member edits one of their messages, counted from the last.
     Edit(usize),
-    /// Somebody deletes one.
+    /// A member deletes one of their messages.
     Delete(usize),
-    /// Somebody reacts to one, or takes that back.
+    /// A member reacts to one of their messages, or removes the reaction.
     React(usize, &'static str, bool),
     /// The client's connection is lost.
     Drop,
-    /// The client connects and subscribes from where it was.
+    /// The client connects and subscribes from its last id.
     Connect,
-    /// The client subscribes again, though it is subscribed.
+    /// The client subscribes again while it is subscribed.
     Again,
 }
 
@@ -62,17 +62,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..14)
 }
 
-/// A client as design section 5 wants it: it keeps the last id, drops what it has, and subscribes again over a hole.
+/// A client that follows the documented protocol: it keeps the last id, drops repeats, and subscribes again at a gap.
 struct Client<'a> {
     user: &'a User<'a>,
     uri: String,
     socket: Option<Socket>,
     last_id: u64,
-    /// What each message says, and how often it has which reaction.
+    /// The text and the number of reactions of each message.
     messages: BTreeMap<u64, (Value, BTreeMap<String, Value>)>,
     members: BTreeSet<u64>,
     owner: u64,
-    /// How far each member has read: a member who comes in, up to there.
+    /// The read marker of each member, which starts at the `joined` entry.
     read: BTreeMap<u64, u64>,
 }
 
@@ -142,7 +142,7 @@ impl Client<'_> {
                 }
             }
             "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" => {
-                // Over a hole, such as before the answer to its subscription, it asks again.
+                // At a gap, for example before the response to its subscription, it subscribes again.
                 if !self.fold(&object) {
                     self.subscribe().await;
                 }
@@ -182,7 +182,7 @@ async fn run(world: &World, steps: Vec<Step>) {
                 let texts: Vec<String> = (0..size).map(|i| format!("burst {n} {i}")).collect();
                 futures_util::future::join_all(texts.iter().map(|text| speaker.post(&uri, text))).await;
             }
-            Step::Edit(_) | Step::Delete(_) | Step::React(..) => amend(&speaker, &uri, n, step).await,
+            Step::Edit(_) | Step::Delete(_) | Step::React(..) => change_message(&speaker, &uri, n, step).await,
             Step::Read(back) => {
                 let last_id = speaker.get(&path).await.1["last_id"].as_u64().unwrap();
                 let id = json!({"id": last_id.saturating_sub(back)});
@@ -218,7 +218,7 @@ async fn run(world: &World, steps: Vec<Step>) {
     }
     client.connect().await;
     speaker.post(&uri, "the end").await;
-    // What the client itself sent may come behind the end, in the same frame even.
+    // The client's own messages may arrive after the end, even in the same frame.
     while !client.messages.values().any(|(message, _)| *message == "the end") {
         client.take().await;
     }
@@ -229,7 +229,7 @@ async fn run(world: &World, steps: Vec<Step>) {
     let members = chat["members"].as_array().unwrap().iter().map(|member| member["id"].as_u64().unwrap()).collect();
     let read = chat["read"].as_object().unwrap().iter();
     let read: BTreeMap<u64, u64> = read.map(|(user_id, id)| (user_id.parse().unwrap(), id.as_u64().unwrap())).collect();
-    // Markers are not in the log, and may come behind its end.
+    // Markers are not in the log, and may arrive after its end.
     while client.read != read {
         client.take().await;
     }
@@ -247,8 +247,8 @@ async fn run(world: &World, steps: Vec<Step>) {
     assert_eq!(client.messages, history);
 }
 
-/// Does something to one of the speaker's messages, if there are so many.
-async fn amend(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
+/// Changes one of the speaker's messages, if there are enough.
+async fn change_message(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
     let (Step::Edit(back) | Step::Delete(back) | Step::React(back, ..)) = step else { unreachable!() };
     let history = speaker.history(uri).await;
     let own = history.iter().rev().filter(|message| message["user"]["id"] == speaker.id);
@@ -262,7 +262,7 @@ async fn amend(speaker: &User<'_>, uri: &str, n: usize, step: Step) {
         Step::Delete(_) => speaker.call(Method::DELETE, &path, Value::Null).await,
         _ => speaker.call(Method::PATCH, &path, json!({"message": format!("edited {n}")})).await,
     };
-    // What has been deleted before takes nothing more.
+    // Deleted messages cannot be changed.
     assert!([200, 204, 404].contains(&status.as_u16()), "{status} {body}");
 }
 

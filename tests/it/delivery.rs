@@ -1,4 +1,4 @@
-//! From a post to every socket: in the log's order, without holes, whatever happens on the way.
+//! Delivery from a post to every socket: in the log's order, without gaps, after any failure.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn ids(entries: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_posts_at_once_reach_three_sockets_in_the_logs_order() {
+async fn concurrent_posts_reach_all_sockets_in_log_order() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -33,8 +33,9 @@ async fn forty_posts_at_once_reach_three_sockets_in_the_logs_order() {
     let history = anna.history(&uri).await;
     for mut socket in sockets {
         let mut seen = Vec::new();
-        // The `joined` entry may still have been under way when the sockets subscribed. The emulator's PublishBatch, by which the relay
-        // publishes, takes no notice of deduplication ids, and its queue hands out a group twice at a time; repeats are passed over there.
+        // The `joined` entry may still have been in transit when the sockets subscribed. The emulator's PublishBatch,
+        // which the relay uses, ignores deduplication ids, and its queue hands out a group twice concurrently; repeats
+        // are ignored there.
         while seen.len() < 40 {
             let entry = socket.next().await;
             if entry["type"] == "message" && !(world.emulator() && ids(&seen).contains(&entry["id"].as_u64().unwrap()))
@@ -70,18 +71,18 @@ async fn a_socket_that_missed_thirty_messages_recovers_them() {
     let recovered: Vec<Value> = entries.iter().map(|m| json!([m["message"], m["user"], m["create_date"]])).collect();
     assert_eq!(recovered, expected);
     user.post(&uri, "live").await;
-    // What was still on its way when it subscribed may come again.
+    // Entries that were in transit during the subscription may be repeated.
     assert_eq!(socket.until("live").await.last().unwrap()["id"], 32);
     let none = socket.subscribe(&uri, 32).await;
     assert_eq!((&none["recovered"], &none["entries"], &none["last_id"]), (&json!(true), &json!([]), &json!(32)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
+async fn missing_more_than_fits_is_reported_as_not_recovered() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
-    // 24 × 6,000 bytes are more than one message holds.
+    // 24 × 6,000 bytes do not fit into one message.
     for _ in 0..24 {
         user.post(&uri, &"か".repeat(2000)).await;
     }
@@ -102,14 +103,14 @@ async fn who_missed_more_than_fits_is_told_so_and_sent_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_connection_is_cleaned_away() {
+async fn stale_connections_are_deleted() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     let mut socket = user.subscribed(&uri).await;
     let keys = user.leave_stale_connection(&uri).await;
     user.post(&uri, "hello").await;
-    assert_eq!(socket.next().await["message"], "hello", "a stale connection holds up nobody");
+    assert_eq!(socket.next().await["message"], "hello", "a stale connection delays no delivery");
     for key in keys {
         eventually("the item is gone", async || {
             let get = world.dynamodb().get_item().table_name(world.variable("TABLE_NAME")).set_key(Some(key.clone()));
@@ -120,7 +121,7 @@ async fn a_stale_connection_is_cleaned_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_is_put_away_and_the_room_flows_on() {
+async fn a_poison_message_is_dead_lettered_and_does_not_block_its_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -142,9 +143,9 @@ async fn poison_is_put_away_and_the_room_flows_on() {
     }
 }
 
-/// Calls the fan-out with a batch of its own, behind a proxy that lets one room fail. Needs a cloud of its own.
+/// Calls the fan-out with a batch, behind a proxy that makes one chat fail. Needs a separate laptop cloud.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure() {
+async fn only_the_failing_chat_of_a_batch_is_retried_from_its_first_failure() {
     let (world, dynamodb, _) = Proxy::world().await;
     let user = world.user("anna").await;
     let (good, bad) = (user.start_chat().await, user.start_chat().await);
@@ -156,7 +157,8 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
 
     let record = |id: &str, group: &str, body: String| json!({"messageId": id, "body": body, "attributes": {"MessageGroupId": group}, "messageAttributes": {}, "eventSource": "aws:sqs"});
     let say = |uri: &str, n: u64| json!({"uri": uri, "n": n}).to_string();
-    // A hint that the log has grown by more than this makes the fan-out read it, and that is refused for one room.
+    // A notification that is ahead of the cursor makes the fan-out read the log, and the proxy rejects that for one
+    // chat.
     let hint = |uri: &str| json!({"uri": uri, "type": "message", "id": 2, "n": "hint"}).to_string();
     let log = format!("LOG#{bad}");
     dynamodb.refuse(move |call| call.body.contains(&log));
@@ -182,13 +184,13 @@ async fn in_a_batch_only_the_failing_room_is_tried_again_from_its_first_failure(
     assert_eq!(bads.next().await["n"], 1);
     dynamodb.refuse(|_| false);
     assert!(call().await.is_empty());
-    // At least once: what went before the failure comes again with it.
+    // At least once: entries before the failure are delivered again.
     assert_eq!([bads.next().await["n"].clone(), bads.next().await["n"].clone()], [json!(1), json!(2)]);
 }
 
-/// The fan-out heals what a lost notification left out. Needs a cloud of its own.
+/// The fan-out recovers a lost notification. Needs a separate laptop cloud.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_notification_heals_with_the_next() {
+async fn a_lost_notification_is_recovered_by_the_next() {
     let (world, _, sns) = Proxy::world().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -207,11 +209,11 @@ async fn a_lost_notification_heals_with_the_next() {
     assert_eq!(seen[0]["user"]["id"], user.id);
 }
 
-/// A room that grows beyond what one invocation serves while messages flow, and goes on in shards. A cloud of its own does for some
-/// dozens of sockets; README says how to fill one with ten thousand.
+/// A chat that grows beyond the size that one invocation serves while messages are posted, and continues in shards. A
+/// separate laptop cloud is sufficient for some dozens of sockets; README has the commands for ten thousand.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_room_hears_everything_once_and_in_order() {
-    let size: Option<usize> = std::env::var("CONFAB_ROOM").ok().map(|size| size.parse().unwrap());
+async fn a_large_chat_receives_everything_once_and_in_order() {
+    let size: Option<usize> = std::env::var("CONFAB_CHAT_SOCKETS").ok().map(|size| size.parse().unwrap());
     let world = match size {
         Some(_) => World::any().await,
         None => {
@@ -241,7 +243,7 @@ async fn a_large_room_hears_everything_once_and_in_order() {
     let sockets: Vec<Socket> = stream::iter((0..size).map(open)).buffer_unordered(32).collect().await;
     println!("{size} sockets are open after {:?}", started.elapsed());
     let started = Instant::now();
-    users[0].post(&uri, "everybody is in").await;
+    users[0].post(&uri, "everyone has joined").await;
     join_all(users[1..].iter().map(|user| user.post(&uri, &user.username))).await;
     users[0].post(&uri, "the end").await;
     let history: Vec<Value> = users[0].history(&uri).await.iter().map(|message| message["id"].clone()).collect();
@@ -251,7 +253,8 @@ async fn a_large_room_hears_everything_once_and_in_order() {
             let mut seen = socket.until("the end").await;
             seen.retain(|entry| entry["type"] == "message" && entry["uri"] == uri.as_str());
             let ids: Vec<Value> = seen.iter().map(|entry| entry["id"].clone()).collect();
-            // What was said before it came it need not have heard; from its first entry on it has heard all, once and in order.
+            // It may miss messages from before its subscription; from its first entry on it receives all, once and in
+            // order.
             assert!(ids.len() >= 9 && history.ends_with(&ids), "{ids:?}");
         }
     };
@@ -261,9 +264,10 @@ async fn a_large_room_hears_everything_once_and_in_order() {
     assert_eq!(cursor[0]["is_large"].as_bool(), Ok(&true), "it was not delivered to in shards");
 }
 
-/// A batch of chats that share a socket which takes nothing: it is tried once, and all that the batch has for it goes through the queue.
+/// A batch of chats with a common socket that is blocked: it is tried once, and everything else for it in the batch
+/// goes through the queue.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
+async fn a_blocked_socket_delays_a_batch_once() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let world = Proxy::before_all(&services, options()).await;
     let (user, slow) = (world.user("anna").await, world.user("slow").await);
@@ -287,7 +291,7 @@ async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
         json!({"messageId": n.to_string(), "body": json!({"uri": uri, "n": n}).to_string(), "messageAttributes": {},
             "attributes": {"MessageGroupId": "one"}, "eventSource": "aws:sqs"})
     };
-    // In one message group, so that the chats come one after the other.
+    // In one message group, so that the chats are delivered in sequence.
     let records: Vec<Value> = chats.iter().enumerate().map(|(n, (_, uri))| record(n, uri)).collect();
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), format!("{}/ws", services[3].url()));
@@ -308,15 +312,16 @@ async fn a_socket_that_takes_nothing_holds_up_a_batch_once() {
     assert_eq!(tries, 1, "for {} chats", chats.len());
 }
 
-/// A client's subscription is registered before the log is read for it; what is written in between comes twice rather than never.
+/// A client's subscription is registered before the log is read for it; entries written in between are delivered twice
+/// rather than never.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_while_a_client_subscribes_reaches_it() {
+async fn entries_written_while_a_client_subscribes_reach_it() {
     let (world, dynamodb, _) = Proxy::world().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     user.post(&uri, "before").await;
     let mut socket = user.socket().await;
-    // From here on registering takes a while, during which somebody posts, and nobody afterwards.
+    // From here on, registering is delayed; a user posts during the delay, and there is no later post.
     dynamodb.calls();
     dynamodb.inject(|call| {
         let registers = call.caller == "ws-message" && call.operation == "TransactWriteItems";
@@ -336,9 +341,9 @@ async fn what_is_written_while_a_client_subscribes_reaches_it() {
     }
 }
 
-/// A program may publish what looks like an entry, by mistake perhaps, such as one that repeats what it hears.
+/// A program may publish an object that looks like an entry, for example by repeating an event.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_looks_like_an_entry_takes_no_entrys_place() {
+async fn a_forged_entry_does_not_replace_an_entry() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

@@ -1,4 +1,4 @@
-//! Holds whatever the server says in the tests against what docs/openapi.yaml and docs/asyncapi.yaml say that it says.
+//! Checks every response and event in the tests against docs/openapi.yaml and docs/asyncapi.yaml.
 
 use std::{collections::HashMap, path::Path, sync::LazyLock};
 
@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// What an operation answers: for each status a schema, or nothing where there is no body.
+/// The responses of an operation: for each status a schema, or nothing if there is no body.
 struct Operation {
     method: Method,
     path: Vec<String>,
@@ -87,7 +87,8 @@ fn messages(document: &Value) -> HashMap<String, Validator> {
     messages.iter().map(schema).collect()
 }
 
-/// Checks an answer, if the document has its operation; what is the same for all that are none is told in words there.
+/// Checks a response, if the document has its operation. Responses that all paths have in common are described there in
+/// prose.
 pub fn check_answer(method: &Method, path: &str, status: StatusCode, body: &Value) {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let is_path = |template: &[String]| {
@@ -104,14 +105,14 @@ pub fn check_answer(method: &Method, path: &str, status: StatusCode, body: &Valu
     }
 }
 
-/// Checks a line from a socket: `message` is the type of `Message`. What has no type of ours was published by a program.
+/// Checks a line from a socket: `message` is the type of `Message`. Lines without a known type are custom events.
 pub fn check_line(line: &Value) {
     let kind = line["type"].as_str().unwrap_or_default();
     let name: String = kind.chars().take(1).flat_map(char::to_uppercase).chain(kind.chars().skip(1)).collect();
     if let Some(schema) = MESSAGES.get(&name) {
         check(kind, schema, line);
     }
-    // By themselves, since a complaint about one of several possible entries would say little.
+    // Separately, since an error about one of several possible entries would not be helpful.
     line["entries"].as_array().into_iter().flatten().for_each(check_line);
 }
 
@@ -134,7 +135,7 @@ fn every_action_is_documented() {
 }
 
 #[test]
-fn the_documents_let_not_everything_pass() {
+fn the_documents_reject_invalid_responses() {
     let fails = |check: fn()| std::panic::catch_unwind(check).is_err();
     let token = json!({"auth_token": "0".repeat(64)});
     check_answer(&Method::POST, "/auth/token/create/", StatusCode::OK, &token);

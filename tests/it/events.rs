@@ -1,4 +1,5 @@
-//! The sample events in `events/`, one for each kind: every function answers the sample of its kind. Needs a cloud of its own.
+//! The sample events in `events/`, one for each kind: every function handles the sample of its kind. Needs a separate
+//! laptop cloud.
 
 use std::{fs, path::Path};
 
@@ -8,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 use crate::world::{World, options};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_function_answers_the_sample_of_its_kind() {
+async fn every_function_handles_its_sample_event() {
     let world = World::own(options()).await;
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));

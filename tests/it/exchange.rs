@@ -1,4 +1,4 @@
-//! The exchange: other programs publish into a room, or listen to it, with nothing but AWS's clients.
+//! The exchange: other programs publish to a chat or listen to it with nothing but AWS clients.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{World, unique};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_program_publishes_into_a_room() {
+async fn any_program_can_publish_to_a_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (uri, other) = (user.start_chat().await, user.start_chat().await);
@@ -20,7 +20,7 @@ async fn any_program_publishes_into_a_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sns_envelopes_are_opened() {
+async fn sns_envelopes_are_unwrapped() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -33,7 +33,7 @@ async fn sns_envelopes_are_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_of_ones_own_hears_one_room_only() {
+async fn a_queue_receives_the_events_of_one_chat() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (uri, other) = (user.start_chat().await, user.start_chat().await);
@@ -53,8 +53,8 @@ async fn a_queue_of_ones_own_hears_one_room_only() {
         user.post(&other, &format!("other {n}")).await;
         user.post(&uri, &format!("this {n}")).await;
     }
-    let mut heard = Vec::new();
-    while heard.len() < 3 {
+    let mut texts = Vec::new();
+    while texts.len() < 3 {
         let received = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(10).send().await.unwrap();
         for message in received.messages.unwrap_or_default() {
             let body: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
@@ -63,16 +63,16 @@ async fn a_queue_of_ones_own_hears_one_room_only() {
                 (&json!(uri), &json!("message"), &json!(user.id))
             );
             let message_text = body["message"].as_str().unwrap().to_owned();
-            // The emulator's PublishBatch, by which the relay publishes, takes no notice of deduplication ids
+            // The emulator's PublishBatch, which the relay uses, ignores deduplication ids
             // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
-            if !(world.emulator() && heard.contains(&message_text)) {
-                heard.push(message_text);
+            if !(world.emulator() && texts.contains(&message_text)) {
+                texts.push(message_text);
             }
             let receipt = message.receipt_handle.unwrap();
             sqs.delete_message().queue_url(&queue_url).receipt_handle(receipt).send().await.unwrap();
         }
     }
-    assert_eq!(heard, ["this 0", "this 1", "this 2"]);
+    assert_eq!(texts, ["this 0", "this 1", "this 2"]);
     let left = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(1).send().await.unwrap();
     assert!(world.emulator() || left.messages.unwrap_or_default().is_empty());
 }

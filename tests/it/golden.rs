@@ -1,4 +1,4 @@
-//! The recorded exchanges with the original stack, replayed in order on an empty table. Needs a cloud of its own.
+//! The recorded exchanges with the original stack, replayed in order on an empty table. Needs a separate laptop cloud.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ fn bytes(value: &Value, captured: &Captured) -> Vec<u8> {
     }
 }
 
-/// Whether an answer has all that is expected; it may have more members.
+/// Whether a response has everything that is expected; it may have more members.
 fn has(answer: &Value, expected: &Value, captured: &Captured) -> bool {
     match (answer, expected) {
         (_, Value::String(text)) if text == "{{*}}" => true,
@@ -101,7 +101,7 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
             request = request.header(name, HeaderValue::from_bytes(&bytes(value, captured)).unwrap());
         }
         if n == 213 {
-            // The recording lost this body; the answer tells what it was.
+            // The recording lacks this body; the response shows what it was.
             request = request.body(vec![0xff]);
         } else if let Some(body) = exchange.get("body") {
             request = request.body(bytes(body, captured));
@@ -116,7 +116,7 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
             captured.insert(name.clone(), value.unwrap_or_else(|| panic!("{n}: {text}")).to_owned());
         }
         let same = status.as_u16() == expected["status"]
-            // HTTP has no bodies in answers to HEAD; the recording was made below HTTP.
+            // HTTP has no bodies in responses to HEAD; the recording was made below HTTP.
             && (exchange["method"] == "HEAD" || expected.get("json").is_some_and(|json| has(&answer, json, captured)))
             && headers.get("www-authenticate").map(|value| value.to_str().unwrap()) == expected["www_authenticate"].as_str();
         let difference = DIFFERENCES.iter().find(|(number, ..)| *number == n);
@@ -133,7 +133,8 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
     complaints
 }
 
-/// What later answers show of a message that 21 could post there, and of a member whom 247 could invite.
+/// The effects in later responses of a message that only the original accepted (21), and of a member who was added only
+/// there (247).
 fn without_consequences(expected: &Value) -> Value {
     match expected {
         Value::Array(elements) => {
@@ -147,7 +148,7 @@ fn without_consequences(expected: &Value) -> Value {
     }
 }
 
-/// A deliberate difference still answers in the shape of the original.
+/// A deliberate difference still has the form of the original's responses.
 fn differs_well(status: StatusCode, answer: &Value) -> bool {
     match status.as_u16() {
         400 => answer.as_object().is_some_and(|fields| !fields.is_empty()),
@@ -157,7 +158,7 @@ fn differs_well(status: StatusCode, answer: &Value) -> bool {
     }
 }
 
-/// Two things that the recording did to its database by hand.
+/// Two changes that the recording made directly in its database.
 async fn prepare(world: &World, n: u64, captured: &Captured) {
     if n == 70 {
         let table = world.dynamodb().update_item().table_name(world.variable("TABLE_NAME"));
@@ -172,7 +173,7 @@ async fn prepare(world: &World, n: u64, captured: &Captured) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_original_documentations_tour() {
+async fn the_tour_of_the_original_documentation() {
     let world = World::own(options()).await;
     let complaints = replay(&world, TRANSCRIPT, &mut Captured::new()).await;
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

@@ -1,5 +1,5 @@
-//! Who may call DynamoDB, SNS, SQS and `@connections` of the laptop cloud, and under which names all of it may be called. Needs
-//! clouds of its own.
+//! Access to DynamoDB, SNS, SQS and `@connections` of the laptop cloud, and the host names that it accepts. Needs
+//! separate laptop clouds.
 
 use std::time::{Duration, SystemTime};
 
@@ -82,7 +82,7 @@ async fn no_web_page_reaches_a_service() {
         let mut request = service.request();
         signer.sign(&mut request);
         assert_eq!(send(request).await.status(), 200, "{}", service.name);
-        // What a browser adds, to what would otherwise be answered.
+        // The headers that a browser adds to otherwise valid requests.
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),
@@ -100,7 +100,7 @@ async fn no_web_page_reaches_a_service() {
         preflight.headers_mut().insert("origin", "https://evil.example".parse().unwrap());
         preflight.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
         assert_eq!(send(preflight).await.status(), 403, "{}", service.name);
-        // A name of the page's own that has been made to lead here (DNS rebinding).
+        // A host name of the page that resolves to this machine (DNS rebinding).
         let port = service.request().url().port().unwrap();
         for host in [format!("evil.example:{port}"), "localhost:1".to_owned(), "127.0.0.1".to_owned()] {
             let mut request = service.request();
@@ -119,7 +119,7 @@ async fn no_web_page_reaches_a_service() {
 async fn only_signed_requests_reach_a_service() {
     let (world, id, _socket) = world().await;
     for service in services(&world, &id) {
-        let refused = if service.name == "dynamodb" { 400 } else { 403 };
+        let rejected = if service.name == "dynamodb" { 400 } else { 403 };
         let right = Signer::new(&world, service.name);
         // With a session token as well.
         let mut request = service.request();
@@ -141,11 +141,11 @@ async fn only_signed_requests_reach_a_service() {
             let response = send(request).await;
             assert_eq!(
                 (response.status().as_u16(), &response.headers()["x-amzn-errortype"]),
-                (refused, &error.parse().unwrap())
+                (rejected, &error.parse().unwrap())
             );
         }
         let unsigned = send(service.request()).await;
-        assert_eq!(unsigned.status(), refused);
+        assert_eq!(unsigned.status(), rejected);
         assert_eq!(unsigned.headers()["x-amzn-errortype"], "MissingAuthenticationTokenException");
         for authorization in ["", "Token x", "AWS4-HMAC-SHA256 Credential=local", "AWS4-HMAC-SHA256 \u{e9}"] {
             let mut request = service.request();
@@ -163,16 +163,16 @@ async fn only_signed_requests_reach_a_service() {
         let mut request = service.request();
         right.sign(&mut request);
         *request.body_mut() = Some(format!("{} ", service.body).into());
-        assert_eq!(send(request).await.status(), refused, "{}", service.name);
+        assert_eq!(send(request).await.status(), rejected, "{}", service.name);
         let mut request = service.request();
         right.sign(&mut request);
         request.url_mut().set_query(Some("Action=DeleteTopic"));
-        assert_eq!(send(request).await.status(), refused, "{}", service.name);
+        assert_eq!(send(request).await.status(), rejected, "{}", service.name);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sdks_understand_why_they_are_refused() {
+async fn sdks_parse_the_errors_of_the_guard() {
     let (mut world, id, _socket) = world().await;
     let secret = world.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), "local".to_owned()).unwrap();
     let dynamodb = world.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
@@ -181,9 +181,9 @@ async fn sdks_understand_why_they_are_refused() {
     assert_eq!(sns.code(), Some("SignatureDoesNotMatch"));
     let sqs = world.sqs().list_queues().send().await.unwrap_err().into_service_error();
     assert_eq!((sqs.code(), sqs.message().is_some()), (Some("SignatureDoesNotMatch"), true));
-    let refused = world.connections(Method::POST, &id, "{}").await;
-    assert_eq!(refused.headers()["x-amzn-errortype"], "InvalidSignatureException");
-    assert!(refused.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains("signature"));
+    let rejected = world.connections(Method::POST, &id, "{}").await;
+    assert_eq!(rejected.headers()["x-amzn-errortype"], "InvalidSignatureException");
+    assert!(rejected.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains("signature"));
     world.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
     world.environment.insert("AWS_SESSION_TOKEN".to_owned(), "left over from elsewhere".to_owned());
     world.dynamodb().list_tables().send().await.unwrap();
@@ -192,7 +192,7 @@ async fn sdks_understand_why_they_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
+async fn the_apis_accept_only_local_and_allowed_host_names() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("index.html"), "<p>hello").unwrap();
     let mut options = options();
@@ -212,11 +212,11 @@ async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
             assert_eq!(get(path, host).await, (403, true), "{path} {host}");
         }
     }
-    // Web pages of other origins may call the HTTP API, as the template says: what protects it is its tokens.
+    // Web pages of other origins may call the HTTP API, as the template says; tokens protect it.
     let origin = world.request(Method::GET, "/auth/me/").header("origin", "https://elsewhere.example").send().await;
     assert_eq!(origin.unwrap().headers()["access-control-allow-origin"], "*");
-    let refused = world.request(Method::GET, "/auth/me/").header("host", "evil.example").send().await.unwrap();
-    assert_eq!(refused.json::<Value>().await.unwrap(), json!({"message": "Forbidden: allow this Host with --host"}));
+    let rejected = world.request(Method::GET, "/auth/me/").header("host", "evil.example").send().await.unwrap();
+    assert_eq!(rejected.json::<Value>().await.unwrap(), json!({"message": "Forbidden: allow this Host with --host"}));
     let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
     let socket =
         upgrade.into_iter().fold(world.request(Method::GET, "/ws"), |open, (name, value)| open.header(name, value));
@@ -224,9 +224,9 @@ async fn the_apis_are_reached_by_this_machines_names_and_allowed_ones_only() {
     assert_eq!(socket.send().await.unwrap().status(), 403);
 }
 
-/// What `--env` prints, in a process of its own, are keys that are good in another of the same user's and in no one else's.
+/// The keys that `--env` prints in another process are valid for processes of the same user and of no one else.
 #[tokio::test(flavor = "multi_thread")]
-async fn printed_keys_are_good_in_another_process() {
+async fn printed_keys_are_valid_in_another_process() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let port = free_ports();
     let process = Process::start(port, &folder.path().join("confab.db"), "error").await;
@@ -241,9 +241,9 @@ async fn printed_keys_are_good_in_another_process() {
     let client = printed(folder.path()).await;
     assert_eq!(client.dynamodb().list_tables().send().await.unwrap().table_names().len(), 2);
     let stranger = printed(elsewhere.path()).await;
-    let refused = stranger.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
-    assert_eq!(refused.code(), Some("InvalidSignatureException"));
-    // What is printed at the start is the same.
+    let rejected = stranger.dynamodb().list_tables().send().await.unwrap_err().into_service_error();
+    assert_eq!(rejected.code(), Some("InvalidSignatureException"));
+    // The keys printed at the start are the same.
     eventually("it prints the keys", async || process.printed().contains(client.variable("AWS_SECRET_ACCESS_KEY")))
         .await;
     process.kill().await;

@@ -1,4 +1,5 @@
-//! What is too much: attempts at getting in, messages a minute, large bodies, deep ones. Needs clouds of its own.
+//! Rate limiting and size limits: login attempts, messages per minute, large and deeply nested bodies. Needs separate
+//! laptop clouds.
 
 use std::{collections::HashMap, time::SystemTime};
 
@@ -23,7 +24,7 @@ fn log_in(world: &World, username: &str, password: &str) -> RequestBuilder {
     world.request(Method::POST, "/auth/token/create/").json(&json!({"username": username, "password": password}))
 }
 
-/// The status, and how long to wait where it is 429.
+/// The status, and `Retry-After` if it is 429.
 async fn status(request: RequestBuilder) -> (u16, Option<u64>) {
     let response = request.send().await.unwrap();
     let (status, after) = (response.status().as_u16(), response.headers().get("retry-after").cloned());
@@ -37,14 +38,14 @@ async fn status(request: RequestBuilder) -> (u16, Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_a_password_takes_longer_and_longer() {
+async fn password_guesses_are_throttled_with_growing_waits() {
     let world = limited(&[("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     for username in [user.username.as_str(), &unique("nobody")] {
         for _ in 0..5 {
             assert_eq!(status(log_in(&world, username, "wrong")).await, (400, None));
         }
-        // From here on each attempt that is looked at starts a wait of twice the length: one second, two, four.
+        // From here on each attempt that is evaluated starts a wait of twice the length: one second, two, four.
         let (mut longest, mut looked_at) = (0, 0);
         while longest < 3 {
             match status(log_in(&world, username, "wrong")).await {
@@ -58,7 +59,7 @@ async fn guessing_a_password_takes_longer_and_longer() {
                 }
             }
         }
-        // Even the right one has to wait, and is forgiven then.
+        // Even the right password has to wait; then it succeeds and resets the count.
         assert_eq!(status(log_in(&world, username, PASSWORD)).await.0, 429);
     }
     assert_eq!(status(log_in(&world, &other.username, PASSWORD)).await.0, 200, "another user is not concerned");
@@ -69,18 +70,18 @@ async fn guessing_a_password_takes_longer_and_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_at_the_same_time_is_asking_often() {
+async fn concurrent_attempts_are_all_counted() {
     let world = limited(&[]).await;
     let user = world.user("anna").await;
     let answers = join_all((0..40).map(|_| status(log_in(&world, &user.username, "wrong")))).await;
     let looked_at = answers.iter().filter(|(status, _)| *status == 400).count();
-    // Five are free, one starts a wait of a second, and the next ones of two and four.
+    // Five attempts are free, one starts a wait of a second, and the next ones of two and four.
     assert!((5..=8).contains(&looked_at), "{looked_at}");
     assert!(answers.iter().all(|(status, _)| [400, 429].contains(status)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_throttled_whatever_names_it_tries() {
+async fn an_address_is_throttled_across_usernames() {
     let world = limited(&[("AttemptsPerAddress", "8")]).await;
     let register = || {
         let form = json!({"username": unique("anna"), "password": PASSWORD});
@@ -96,7 +97,7 @@ async fn an_address_is_throttled_whatever_names_it_tries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changing_the_password_is_no_way_to_guess_it() {
+async fn password_changes_are_throttled() {
     let world = limited(&[]).await;
     let user = world.user("anna").await;
     let change = || {
@@ -109,7 +110,7 @@ async fn changing_the_password_is_no_way_to_guess_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_many_messages_a_minute_and_no_more() {
+async fn messages_per_minute_are_limited() {
     let world = limited(&[("PostsPerMinute", "5")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let uri = user.start_chat().await;
@@ -124,14 +125,14 @@ async fn so_many_messages_a_minute_and_no_more() {
             (429, Some(seconds)) => break seconds,
             other => panic!("{other:?}"),
         }
-        // A minute may end in between, and with it the count.
+        // A minute may end in between, which resets the count.
         assert!(posted <= 10, "there is no limit");
     };
-    // Starting the chat counted, too.
+    // Creating the chat counts, too.
     assert!(posted >= 4 && (1..=60).contains(&wait), "{posted} {wait}");
     assert_eq!(status(post("0")).await, (200, None), "what has been posted is no new message");
     let mut socket = user.socket().await;
-    // What edits and reacts counts as what posts does.
+    // Edits and reactions count like posts.
     let (message, reaction) = (&format!("{path}2/"), &format!("{path}2/reactions/👍/"));
     let edit = || user.request(Method::PATCH, message).json(&json!({"message": unique("m")}));
     let react = || user.request(Method::PUT, reaction);
@@ -144,17 +145,17 @@ async fn so_many_messages_a_minute_and_no_more() {
         reacted = status(if reacted.0 == 200 { unreact() } else { react() }).await;
     }
     assert!(edited.0 == 429 && edited.1.is_some() && reacted.0 == 429, "{edited:?} {reacted:?}");
-    let refused = loop {
+    let rejected = loop {
         let answer = socket.ask(&json!({"action": "send", "uri": uri, "message": "over", "key": unique("k")})).await;
         if answer["type"] == "error" {
             break answer;
         }
     };
-    assert_eq!((&refused["status"], refused["retry_after"].as_u64().is_some()), (&json!(429), true), "{refused}");
-    assert_eq!(other.post(&uri, "somebody else is not concerned").await, user.history(&uri).await.len() as u64 + 1);
+    assert_eq!((&rejected["status"], rejected["retry_after"].as_u64().is_some()), (&json!(429), true), "{rejected}");
+    assert_eq!(other.post(&uri, "another user is not affected").await, user.history(&uri).await.len() as u64 + 1);
 }
 
-/// Uses up a limit of a user's for now: the current window and the next one.
+/// Uses up a limit of a user in the current window and the next one.
 async fn use_up(world: &World, kind: &str, window: u64, user: &User<'_>) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     for number in [now / window, now / window + 1] {
@@ -166,7 +167,7 @@ async fn use_up(world: &World, kind: &str, window: u64, user: &User<'_>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_that_writes_counts() {
+async fn every_write_counts() {
     let world = limited(&[("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let (own, foreign) = (user.start_chat().await, other.start_chat().await);
@@ -200,13 +201,13 @@ async fn everything_that_writes_counts() {
         let answer = socket.ask(&frame(action)).await;
         assert_eq!((&answer["status"], answer["retry_after"].is_u64()), (&json!(429), true), "{answer}");
     }
-    // Nothing of it was done, and nobody else is concerned.
+    // Nothing was changed, and no other user is affected.
     other.post(&own, "still here").await;
     let log = other.get(&format!("{}export/", chat(&own))).await.1;
     let types: Vec<&str> = log.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["joined", "message", "reacted", "message"]);
 
-    // Read markers and looking up names have limits that are separate from that.
+    // Read markers and username lookups have separate limits.
     let marker = |id: u64| user.request(Method::PUT, &format!("{}read/", chat(&own))).json(&json!({ "id": id }));
     assert_eq!(status(marker(2)).await, (200, None));
     use_up(&world, "markers", 60, &user).await;
@@ -215,12 +216,12 @@ async fn everything_that_writes_counts() {
     let invite = |name: &str| other.request(Method::PATCH, &chat(&own)).json(&json!({ "username": name }));
     use_up(&world, "lookups", 3600, &other).await;
     assert_eq!(status(invite(&guest.username)).await.0, 429);
-    assert_eq!(status(invite(&unique("nobody"))).await.0, 429, "an unknown name is not told from a known one");
+    assert_eq!(status(invite(&unique("nobody"))).await.0, 429, "unknown and known names are indistinguishable");
     assert_eq!(status(invite(&other.username)).await, (200, None), "one's own name is known");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
+async fn the_number_of_a_users_chats_is_limited_including_invitations() {
     let world = limited(&[("ChatsPerUser", "2"), ("AttemptsPerAddress", "0")]).await;
     let (user, host) = (world.user("anna").await, world.user("host").await);
     let (first, second) = (user.start_chat().await, host.start_chat().await);
@@ -234,10 +235,10 @@ async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
     }
     let names = json!({"usernames": [host.username, user.username]});
     let problem = format!("\"{}\" is in as many chats as others can bring a user into.", user.username);
-    let refused = host.call(Method::PATCH, &path, names).await;
-    assert_eq!((refused.0.as_u16(), refused.1), (400, json!({"usernames": [problem]})), "it says who");
+    let rejected = host.call(Method::PATCH, &path, names).await;
+    assert_eq!((rejected.0.as_u16(), rejected.1), (400, json!({"usernames": [problem]})), "it says who");
     assert_eq!(host.get(&path).await.1["member_count"], 1);
-    // To be in already is no obstacle, and leaving makes room.
+    // Inviting an existing member still succeeds, and leaving frees a place.
     user.join(&second).await;
     let leave = format!("/api/chats/{first}/members/{}/", user.username);
     assert_eq!(user.call(Method::DELETE, &leave, Value::Null).await.0, 204);
@@ -246,9 +247,9 @@ async fn a_user_is_in_a_limited_number_of_chats_also_by_invitation() {
     assert_eq!(user.call(Method::POST, "/api/chats/", Value::Null).await.0, 403);
 }
 
-/// Others cannot fill up a user's chats, so that a user can always start and join some.
+/// Others cannot use up a user's limit, so a user can always create and join some chats.
 #[tokio::test(flavor = "multi_thread")]
-async fn others_bring_a_user_into_four_fifths_of_the_chats_at_most() {
+async fn invitations_use_at_most_four_fifths_of_the_chat_limit() {
     let world = limited(&[("ChatsPerUser", "5"), ("AttemptsPerAddress", "0")]).await;
     let (user, hosts) = (world.user("anna").await, [world.user("one").await, world.user("two").await]);
     let mut invited = Vec::new();
@@ -263,7 +264,7 @@ async fn others_bring_a_user_into_four_fifths_of_the_chats_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_a_limited_number_of_sockets_of_which_the_oldest_are_closed() {
+async fn a_users_oldest_sockets_are_closed_beyond_the_limit() {
     let world = limited(&[("SocketsPerUser", "3"), ("AttemptsPerAddress", "0")]).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let others = other.socket().await;
@@ -275,7 +276,7 @@ async fn a_user_has_a_limited_number_of_sockets_of_which_the_oldest_are_closed()
     for socket in &mut sockets {
         assert_eq!(socket.ask(&json!({"action": "ping"})).await["type"], "pong");
     }
-    // Also of many that come at the same time.
+    // Also if many sockets connect concurrently.
     join_all((0..6).map(|_| user.socket())).await;
     let connections = async || world.items(&format!("USER#{}", user.id)).await;
     let is_open = |item: &HashMap<String, AttributeValue>| item["sk"].as_s().unwrap().starts_with("CONNECTION#");
@@ -284,7 +285,7 @@ async fn a_user_has_a_limited_number_of_sockets_of_which_the_oldest_are_closed()
     assert_eq!(others.ask(&json!({"action": "ping"})).await["type"], "pong", "others are not concerned");
 }
 
-/// In text, and in what is done: the same calls, the same hashing.
+/// In its response and in its work: the same calls, the same hashing.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_user_costs_what_a_wrong_password_costs() {
     let (world, dynamodb, _) = Proxy::world().await;
@@ -301,7 +302,7 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_and_deep_bodies_are_refused() {
+async fn large_and_deeply_nested_bodies_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -329,7 +330,7 @@ async fn large_and_deep_bodies_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_characters_are_kept_where_text_is_free_and_refused_where_it_is_not() {
+async fn control_characters_are_kept_in_free_text_and_rejected_elsewhere() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -347,7 +348,7 @@ async fn control_characters_are_kept_where_text_is_free_and_refused_where_it_is_
     }
 }
 
-/// Neither a token nor a password, at the level that shows most of what is of use, through everything that takes one.
+/// No token and no password, at the most detailed useful log level, through everything that accepts one.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_logged() {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_ports());
@@ -360,8 +361,8 @@ async fn no_secret_is_logged() {
     user.post(&uri, "hello").await;
     socket.until("hello").await;
     let bad = format!("Token {}x", user.token);
-    let refused = answer(world.request(Method::GET, "/auth/me/").header("Authorization", &bad)).await;
-    assert!(refused.0 == 401 && !refused.1.to_string().contains(&user.token), "{}", refused.1);
+    let rejected = answer(world.request(Method::GET, "/auth/me/").header("Authorization", &bad)).await;
+    assert!(rejected.0 == 401 && !rejected.1.to_string().contains(&user.token), "{}", rejected.1);
     let change = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", change).await.0, 204);
     assert_eq!(user.call(Method::POST, "/auth/token/logout/", json!({})).await.0, 204);

@@ -1,4 +1,4 @@
-//! The list of a chat's members, and what they see of each other.
+//! The list of a chat's members, and the visibility of their data.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn ids(users: &Value) -> Vec<u64> {
     users.as_array().unwrap().iter().map(|user| user["id"].as_u64().unwrap()).collect()
 }
 
-/// Registers users who never log in, and gives their names and ids.
+/// Registers users without logging in, and returns their names and ids.
 async fn registered(world: &World, number: usize) -> Vec<(String, u64)> {
     let register = async |_| {
         let username = unique("guest");
@@ -25,7 +25,7 @@ async fn registered(world: &World, number: usize) -> Vec<(String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn above_a_hundred_members_come_in_pages_and_answers_name_the_newcomers() {
+async fn large_chats_list_members_in_pages_and_responses_list_only_new_members() {
     let world = World::any().await;
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
@@ -78,7 +78,7 @@ async fn with_email<'a>(world: &'a World, name: &str) -> (User<'a>, String) {
     (user, email)
 }
 
-/// Every e-mail address in an answer, wherever it is.
+/// Every e-mail address in a response, at any place.
 fn emails(value: &Value) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     match value {
@@ -90,7 +90,7 @@ fn emails(value: &Value) -> BTreeSet<String> {
     all
 }
 
-/// Everything that HTTP answers about a chat and its members.
+/// All HTTP responses about a chat and its members.
 async fn shown(user: &User<'_>, uri: &str) -> Vec<Value> {
     let path = format!("/api/chats/{uri}/");
     let mut all = Vec::new();
@@ -109,7 +109,7 @@ async fn shown(user: &User<'_>, uri: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
+async fn email_addresses_are_shown_only_to_members_over_http() {
     let world = World::any().await;
     let ((anna, annas), (ben, bens), (cleo, cleos)) =
         (with_email(&world, "anna").await, with_email(&world, "ben").await, with_email(&world, "cleo").await);
@@ -133,7 +133,7 @@ async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
     for (body, expected) in shown(&anna, &uri).await.iter().zip(expected) {
         assert_eq!(emails(body), expected, "{body}");
     }
-    // One who has left shares the chat no more, and what they said stays without their address.
+    // A former member does not share the chat any more; their messages are shown without the address.
     let left = cleo.call(Method::DELETE, &format!("{path}members/{}/", cleo.username), Value::Null).await;
     assert_eq!(left.0, 204);
     for body in shown(&anna, &uri).await {
@@ -149,9 +149,9 @@ async fn addresses_are_shown_to_members_over_http_and_to_nobody_else() {
     assert_eq!(emails(&export), BTreeSet::new(), "an export has what sockets get");
 }
 
-/// Needs a cloud of its own.
+/// Needs a separate laptop cloud.
 #[tokio::test(flavor = "multi_thread")]
-async fn addresses_can_be_kept_from_everybody() {
+async fn email_addresses_can_be_hidden() {
     let mut options = options();
     options.parameters.insert("ShowEmail".to_owned(), "self".to_owned());
     let world = World::own(options).await;

@@ -1,4 +1,4 @@
-//! Posting, once however often it is tried, and reading history.
+//! Posting with idempotency keys, and reading history.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ async fn post(user: &User<'_>, uri: &str, key: &str, message: &str) -> (StatusCo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_key_posts_once_and_answers_the_same() {
+async fn a_repeated_idempotency_key_posts_once_and_gets_the_same_response() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -24,7 +24,7 @@ async fn a_repeated_key_posts_once_and_answers_the_same() {
     assert_eq!(post(&anna, &uri, "a key", "hello").await, first);
     let reused = json!({"detail": "This Idempotency-Key was used for a different request."});
     assert_eq!(post(&anna, &uri, "a key", "other").await, (StatusCode::UNPROCESSABLE_ENTITY, reused));
-    // Keys are each user's and each chat's own.
+    // Keys are separate for each user and chat.
     assert_eq!(post(&ben, &uri, "a key", "hello").await.0, 200);
     let other = anna.start_chat().await;
     assert_eq!(post(&anna, &other, "a key", "hello").await.0, 200);
@@ -39,7 +39,7 @@ async fn a_repeated_key_posts_once_and_answers_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_at_the_same_time_posts_once() {
+async fn concurrent_posts_with_one_key_post_once() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -54,7 +54,7 @@ async fn one_key_at_the_same_time_posts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_and_messages_have_their_bounds() {
+async fn keys_and_messages_are_validated() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -74,12 +74,12 @@ async fn keys_and_messages_have_their_bounds() {
     for text in &texts {
         anna.post(&uri, text).await;
     }
-    let said: Vec<Value> = anna.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
-    assert_eq!(said, texts);
+    let history: Vec<Value> = anna.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
+    assert_eq!(history, texts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_is_paged_both_ways() {
+async fn history_is_paged_in_both_directions() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -117,9 +117,9 @@ async fn history_is_paged_both_ways() {
     }
 }
 
-/// A function's answer has 6 MB at most, so a page of long messages holds fewer than its limit, and leads on to the rest.
+/// A function's response has at most 6 MB, so a page of long messages holds fewer than its limit and links to the rest.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_too_heavy_is_cut_short_and_leads_on() {
+async fn a_page_of_long_messages_is_shortened_and_links_to_the_rest() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -137,7 +137,7 @@ async fn a_page_too_heavy_is_cut_short_and_leads_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_link_of_a_history_is_taken_when_it_comes_back() {
+async fn every_link_of_a_history_can_be_followed() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -153,7 +153,7 @@ async fn every_link_of_a_history_is_taken_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_calls_is_asked_before_what_is_wrong_with_the_key() {
+async fn the_caller_is_authorized_before_the_key_is_validated() {
     let world = World::any().await;
     let post = world.request(Method::POST, "/api/chats/0123456789abcde/messages/").header("Idempotency-Key", "é");
     assert_eq!(answer(post.json(&json!({"message": "x"}))).await.0, 401);

@@ -1,4 +1,4 @@
-//! Who is there, and who is typing.
+//! Presence and typing indicators, and notifications of new chats.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -30,7 +30,7 @@ async fn online(user: &User<'_>, uri: &str) -> Vec<u64> {
 const PRESENCE: &[&str] = &["online", "offline"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coming_and_going_is_told_once_for_each_user() {
+async fn presence_is_broadcast_once_per_user() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -50,9 +50,9 @@ async fn coming_and_going_is_told_once_for_each_user() {
     eventually("Ben is away", async || online(&anna, &uri).await == [anna.id]).await;
 }
 
-/// In a cloud of its own, where a batch of the stream begins with what is done here.
+/// Needs a separate laptop cloud, where a batch of the stream begins with the changes made here.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_user() {
+async fn quick_reconnects_and_second_sockets_do_not_change_presence() {
     let world = World::own(options()).await;
     let (anna, ben, cleo) = (world.user("anna").await, world.user("ben").await, world.user("cleo").await);
     let uri = anna.start_chat().await;
@@ -66,17 +66,17 @@ async fn who_is_back_at_once_was_never_away_and_one_socket_of_two_is_not_the_use
     second.close().await;
     let (_third, fourth) = (ben.subscribed(&uri).await, ben.subscribed(&uri).await);
     let cleos = cleo.subscribed(&uri).await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(cleo.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(cleo.id)));
     fourth.close().await;
     cleos.close().await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("offline"), &json!(cleo.id)));
 }
 
-/// Each of them would be told to all.
+/// Each event would be sent to all members.
 #[tokio::test(flavor = "multi_thread")]
-async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
+async fn large_chats_get_no_presence_read_or_typing_events() {
     let mut options = options();
     options.parameters.insert("LargeChat".to_owned(), "1".to_owned());
     let world = World::own(options).await;
@@ -93,23 +93,23 @@ async fn in_large_chats_nobody_is_told_who_comes_reads_and_types() {
     let shown = anna.get(&format!("/api/chats/{uri}/")).await.1;
     assert_eq!((&shown["read"], &shown["online"]), (&Value::Null, &Value::Null), "unknown is not offline: {shown}");
     bens.close().await;
-    // What this leads to is told together with what Ben's going might lead to, or after it.
+    // The events of this are sent with those of Ben's disconnect, or after them.
     let other = anna.start_chat().await;
     let mut added = BTreeSet::new();
     while added.len() < 2 {
-        let told = next_of(&mut annas, &["added", "online", "offline"]).await;
-        assert_eq!(told["type"], "added");
-        added.insert(told["uri"].as_str().unwrap().to_owned());
+        let event = next_of(&mut annas, &["added", "online", "offline"]).await;
+        assert_eq!(event["type"], "added");
+        added.insert(event["uri"].as_str().unwrap().to_owned());
     }
     assert!(added.contains(&other));
     ben.post(&uri, "the end").await;
-    let told = annas.next_of_any().await;
-    assert_eq!((&told["type"], &told["message"]), (&json!("message"), &json!("the end")), "{told}");
+    let event = annas.next_of_any().await;
+    assert_eq!((&event["type"], &event["message"]), (&json!("message"), &json!("the end")), "{event}");
 }
 
-/// On whatever socket, whether or not it is subscribed to anything.
+/// On all of their sockets, with or without subscriptions.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_invited_hears_of_it() {
+async fn invited_users_are_notified() {
     let world = World::any().await;
     let (anna, ben, other) = (world.user("anna").await, world.user("ben").await, world.user("other").await);
     let mut sockets = [ben.socket().await, ben.socket().await];
@@ -121,7 +121,7 @@ async fn who_was_invited_hears_of_it() {
     for socket in sockets.iter_mut().chain([&mut others]) {
         assert_eq!(next_of(socket, &["added"]).await, json!({"type": "added", "uri": uri}));
     }
-    // One's own doing is told to all of one's sockets, too, and moving a marker is no coming.
+    // The caller's sockets are notified, too, and moving a marker does not count as joining.
     assert_eq!(ben.call(Method::PUT, &format!("{path}read/"), json!({"id": 1})).await.0, 200);
     let own = ben.start_chat().await;
     for socket in &mut sockets {
@@ -129,9 +129,9 @@ async fn who_was_invited_hears_of_it() {
     }
 }
 
-/// An invitation shows the host who the guest is, so the guest hears of it even if it was taken back at once.
+/// An invitation shows the guest's profile to the host, so the guest is notified even if they are removed at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_who_is_removed_at_once_hears_of_both() {
+async fn a_user_removed_at_once_is_notified_of_both() {
     let world = World::own(options()).await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let mut bens = ben.socket().await;
@@ -144,9 +144,9 @@ async fn a_guest_who_is_removed_at_once_hears_of_both() {
     }
 }
 
-/// Telling a user of a chat is a courtesy: sockets that take nothing hold up nobody else.
+/// Notifying a user of a chat is best effort: blocked sockets do not delay others.
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
+async fn blocked_sockets_do_not_delay_notifications_of_others() {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
     let world = Proxy::before_all(&services, options()).await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
@@ -163,9 +163,9 @@ async fn sockets_that_take_nothing_hold_up_no_news_of_others() {
     while next_of(&mut annas, &["online"]).await["user"]["id"] != cleo.id {}
 }
 
-/// Too short a visit to be told of is still seen by who looks at that moment.
+/// A subscription that is too short to be broadcast is still visible to a concurrent read.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_stays_online_who_was_seen_for_a_moment() {
+async fn a_user_seen_online_briefly_goes_offline() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -175,34 +175,34 @@ async fn nobody_stays_online_who_was_seen_for_a_moment() {
     assert!(annas.subscribe(&uri, 0).await["online"].as_array().unwrap().contains(&json!(ben.id)));
     bens.close().await;
     loop {
-        let told = next_of(&mut annas, PRESENCE).await;
-        if told["user"]["id"] == ben.id && told["type"] == "offline" {
+        let event = next_of(&mut annas, PRESENCE).await;
+        if event["user"]["id"] == ben.id && event["type"] == "offline" {
             break;
         }
     }
 }
 
-/// API Gateway does not promise to tell of a disconnect; the next message finds out.
+/// API Gateway does not guarantee `$disconnect`; the next message detects the lost connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vanished_socket_goes_offline_too() {
+async fn a_vanished_socket_goes_offline() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
     ben.join(&uri).await;
     let mut annas = anna.subscribed(&uri).await;
-    // Only then, for whatever is sent to the room finds out.
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(anna.id)));
+    // Only then, since any message to the chat detects it.
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(anna.id)));
     ben.leave_stale_connection(&uri).await;
-    let told = next_of(&mut annas, PRESENCE).await;
-    assert_eq!((&told["type"], &told["user"]["id"]), (&json!("online"), &json!(ben.id)));
+    let event = next_of(&mut annas, PRESENCE).await;
+    assert_eq!((&event["type"], &event["user"]["id"]), (&json!("online"), &json!(ben.id)));
     anna.post(&uri, "anybody there?").await;
     let gone = next_of(&mut annas, PRESENCE).await;
     assert_eq!((&gone["type"], &gone["user"]["id"]), (&json!("offline"), &json!(ben.id)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn typing_is_told_to_the_others_and_not_too_often() {
+async fn typing_is_sent_to_the_others_and_rate_limited() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -217,17 +217,17 @@ async fn typing_is_told_to_the_others_and_not_too_often() {
     assert_eq!(annas.next_of("typing").await, json!({"type": "typing", "uri": uri, "user": user}));
     ben.post(&uri, "typed").await;
     let more = annas.until("typed").await;
-    // So many moments of three seconds the six can have fallen into; and none is told to Ben.
+    // The number of three-second windows that the six can fall into; none is sent to Ben.
     let moments = started.elapsed().as_secs() / 3 + 2;
-    let told = 1 + more.iter().filter(|told| told["type"] == "typing").count() as u64;
-    // The emulator lets through what has the same deduplication id and is published at the same time
+    let sent = 1 + more.iter().filter(|event| event["type"] == "typing").count() as u64;
+    // The emulator accepts concurrent publications with the same deduplication id
     // (https://docs.aws.amazon.com/sns/latest/dg/fifo-message-dedup.html).
-    assert!(told <= moments || world.emulator(), "{told} in {moments}: {more:?}");
+    assert!(sent <= moments || world.emulator(), "{sent} in {moments}: {more:?}");
     let own = bens.until("typed").await;
-    assert!(own.iter().all(|told| told["type"] != "typing"), "{own:?}");
+    assert!(own.iter().all(|event| event["type"] != "typing"), "{own:?}");
     assert_eq!(anna.history(&uri).await.len(), 1, "it is not kept");
 
     let stranger = world.user("stranger").await;
-    let refused = stranger.socket().await.ask(&typing).await;
-    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(403)));
+    let rejected = stranger.socket().await.ask(&typing).await;
+    assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(403)));
 }

@@ -1,4 +1,4 @@
-//! `cargo run`'s program in a process of its own, for tests that kill it or read its log.
+//! The program of `cargo run` as a process, for tests that kill it or read its log.
 
 use std::{
     path::Path,
@@ -20,7 +20,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it, with so much in its log.
+    /// Starts it with a log level.
     pub async fn start(port: u16, data: &Path, log: &str) -> Self {
         let program = env!("CARGO_BIN_EXE_confab-under-test");
         let mut command = Command::new(program);
@@ -45,18 +45,18 @@ impl Process {
         Self { child, printed }
     }
 
-    /// What it has printed so far, its log included.
+    /// Its output so far, including its log.
     pub fn printed(&self) -> String {
         self.printed.lock().unwrap().clone()
     }
 
-    /// SIGKILL: it has no time to do anything.
+    /// SIGKILL: it cannot clean up.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
-/// Four free ports in a row, as far as one can know.
+/// Four consecutive ports that are free at this moment.
 pub fn free_ports() -> u16 {
     loop {
         let port = 20_000 + fastrand::u16(..4_000) * 5;

@@ -1,4 +1,4 @@
-//! A proxy between the functions and an AWS service: it counts what passes, and can refuse it.
+//! A proxy between the functions and an AWS service: it counts calls, and can inject faults.
 
 use std::{
     sync::{
@@ -30,27 +30,27 @@ pub struct Call {
     pub body: String,
 }
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// An internal error of the service, and nothing is done.
+    /// The service responds with an internal error; the call has no effect.
     Refuse,
-    /// The service is asked too much, and nothing is done.
+    /// The service throttles; the call has no effect.
     Throttle,
-    /// It is done, but later.
+    /// The call is delayed.
     Slow(Duration),
-    /// Nothing is done, and no answer comes before the caller's patience ends.
+    /// The call has no effect, and there is no response before the caller's time-out.
     Hang,
-    /// The connection breaks, and nothing is done.
+    /// The connection is reset; the call has no effect.
     Reset,
-    /// It is done, and the connection breaks before the answer.
+    /// The call takes effect, and the connection is reset before the response.
     LoseAnswer,
-    /// It is done once the proxy's gate is opened.
+    /// The call waits until the proxy's gate is opened.
     Held,
 }
 
-/// What a call waits behind.
+/// A gate that a call waits at.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<GateState>);
 
@@ -61,12 +61,12 @@ struct GateState {
 }
 
 impl Gate {
-    /// Waits until a call is held back.
+    /// Waits until a call is at the gate.
     pub async fn reached(&self) {
         tokio::time::timeout(DEADLINE, self.0.reached.notified()).await.expect("no such call came");
     }
 
-    /// Lets the call pass.
+    /// Lets the call continue.
     pub fn open(&self) {
         self.0.opened.notify_one();
     }
@@ -152,7 +152,7 @@ impl Proxy {
         gate
     }
 
-    /// Where to pass calls on to.
+    /// Sets the address that calls are forwarded to.
     pub fn leads_to(&self, url: &str) {
         self.0.target.set(url.to_owned()).unwrap();
     }
@@ -161,33 +161,33 @@ impl Proxy {
         &self.0.url
     }
 
-    /// What requests through it are signed for, and so what the service must allow.
+    /// The host that requests through it are signed for, which the service must allow.
     pub fn host(&self) -> String {
         self.0.url.replace("http://", "")
     }
 
-    /// From now on, answers such calls with an internal error of the service.
+    /// From now on, responds to matching calls with an internal error of the service.
     pub fn refuse(&self, rule: impl Fn(&Call) -> bool + Send + 'static) {
         self.inject(move |call| if rule(call) { Fault::Refuse } else { Fault::None });
     }
 
-    /// From now on, lets this go wrong with each call.
+    /// From now on, injects this fault into each call.
     pub fn inject(&self, rule: impl Fn(&Call) -> Fault + Send + 'static) {
         *self.0.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// How many calls of an operation there have been since the calls were last asked for.
+    /// The number of calls of an operation since the last `calls()`.
     pub fn count(&self, operation: &str) -> usize {
         self.0.calls.lock().unwrap().iter().filter(|call| call.operation == operation).count()
     }
 
-    /// The same of one function's calls.
+    /// The same for the calls of one function.
     pub fn count_of(&self, caller: &str, operation: &str) -> usize {
         let calls = self.0.calls.lock().unwrap();
         calls.iter().filter(|call| call.caller == caller && call.operation == operation).count()
     }
 
-    /// The calls since the last time that this was asked.
+    /// The calls since the last `calls()`.
     pub fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.0.calls.lock().unwrap())
     }
@@ -217,7 +217,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
     proxy.0.calls.lock().unwrap().push(call);
     match fault {
         Fault::Refuse => return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
-        // Each service has a name of its own for it, and all SDKs know them all.
+        // Each service has a different name for it, and all SDKs know all of them.
         Fault::Throttle => return failure(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException"),
         Fault::Reset => return broken(),
         Fault::Hang => {
@@ -232,7 +232,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
         Fault::None | Fault::LoseAnswer => {}
     }
     let url = format!("{}{}", proxy.0.target.get().unwrap(), parts.uri);
-    // By itself: what has been asked for is done, whether the caller waits for it or not.
+    // In a separate task: the call completes whether the caller waits for it or not.
     let request = proxy.0.client.request(parts.method, url).headers(parts.headers).body(body);
     let Ok(Ok(answer)) = tokio::spawn(request.send()).await else { return broken() };
     if fault == Fault::LoseAnswer {
@@ -249,7 +249,7 @@ fn failure(status: StatusCode, kind: &str) -> Response<Body> {
     Response::builder().status(status).header("x-amzn-errortype", kind).body(Body::from(text)).unwrap()
 }
 
-/// An answer that breaks off before it has begun.
+/// A response that is cut off before it begins.
 fn broken() -> Response<Body> {
     let nothing = futures_util::stream::once(std::future::ready(Err::<Vec<u8>, BoxError>("broken".into())));
     Response::builder().header("content-length", "100000").body(Body::from_stream(nothing)).unwrap()

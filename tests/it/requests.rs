@@ -1,4 +1,4 @@
-//! Requests that no client of ours sends: forged headers, odd paths and queries, other charsets, texts that are not UTF-8.
+//! Unusual requests: forged headers, odd paths and queries, other charsets, text that is not UTF-8.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::world::{DEADLINE, PASSWORD, World, answer, options, unique};
 
-/// The answer to a request that is sent as it stands, byte for byte.
+/// The response to a request that is sent byte for byte.
 async fn raw(world: &World, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(world.http_url.strip_prefix("http://").unwrap()).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -18,9 +18,9 @@ async fn raw(world: &World, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Needs a cloud of its own, since a gateway on AWS answers some of these itself.
+/// Needs a separate laptop cloud, since a gateway on AWS responds to some of these itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_header_path_or_query_is_a_server_error() {
+async fn no_header_path_or_query_causes_a_server_error() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -63,13 +63,13 @@ fn typed(request: RequestBuilder, content_type: &str, body: impl Into<reqwest::B
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forms_charset_is_decoded_or_refused() {
+async fn a_forms_charset_is_decoded_or_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     let post = || user.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
     let form = "application/x-www-form-urlencoded";
-    // The emulator hands JSON on as text, and has replaced by then what is not UTF-8.
+    // The emulator passes JSON on as text, and has replaced invalid UTF-8 by then.
     let arrives = |content_type: &str, body: &[u8]| {
         !world.emulator() || !content_type.contains("json") || std::str::from_utf8(body).is_ok()
     };
@@ -96,19 +96,19 @@ async fn a_forms_charset_is_decoded_or_refused() {
             assert_eq!(status.as_u16(), expected, "{content_type} {body}");
         }
     }
-    let said: Vec<Value> = user.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
-    assert_eq!(said, vec!["caf\u{e9}"; posted]);
+    let history: Vec<Value> = user.history(&uri).await.into_iter().map(|message| message["message"].clone()).collect();
+    assert_eq!(history, vec!["caf\u{e9}"; posted]);
 }
 
-/// In a path, a query, a header and a frame, which cannot be refused by their charset.
+/// In a path, a query, a header and a frame, which have no charset.
 #[tokio::test(flavor = "multi_thread")]
-async fn text_is_never_replaced_in_silence() {
+async fn invalid_text_is_never_replaced_silently() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     let messages = format!("/api/chats/{uri}/messages/");
     let id = user.post(&uri, "\u{FFFD}").await;
-    // A gateway may refuse such a path by itself.
+    // A gateway may reject such a path itself.
     for (method, path, expected) in [
         (Method::GET, format!("/api/chats/{uri}/search/?q=%FF"), &[400][..]),
         (Method::DELETE, format!("/api/chats/{uri}/members/%FF/"), &[400, 404]),
@@ -127,7 +127,7 @@ async fn text_is_never_replaced_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
+async fn numbers_keep_their_digits_as_text_or_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -148,21 +148,21 @@ async fn numbers_are_taken_as_text_with_the_digits_sent_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_names_one_chat_or_none() {
+async fn connecting_accepts_at_most_one_uri() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (one, other) = (user.start_chat().await, user.start_chat().await);
     let token = format!("Token {}", user.token);
     let headers = [("authorization", token.as_str())];
     for query in [format!("?uri={one}&uri={other}"), format!("?uri={one}&uri={one}"), format!("?uri=x&uri={one}")] {
-        assert_eq!(world.open(&query, &headers).await.err(), world.refusal(400), "{query}");
+        assert_eq!(world.open(&query, &headers).await.err(), world.rejection(400), "{query}");
     }
     assert!(world.open(&format!("?uri={one}"), &headers).await.is_ok());
 }
 
-/// What ends a line for some readers, and what a queue does not take: in a frame, an export, and what other programs publish.
+/// Characters that end a line for some readers, or that a queue rejects: in a frame, an export, and custom events.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_character_cuts_a_line() {
+async fn no_character_breaks_a_line() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -208,7 +208,7 @@ async fn links_do_not_follow_forged_headers() {
         found.extend(link.map(|link| link.trim_start_matches('<').split('>').next().unwrap().to_owned()));
         assert!(!found.is_empty(), "{path}");
         for link in found {
-            // The emulator drops the slash at the end before a function gets the path.
+            // The emulator removes a trailing slash before a function receives the path.
             let (start, _) = link.split_once('?').unwrap();
             assert_eq!(start.trim_end_matches('/'), path.trim_end_matches('/'), "{link}");
             assert_eq!(user.request(Method::GET, &link).send().await.unwrap().status(), 200, "{link}");

@@ -1,4 +1,4 @@
-//! Searching a chat, and exporting it.
+//! Searching and exporting a chat.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ async fn search(user: &User<'_>, uri: &str, query: &str) -> (Vec<String>, Option
     (found, body["next"].as_str().map(|url| url[url.find('?').unwrap()..].to_owned()))
 }
 
-/// What is found page by page.
+/// All results, page by page.
 async fn all(user: &User<'_>, uri: &str, query: &str) -> Vec<String> {
     let (mut found, mut next) = search(user, uri, query).await;
     while let Some(query) = next {
@@ -51,9 +51,9 @@ async fn messages_are_found_by_all_their_words_newest_first() {
     }
 }
 
-/// A page looks through a part of a long log, so it may be empty and lead on all the same.
+/// A page scans a part of a long log, so it may be empty and still have a link.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_searched_a_part_at_a_time() {
+async fn a_long_log_is_searched_in_parts() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -65,7 +65,7 @@ async fn a_long_log_is_searched_a_part_at_a_time() {
     assert_eq!(all(&anna, &uri, "?q=needle").await, ["a needle"]);
 }
 
-/// The lines of a part of an export, and the query by which it says to go on.
+/// The lines of a part of an export, and the query of its `Link`.
 async fn part(user: &User<'_>, uri: &str, query: &str) -> (Vec<Value>, Option<String>) {
     let answer = user.request(Method::GET, &format!("/api/chats/{uri}/export/{query}")).send().await.unwrap();
     assert_eq!(
@@ -83,7 +83,7 @@ async fn part(user: &User<'_>, uri: &str, query: &str) -> (Vec<Value>, Option<St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_is_the_log_as_it_is_told() {
+async fn an_export_equals_the_delivered_log() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -106,7 +106,7 @@ async fn an_export_is_the_log_as_it_is_told() {
     }
 }
 
-/// A function's answer has 6 MB at most, so a long log comes in parts, each of which says where the next one is.
+/// A function's response has at most 6 MB, so a long log is exported in parts, each with a link to the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_is_exported_in_parts() {
     let world = World::any().await;
@@ -129,9 +129,9 @@ async fn a_long_log_is_exported_in_parts() {
     }
 }
 
-/// U+FDFA becomes eighteen characters in the form in which texts are compared, so a few such messages are as much work as thousands.
+/// U+FDFA normalizes to eighteen characters, so a few such messages are as much work as thousands.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_ends_also_where_its_text_has_become_too_long() {
+async fn a_page_ends_when_its_normalized_text_is_too_long() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;
@@ -150,9 +150,9 @@ async fn a_page_ends_also_where_its_text_has_become_too_long() {
     assert!(found == ["needle"] && pages >= 4, "{pages}");
 }
 
-/// A reader of the log shows nothing that is behind a hole: what fills the hole later would be out of order.
+/// A reader of the log shows nothing after a gap: an entry that fills the gap later would be out of order.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_behind_a_hole_is_found_or_listed() {
+async fn nothing_after_a_gap_is_found_or_listed() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

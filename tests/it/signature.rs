@@ -1,4 +1,4 @@
-//! Requests to AWS's services that are signed as an SDK would, but otherwise as a test wants them.
+//! Requests to AWS services, signed as an SDK does, but otherwise as a test needs them.
 
 use std::time::SystemTime;
 
@@ -19,12 +19,12 @@ pub struct Signer {
     pub session: Option<String>,
     pub service: &'static str,
     pub time: SystemTime,
-    /// A header that is left out of the signature.
+    /// A header to omit from the signature.
     pub leaves_out: Option<&'static str>,
 }
 
 impl Signer {
-    /// As clients of a laptop cloud sign.
+    /// With the credentials of a laptop cloud's clients.
     pub fn new(world: &World, service: &'static str) -> Self {
         let variable = |name| world.variable(name).to_owned();
         let (id, secret) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));

@@ -1,11 +1,11 @@
-//! Connecting over WebSocket, and what can be said there.
+//! WebSocket connections and their actions.
 
 use serde_json::{Value, json};
 
 use crate::world::{World, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_and_browsers_get_in() {
+async fn programs_and_browsers_can_connect() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let token = format!("tOkEn  {}", user.token);
@@ -13,7 +13,7 @@ async fn programs_and_browsers_get_in() {
     assert_eq!(program.protocol, None);
     assert_eq!(program.ask(&json!({"action": "ping"})).await, json!({"type": "pong"}));
     if world.emulator() {
-        // It does not hand on the header of `$connect`'s answer that selects a subprotocol, as AWS does
+        // The emulator does not pass on the header of `$connect`'s response that selects a subprotocol, as AWS does
         // (https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html).
         return;
     }
@@ -24,7 +24,7 @@ async fn programs_and_browsers_get_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_does() {
+async fn connections_without_a_valid_token_are_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (good, other) = (format!("Token {}", user.token), "0".repeat(64));
@@ -40,13 +40,13 @@ async fn nobody_else_does() {
         ("?uri=nope", vec![("authorization", good.as_str())], 404),
         ("?uri=0123456789abcde", vec![("authorization", good.as_str())], 404),
     ] {
-        assert_eq!(world.open(query, &headers).await.err(), world.refusal(status), "{query} {headers:?}");
+        assert_eq!(world.open(query, &headers).await.err(), world.rejection(status), "{query} {headers:?}");
     }
 }
 
-/// So that a client can tell which of its requests failed, and gives up what can never be sent.
+/// A client can identify the request that failed, and drop one that can never succeed.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_names_the_request_even_if_that_is_not_valid() {
+async fn an_error_identifies_an_invalid_request() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -63,9 +63,9 @@ async fn an_error_names_the_request_even_if_that_is_not_valid() {
     assert_eq!(user.history(&uri).await.len(), 0);
 }
 
-/// Whoever is not a member of the chat learns nothing of what is wrong with the other fields.
+/// Callers who are not members learn nothing about the other fields.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_refused_before_the_fields_are_checked() {
+async fn non_members_are_rejected_before_the_fields_are_checked() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -104,9 +104,9 @@ async fn a_stranger_is_refused_before_the_fields_are_checked() {
     }
 }
 
-/// A record that is gone, or a token that has expired, ends what a socket is good for, `ping` included.
+/// Without its record, or with an expired token, a socket is rejected for every action, including `ping`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
+async fn a_socket_without_a_valid_record_is_rejected() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let mut socket = user.socket().await;
@@ -123,7 +123,7 @@ async fn a_socket_that_is_older_than_its_record_is_of_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_named_on_connecting_is_heard_at_once() {
+async fn connecting_with_a_uri_subscribes_at_once() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -139,7 +139,7 @@ async fn a_chat_named_on_connecting_is_heard_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sending_is_posting() {
+async fn send_posts_a_message() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -151,7 +151,7 @@ async fn sending_is_posting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_no_sense_is_answered_with_an_error() {
+async fn invalid_frames_get_an_error() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
@@ -189,15 +189,11 @@ async fn what_makes_no_sense_is_answered_with_an_error() {
     }
     assert!(user.history(&uri).await.is_empty());
     let error = socket.ask(&json!({"action": "send", "uri": uri, "message": "", "key": "k"})).await;
-    assert_eq!(
-        (&error["uri"], &error["key"]),
-        (&json!(uri), &json!("k")),
-        "which of its sends failed, a client is told"
-    );
+    assert_eq!((&error["uri"], &error["key"]), (&json!(uri), &json!("k")), "the client knows which send failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_ends_when_told_to() {
+async fn unsubscribe_ends_a_subscription() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let (one, two) = (user.start_chat().await, user.start_chat().await);
@@ -214,12 +210,12 @@ async fn a_subscription_ends_when_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_socket_is_forgotten() {
+async fn a_closed_socket_is_removed() {
     let world = World::any().await;
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     user.subscribed(&uri).await.close().await;
-    eventually("nobody is subscribed", async || {
+    eventually("there is no subscriber", async || {
         let query =
             world.dynamodb().query().table_name(world.variable("TABLE_NAME")).key_condition_expression("pk = :pk");
         let pk = aws_sdk_dynamodb::types::AttributeValue::S(format!("SUBSCRIBERS#{uri}"));

@@ -1,4 +1,5 @@
-//! The browser client beside `cargo run`: served when it is built, built when npm is there, and otherwise a line on how to.
+//! The browser client of `cargo run`: served if it is built, built if npm is installed, and otherwise a line with
+//! instructions.
 
 #![cfg(unix)]
 
@@ -11,7 +12,7 @@ use tokio::{
 
 use crate::{process::free_ports, world::DEADLINE};
 
-/// Takes the place of npm: `ci` and `run build` say so, and the latter leaves a page.
+/// A fake npm: `ci` and `run build` print their names, and the latter writes a page.
 const NPM: &str = r#"#!/bin/sh
 echo "npm $*"
 [ "$1" != run ] || { /bin/mkdir -p dist && echo "<p>built" > dist/index.html; }
@@ -29,7 +30,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Starts confab in a folder, with the programs that are in its `bin` and no others.
+/// Starts confab in a folder, with only the programs in its `bin`.
 fn start(folder: &Path, port: u16) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_confab-under-test"));
     command.args(["--port", &port.to_string()]).current_dir(folder).env("PATH", folder.join("bin"));
@@ -37,7 +38,7 @@ fn start(folder: &Path, port: u16) -> Child {
     command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// What it prints up to a line that contains `text`, and what the rest comes from.
+/// Its output up to a line that contains `text`, and the reader for the rest.
 async fn printed(child: &mut Child, text: &str) -> (Vec<String>, Lines<BufReader<ChildStdout>>) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut printed = Vec::new();
@@ -61,7 +62,7 @@ async fn get(port: u16, path: &str) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_browser_client_is_built_where_npm_is() {
+async fn the_browser_client_is_built_if_npm_is_installed() {
     let (folder, port) = (folder(), free_ports());
     let npm = folder.path().join("bin/npm");
     fs::write(&npm, NPM).unwrap();
@@ -74,7 +75,7 @@ async fn the_browser_client_is_built_where_npm_is() {
     assert_eq!(get(port, "/").await, (200, "<p>built\n".to_owned()));
     assert_eq!(get(port, "/auth/me/").await.0, 401);
     confab.kill().await.unwrap();
-    // The next time there is nothing to build.
+    // The second time there is nothing to build.
     let port = free_ports();
     let mut confab = start(folder.path(), port);
     let (lines, _rest) = printed(&mut confab, "The browser client is at").await;
@@ -83,7 +84,7 @@ async fn the_browser_client_is_built_where_npm_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_npm_it_says_how_to_build_it_and_the_api_is_there() {
+async fn without_npm_the_api_runs_and_build_instructions_are_printed() {
     let (folder, port) = (folder(), free_ports());
     let mut confab = start(folder.path(), port);
     let (lines, _rest) = printed(&mut confab, "Node.js").await;

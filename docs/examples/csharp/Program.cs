@@ -1,12 +1,12 @@
-// Listens to the exchange with a queue of its own and prints what happens, an object a line, or publishes into a room.
+// Listens to the exchange with a queue and prints events, one per line, or publishes to a chat.
 //
-//     dotnet run -- listen                                      everything in all rooms, until ctrl-c
-//     dotnet run -- listen '{"type": ["message"]}'              new messages only: any filter policy will do
+//     dotnet run -- listen                                      all events of all chats, until ctrl-c
+//     dotnet run -- listen '{"type": ["message"]}'              new messages only; accepts any filter policy
 //     dotnet run -- listen --remove                             removes the queue and its subscription
 //     dotnet run -- publish 040213b14a02451 '{"type": "weather", "degrees": 21.5}'
 //
-// The queue stays when this ends, and what happens meanwhile waits in it, for four days. Needs TOPIC_ARN. The SDK itself takes credentials, the
-// region, and for the laptop cloud AWS_ENDPOINT_URL_SNS and AWS_ENDPOINT_URL_SQS, from the environment.
+// The queue remains when the program ends, and keeps later events for four days. Needs TOPIC_ARN. The SDK reads credentials,
+// the region, and for the laptop cloud AWS_ENDPOINT_URL_SNS and AWS_ENDPOINT_URL_SQS, from the environment.
 
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -17,16 +17,17 @@ using Amazon.SQS.Model;
 
 const string QueueName = "listen-csharp.fifo";
 
-// These are entries of a room's log. Each has an id, by which a repeat is known.
+// These types are entries of a chat's log. Each has an id, which identifies repeats.
 string[] entries = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted"];
 
-// So many entries are remembered. A program that acts on what it hears remembers for good, in the same place as what it has done.
+// The number of entries that are remembered. A program that acts on entries should store their ids, in the same transaction
+// as the result.
 const int Remembered = 1000;
 
 var topic = Environment.GetEnvironmentVariable("TOPIC_ARN");
 if (string.IsNullOrEmpty(topic))
 {
-    Console.Error.WriteLine("Which exchange? Set TOPIC_ARN.");
+    Console.Error.WriteLine("No exchange: set TOPIC_ARN.");
     return 2;
 }
 using var sns = new AmazonSimpleNotificationServiceClient();
@@ -41,11 +42,11 @@ switch (args)
         await Remove();
         return 0;
     case ["listen"]:
-        // With a filter on the body, nothing comes that is no JSON object.
-        await Listen(await Bind("""{"uri": [{"exists": true}]}"""));
+        // A filter on the body excludes messages that are not JSON objects.
+        await Listen(await Subscribe("""{"uri": [{"exists": true}]}"""));
         return 0;
     case ["listen", var filter]:
-        await Listen(await Bind(filter));
+        await Listen(await Subscribe(filter));
         return 0;
     default:
         Console.Error.WriteLine("Usage: listen [FILTER | --remove] | publish URI OBJECT");
@@ -54,22 +55,22 @@ switch (args)
 
 async Task Publish(string uri, string json)
 {
-    var what = JsonNode.Parse(json)!.AsObject();
-    what["uri"] = uri;
+    var node = JsonNode.Parse(json)!.AsObject();
+    node["uri"] = uri;
     var published = await sns.PublishAsync(new PublishRequest
     {
         TopicArn = topic,
-        Message = what.ToJsonString(),
-        // Order is kept within a message group, and a room is one.
+        Message = node.ToJsonString(),
+        // A chat is a message group, in which order is kept.
         MessageGroupId = uri,
-        // What has one that the room had in the last five minutes is dropped. A program that tries again gives the same.
+        // The topic drops an object whose id was used in the same chat within five minutes. A retry should use the same id.
         MessageDeduplicationId = Guid.NewGuid().ToString(),
     });
     Console.WriteLine(published.MessageId);
 }
 
-// Binds a queue to the exchange, or gives the one of last time this filter, and says where it is.
-async Task<string> Bind(string filter)
+// Subscribes the queue to the exchange with this filter, creating it if needed, and returns its URL.
+async Task<string> Subscribe(string filter)
 {
     var created = await sqs.CreateQueueAsync(new CreateQueueRequest
     {
@@ -77,7 +78,7 @@ async Task<string> Bind(string filter)
         Attributes = new Dictionary<string, string>
         {
             ["FifoQueue"] = "true",
-            // A publisher's deduplication id need be unique in its room only, so the queue must not take it for more.
+            // Deduplication ids are unique within a chat only.
             ["DeduplicationScope"] = "messageGroup",
             ["FifoThroughputLimit"] = "perMessageGroupId",
         },
@@ -88,7 +89,7 @@ async Task<string> Bind(string filter)
         QueueUrl = created.QueueUrl,
         Attributes = new Dictionary<string, string> { ["Policy"] = Policy(queueArn) },
     });
-    // Subscribing again with another filter is refused, or, by the laptop cloud, overlooked.
+    // Subscribing again with another filter is an error on AWS, and has no effect in the laptop cloud.
     if (await SubscriptionOf(queueArn) is { } subscription)
     {
         await sns.SetSubscriptionAttributesAsync(new SetSubscriptionAttributesRequest(subscription, "FilterPolicy", filter));
@@ -112,7 +113,7 @@ async Task<string> Bind(string filter)
     return created.QueueUrl;
 }
 
-// Lets the topic, and nobody else, send to the queue.
+// Permits only the topic to send to the queue.
 string Policy(string queueArn) => new JsonObject
 {
     ["Version"] = "2012-10-17",
@@ -128,8 +129,8 @@ string Policy(string queueArn) => new JsonObject
 
 async Task<string> ArnOf(string queueUrl)
 {
-    var answer = await sqs.GetQueueAttributesAsync(new GetQueueAttributesRequest { QueueUrl = queueUrl, AttributeNames = ["QueueArn"] });
-    return answer.Attributes["QueueArn"];
+    var response = await sqs.GetQueueAttributesAsync(new GetQueueAttributesRequest { QueueUrl = queueUrl, AttributeNames = ["QueueArn"] });
+    return response.Attributes["QueueArn"];
 }
 
 async Task<string?> SubscriptionOf(string queueArn)
@@ -138,7 +139,7 @@ async Task<string?> SubscriptionOf(string queueArn)
     do
     {
         var page = await sns.ListSubscriptionsByTopicAsync(new ListSubscriptionsByTopicRequest { TopicArn = topic, NextToken = next });
-        // A list that is empty is null in version 4 of the SDK.
+        // An empty list is null in version 4 of the SDK.
         if (page.Subscriptions?.Find(each => each.Endpoint == queueArn) is { } found)
         {
             return found.SubscriptionArn;
@@ -150,7 +151,7 @@ async Task<string?> SubscriptionOf(string queueArn)
 
 async Task Listen(string queueUrl)
 {
-    var heard = new Queue<(string, string)>();
+    var seen = new Queue<(string, string)>();
     while (true)
     {
         var received = await sqs.ReceiveMessageAsync(new ReceiveMessageRequest { QueueUrl = queueUrl, MaxNumberOfMessages = 10, WaitTimeSeconds = 20 });
@@ -160,31 +161,31 @@ async Task Listen(string queueUrl)
             {
                 Print(message.Body);
             }
-            else if (!heard.Contains(entry))
+            else if (!seen.Contains(entry))
             {
                 Print(message.Body);
-                heard.Enqueue(entry);
-                if (heard.Count > Remembered)
+                seen.Enqueue(entry);
+                if (seen.Count > Remembered)
                 {
-                    heard.Dequeue();
+                    seen.Dequeue();
                 }
             }
-            // Only now that it has been handled: whatever is not deleted comes again after 30 seconds, and holds up its room until then.
+            // After processing: a message that is not deleted blocks its chat and is delivered again after 30 seconds.
             await sqs.DeleteMessageAsync(queueUrl, message.ReceiptHandle);
         }
     }
 }
 
-// Between JSON's tokens a line break means nothing, and within a string it cannot stand.
+// In JSON, a line break can only occur between tokens, so it can be replaced.
 void Print(string body) => Console.WriteLine(body.Replace('\r', ' ').Replace('\n', ' '));
 
-// Says which entry it is. What another program publishes is none, whatever it looks like.
+// Identifies an entry. Other events are not entries.
 (string, string)? EntryOf(string body)
 {
     using var document = JsonDocument.Parse(body);
-    var what = document.RootElement;
-    var isEntry = what.TryGetProperty("type", out var type) && entries.Contains(type.ToString());
-    return isEntry && what.TryGetProperty("id", out var id) ? (what.GetProperty("uri").ToString(), id.ToString()) : null;
+    var root = document.RootElement;
+    var isEntry = root.TryGetProperty("type", out var type) && entries.Contains(type.ToString());
+    return isEntry && root.TryGetProperty("id", out var id) ? (root.GetProperty("uri").ToString(), id.ToString()) : null;
 }
 
 async Task Remove()

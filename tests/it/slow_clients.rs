@@ -1,4 +1,4 @@
-//! Clients that take too long are left, on every port of the laptop cloud. Needs clouds of its own.
+//! Time-outs for slow clients, on every port of the laptop cloud. Needs separate laptop clouds.
 
 use std::{fs::File, time::Duration};
 
@@ -25,11 +25,11 @@ fn addresses(world: &World) -> Vec<String> {
     urls.map(|url| url.replace("http://", "")).collect()
 }
 
-/// What comes until the server closes the connection.
+/// Everything received until the server closes the connection.
 async fn until_closed(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
     let read = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut text)).await;
-    // A connection that is reset is closed, too.
+    // A reset connection counts as closed.
     let _ = read.expect("the connection stays open");
     String::from_utf8(text).unwrap()
 }
@@ -52,17 +52,17 @@ async fn connections_without_a_request_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn slow_request_bodies_time_out() {
     let world = world(None).await;
     for address in addresses(&world) {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        // What a service wants before it reads a body.
+        // The headers that a service requires before it reads a body.
         let authorization = "Authorization: AWS4-HMAC-SHA256 x";
         let head = format!(
             "POST /auth/token/create/ HTTP/1.1\r\nHost: {address}\r\n{authorization}\r\nContent-Length: 1000\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        // A byte now and then is no progress.
+        // A single byte now and then does not count as progress.
         let (mut reader, mut writer) = stream.into_split();
         let drip = tokio::spawn(async move {
             while writer.write_all(b"x").await.is_ok() {
@@ -77,7 +77,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_read_is_given_up() {
+async fn unread_responses_time_out() {
     let folder = tempfile::tempdir().unwrap();
     File::create(folder.path().join("large")).unwrap().set_len(256 * 1024 * 1024).unwrap();
     let world = world(Some(folder.path())).await;

@@ -1,15 +1,15 @@
-//! Measures what one room sustains: so many users post into it as fast as they are answered, one socket listens.
+//! Measures the throughput of one chat: N users post as fast as they get responses, and one socket listens.
 //!
-//!     cargo run --profile bench -p confab-tests --example hot_room -- <users> <seconds>
+//!     cargo run --profile bench -p confab-tests --example hot_chat -- <users> <seconds>
 //!
-//! Against a laptop cloud of its own, or the deployment that `CONFAB_URL` and its kin name. At the end it looks whether the
-//! history is what was acknowledged.
+//! Runs against a separate laptop cloud, or the deployment that `CONFAB_URL` and related variables name. At the end it
+//! compares the history with the acknowledged messages.
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 #[path = "../it/documents.rs"]
 mod documents;
-#[path = "../it/world.rs"]
+#[path = "../it/world/mod.rs"]
 mod world;
 
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use reqwest::Method;
 use serde_json::json;
 use world::{User, World};
 
-/// What became of a user's posts.
+/// The results of a user's posts.
 #[derive(Default)]
 struct Outcome {
     acknowledged: Vec<u64>,
@@ -45,21 +45,21 @@ async fn main() {
     let busy: usize = outcomes.iter().map(|outcome| outcome.busy).sum();
     let mut times: Vec<Duration> = outcomes.iter().flat_map(|outcome| outcome.times.clone()).collect();
     times.sort_unstable();
-    let at = |share: usize| times.get(times.len() * share / 100).or(times.last()).copied().unwrap_or_default();
+    let percentile = |share: usize| times.get(times.len() * share / 100).or(times.last()).copied().unwrap_or_default();
     println!(
-        "{} users: {:.0} messages a second, {busy} answers of 503; half within {:?}, 99 of 100 within {:?}",
+        "{} users: {:.0} messages a second, {busy} responses of 503; p50 {:?}, p99 {:?}",
         users.len(),
         posted as f64 / seconds as f64,
-        at(50),
-        at(99)
+        percentile(50),
+        percentile(99)
     );
     let mut acknowledged: Vec<u64> = outcomes.into_iter().flat_map(|outcome| outcome.acknowledged).collect();
     acknowledged.sort_unstable();
     let history: Vec<u64> = owner.history(&uri).await.iter().map(|message| message["id"].as_u64().unwrap()).collect();
-    assert_eq!(history, acknowledged, "the history is not what was acknowledged");
+    assert_eq!(history, acknowledged, "the history differs from the acknowledged messages");
     let last = *acknowledged.last().unwrap();
     while socket.next().await["id"] != last {}
-    println!("The socket has heard the last of them {:?} after the end.", end.elapsed());
+    println!("The socket received the last message {:?} after the end.", end.elapsed());
 }
 
 async fn talk(user: &User<'_>, uri: &str, end: Instant) -> Outcome {
@@ -70,8 +70,8 @@ async fn talk(user: &User<'_>, uri: &str, end: Instant) -> Outcome {
         let response = request.json(&json!({"message": "hello"})).send().await.unwrap();
         match response.status().as_u16() {
             200 => {
-                let receipt: serde_json::Value = response.json().await.unwrap();
-                outcome.acknowledged.push(receipt["id"].as_u64().unwrap());
+                let body: serde_json::Value = response.json().await.unwrap();
+                outcome.acknowledged.push(body["id"].as_u64().unwrap());
                 outcome.times.push(started.elapsed());
             }
             503 => {

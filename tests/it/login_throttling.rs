@@ -1,4 +1,4 @@
-//! Who may log in how often, from where, and how many tokens that leaves. Needs clouds of its own.
+//! Login throttling by address and username, and the number of tokens. Needs separate laptop clouds.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ use crate::{
     world::{PASSWORD, User, World, answer, eventually, options, unique},
 };
 
-/// The status of a login from an address, of which the function hears from API Gateway alone.
+/// The status of a login from an address, which the function receives from API Gateway only.
 async fn log_in_from(world: &World, address: &str, username: &str, password: &str) -> u64 {
     let event = json!({
         "version": "2.0",
@@ -27,14 +27,14 @@ async fn log_in_from(world: &World, address: &str, username: &str, password: &st
     login(event).await.unwrap()["statusCode"].as_u64().unwrap()
 }
 
-/// The counters of a partition; those of other partitions are not looked at.
+/// The counters of a partition.
 async fn counters(world: &World, pk: &str) -> Vec<(String, i64)> {
     let items = world.items(&format!("ATTEMPTS#login#{pk}")).await;
     let number = |value: &AttributeValue| value.as_n().unwrap().parse().unwrap();
     items.iter().filter_map(|item| Some((item["sk"].as_s().unwrap().clone(), number(item.get("attempts")?)))).collect()
 }
 
-/// Sets how many attempts there have been under a name, as if many addresses had made them, and that it is blocked.
+/// Sets the attempts counted for a username, as if they came from many addresses, and blocks it.
 async fn block_name(world: &World, username: &str) {
     let pk = format!("name#{username}");
     // A new hour may begin in between, which starts a new counter.
@@ -50,21 +50,21 @@ async fn block_name(world: &World, username: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_from_one_address_locks_nobody_out_at_another() {
+async fn guessing_from_one_address_does_not_lock_out_other_addresses() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let guesses = join_all((0..20).map(|_| log_in_from(&world, "192.0.2.1", &user.username, "wrong"))).await;
     assert!(guesses.contains(&429), "{guesses:?}");
     assert_eq!(log_in_from(&world, "192.0.2.2", &user.username, PASSWORD).await, 200);
     assert_eq!(log_in_from(&world, "2001:db8::1", &user.username, PASSWORD).await, 200);
-    // What one address can add to the count of the name is what it is let through with.
+    // One address can add to the count of the username only the attempts that it is allowed.
     let looked_at = guesses.iter().filter(|status| **status == 400).count() as i64;
     let counted: i64 = counters(&world, &format!("name#{}", user.username)).await.iter().map(|(_, count)| count).sum();
     assert_eq!(counted, looked_at);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_from_everywhere_locks_no_user_out_at_home() {
+async fn distributed_guessing_does_not_lock_out_known_addresses() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let (home, away) = ("192.0.2.1", "198.51.100.7");
@@ -75,16 +75,16 @@ async fn guessing_from_everywhere_locks_no_user_out_at_home() {
     assert_eq!(log_in_from(&world, home, &user.username, PASSWORD).await, 200);
     let known = world.items(&format!("ATTEMPTS#login#name#{}", user.username)).await;
     let known: Vec<&str> = known.iter().filter_map(|item| item["sk"].as_s().unwrap().strip_prefix("KNOWN#")).collect();
-    // The world's own address is the other one.
+    // The address of the test is the other one.
     assert_eq!(known.len(), 2, "{known:?}");
     assert!(known.iter().all(|hash| hash.len() == 64), "addresses are stored as hashes: {known:?}");
-    // But there, too, guessing is no freer than elsewhere.
+    // Guessing is throttled there, too.
     let guesses = join_all((0..20).map(|_| log_in_from(&world, home, &user.username, "wrong"))).await;
     assert!(guesses.iter().filter(|status| **status == 400).count() <= 8, "{guesses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_that_succeed_are_limited_too() {
+async fn successful_logins_are_limited() {
     let world = World::own(options()).await;
     let (user, other) = (world.user("anna").await, world.user("ben").await);
     let mut logins = 0;
@@ -92,7 +92,7 @@ async fn logins_that_succeed_are_limited_too() {
         logins += 1;
         assert!(logins < 200, "there is no end to it");
     }
-    // Each beyond the limit has to wait; another hour may have begun.
+    // Each login beyond the limit has to wait; another hour may have begun.
     assert!((60..=122).contains(&logins), "{logins}");
     assert_eq!(log_in_from(&world, "192.0.2.1", &other.username, PASSWORD).await, 200, "another user is not concerned");
     assert_eq!(
@@ -123,9 +123,9 @@ async fn a_user_keeps_the_newest_fifty_tokens() {
     assert_eq!(user.get("/auth/me/").await.0, 200, "the newest stay");
 }
 
-/// Whatever has come together before there was a limit.
+/// Tokens from before the limit was introduced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_makes_as_many_calls_however_many_tokens_there_are() {
+async fn the_calls_of_a_login_do_not_grow_with_the_tokens() {
     let (world, dynamodb, _) = Proxy::world().await;
     let mut calls = Vec::new();
     for count in [60, 1000] {
@@ -141,7 +141,7 @@ async fn a_login_makes_as_many_calls_however_many_tokens_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thief_does_not_keep_the_owner_from_changing_the_password() {
+async fn a_stolen_token_cannot_block_the_password_change() {
     let world = World::own(options()).await;
     let thief = world.user("anna").await;
     let username = thief.username.clone();
@@ -171,14 +171,14 @@ async fn logging_out_everywhere_revokes_all_tokens_and_closes_all_sockets() {
     }
     assert_eq!(phone.call(Method::POST, path, json!({})).await.0, 401);
     assert_eq!(others.ask(&json!({"action": "ping"})).await["type"], "pong");
-    eventually("the tokens are forgotten", async || tokens(&phone).await.is_empty()).await;
+    eventually("the tokens are deleted", async || tokens(&phone).await.is_empty()).await;
     let again = User { token: world.log_in(&phone.username).await, ..phone };
     assert_eq!(again.get("/auth/me/").await.0, 200);
 }
 
-/// A name that nobody has is no easier to tell by how it is limited.
+/// Throttling does not reveal whether a username exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_names_are_limited_alike() {
+async fn unknown_usernames_are_throttled_alike() {
     let world = World::own(options()).await;
     let user = world.user("anna").await;
     let mut seen = Vec::new();
@@ -187,7 +187,7 @@ async fn unknown_names_are_limited_alike() {
         for _ in 0..6 {
             statuses.push(log_in_from(&world, "192.0.2.1", username, "wrong").await);
         }
-        // The sixth starts a wait.
+        // The sixth attempt starts a wait.
         let counters = world.items(&format!("ATTEMPTS#login#pair#192.0.2.1#{username}")).await;
         let is_blocked = |item: &HashMap<String, AttributeValue>| item.contains_key("blocked_until");
         seen.push((statuses, counters.len(), counters.iter().any(is_blocked)));

@@ -1,4 +1,5 @@
-//! The file of `--data`: one process at a time, its owner's only, and never another program's. Needs clouds of its own.
+//! The file of `--data`: it is locked by one process, private to its owner, and never another program's file. Needs
+//! separate laptop clouds.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,11 +11,11 @@ use tokio::process::Command;
 
 use crate::{
     process::{Process, free_ports},
-    world::{User, World, options},
+    world::{PASSWORD, User, World, answer, options},
 };
 
-/// Why a cloud does not start on this file.
-async fn refusal(path: &Path) -> String {
+/// The error with which a cloud does not start on this file.
+async fn rejection(path: &Path) -> String {
     let mut options = options();
     options.data = Some(path.to_owned());
     Cloud::start(options).await.err().expect("it starts").to_string()
@@ -26,7 +27,7 @@ async fn starts(path: &Path) {
     Cloud::start(options).await.unwrap().stop().await;
 }
 
-/// What is in a folder: names and contents.
+/// The contents of a folder, by name.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()
@@ -48,16 +49,16 @@ async fn two_processes_do_not_share_a_file() {
     {
         let other = folder.path().join("other.db");
         std::os::unix::fs::symlink(&path, &other).unwrap();
-        assert!(refusal(&other).await.contains("another process is using it"), "by another name");
+        assert!(rejection(&other).await.contains("another process is using it"), "by another name");
     }
-    // A lock ends with its process, however that ends.
+    // A lock ends with its process, even if the process is killed.
     process.kill().await;
     starts(&path).await;
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_file_is_its_owners_only() {
+async fn the_file_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("confab.db");
@@ -83,13 +84,13 @@ async fn the_file_is_its_owners_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+async fn foreign_files_are_rejected_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let database = |name: &str, sql: &str| Connection::open(file(name)).unwrap().execute_batch(sql).unwrap();
     database("plain.db", "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine');");
     database("marked.db", "PRAGMA application_id = 7; CREATE TABLE notes (text);");
-    // Still open, with what was written in its write-ahead log.
+    // Still open, with its content in the write-ahead log.
     let open = Connection::open(file("open.db")).unwrap();
     open.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes (text);").unwrap();
     fs::write(file("letter.txt"), "Dear all, ".repeat(50)).unwrap();
@@ -98,16 +99,16 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     assert!(before.contains_key("open.db-wal"));
     for name in ["plain.db", "marked.db", "open.db"] {
         let sentence = format!("{}: it is another program's database, and is left as it is.", file(name).display());
-        assert_eq!(refusal(&file(name)).await, format!("The data cannot be opened: {sentence}"));
+        assert_eq!(rejection(&file(name)).await, format!("The data cannot be opened: {sentence}"));
     }
     for name in ["letter.txt", "short.txt"] {
-        assert!(refusal(&file(name)).await.contains("it is not a database"), "{name}");
+        assert!(rejection(&file(name)).await.contains("it is not a database"), "{name}");
     }
     assert_eq!(contents(folder.path()), before);
     drop(open);
 }
 
-/// Files from before there was a mark.
+/// Files from before the mark was introduced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_an_earlier_version_is_adopted() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +123,7 @@ async fn a_file_of_an_earlier_version_is_adopted() {
     unmark(&path);
     starts(&path).await;
     assert_eq!(mark(), ours);
-    // One that was killed soon has all of its tables in the write-ahead log.
+    // If a process is killed early, all of its tables are in the write-ahead log.
     let (young, killed) = (folder.path().join("young.db"), folder.path().join("killed.db"));
     let mut options = options();
     options.data = Some(young.clone());
@@ -135,10 +136,10 @@ async fn a_file_of_an_earlier_version_is_adopted() {
     starts(&killed).await;
 }
 
-/// A file that the first version wrote through its own API (tests/fixtures/make.py) opens, and everything is there and goes on: users,
-/// passwords, tokens, chats, messages, reactions, read markers and unread counts.
+/// A file that the first version wrote through its API (tests/fixtures/make.py) opens with all its data, which can be
+/// used: users, passwords, tokens, chats, messages, reactions, read markers and unread counts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_the_version_before_opens_with_everything_in_it() {
+async fn a_file_of_the_previous_version_opens_completely() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let before: Value =
         serde_json::from_str(&fs::read_to_string(fixtures.join("version-0.1.0.json")).unwrap()).unwrap();
@@ -156,7 +157,7 @@ async fn a_file_of_the_version_before_opens_with_everything_in_it() {
     };
     let users = [user("anna"), user("ben"), user("cleo")];
     for user in &users {
-        // Their tokens have expired by now.
+        // The tokens have expired.
         world.expire_tokens(user, 3600).await;
         let chats = user.get("/api/chats/").await.1["chats"].clone();
         assert_eq!(chats, before["chats"][&user.username], "{}", user.username);
@@ -169,7 +170,7 @@ async fn a_file_of_the_version_before_opens_with_everything_in_it() {
     for (name, value) in before["chat"].as_object().unwrap() {
         assert_eq!(&chat[name], value, "{name}");
     }
-    // It goes on where it was, and what was not counted before is counted right.
+    // Ids continue, and numbers that were not counted by that version are counted correctly.
     let last_id = before["chat"]["last_id"].as_u64().unwrap();
     let mut bens = ben.socket().await;
     assert_eq!(bens.subscribe(uri, 0).await["entries"].as_array().unwrap().len() as u64, last_id);
@@ -184,4 +185,30 @@ async fn a_file_of_the_version_before_opens_with_everything_in_it() {
     let leave = format!("/api/chats/{uri}/members/{}/", anna.username);
     assert_eq!(anna.call(Method::DELETE, &leave, Value::Null).await.0, 204);
     assert_eq!(ben.get(&format!("/api/chats/{uri}/")).await.1["owner"]["id"], ben.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.data = Some(folder.path().join("confab.db"));
+    let world = World::own(options.clone()).await;
+    let form = json!({"username": "anna", "password": PASSWORD});
+    assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.0, 201);
+    let token = world.log_in("anna").await;
+    let chat = world.request(Method::POST, "/api/chats/").header("Authorization", format!("Token {token}"));
+    let uri = answer(chat).await.1["uri"].as_str().unwrap().to_owned();
+    let path = format!("/api/chats/{uri}/messages/");
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "keep me"}))).await.0, 200);
+    world.cloud.unwrap().stop().await;
+
+    let world = World::own(options).await;
+    let read = world.request(Method::GET, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(read).await.1["messages"][0]["message"], "keep me");
+    let open = world.open(&format!("?uri={uri}"), &[("authorization", &format!("Token {token}"))]).await;
+    let mut socket = open.unwrap();
+    let post = world.request(Method::POST, &path).header("Authorization", format!("Token {token}"));
+    assert_eq!(answer(post.json(&json!({"message": "live"}))).await.0, 200);
+    assert_eq!(socket.until("live").await.last().unwrap()["id"], 2);
 }

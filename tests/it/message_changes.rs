@@ -43,7 +43,7 @@ async fn last_id(user: &User<'_>, uri: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wrote_a_message_can_edit_it() {
+async fn the_author_can_edit_a_message() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = ben.post(&uri, "helo").await;
@@ -53,21 +53,21 @@ async fn who_wrote_a_message_can_edit_it() {
     assert_eq!((status.as_u16(), &edited["message"], &edited["id"]), (200, &json!("hello"), &json!(id)), "{edited}");
     assert!(edited["edit_date"].is_string() && edited["delete_date"].is_null(), "{edited}");
     assert_eq!(message(&anna, &uri, id).await, edited);
-    let told = socket.next_of("edited").await;
+    let event = socket.next_of("edited").await;
     let user = &edited["user"];
     let expected = json!({"type": "edited", "uri": uri, "id": id + 1, "of": id, "message": "hello", "user": user,
         "create_date": edited["edit_date"]});
-    assert_eq!(told, expected);
+    assert_eq!(event, expected);
 
-    // Saying so again changes nothing.
+    // Repeating the edit changes nothing.
     assert_eq!(edit(&ben, &uri, id, "hello").await, (StatusCode::OK, edited.clone()));
     assert_eq!(last_id(&anna, &uri).await, id + 1);
 
-    // Who comes later gets the message as it is now, and is told that it was edited.
+    // A client that subscribes later receives the message in its current state, and the `edited` entry.
     let recovered = ben.socket().await.subscribe(&uri, id - 1).await;
     let entries = recovered["entries"].as_array().unwrap();
     assert_eq!((&entries[0]["message"], &entries[0]["edit_date"]), (&json!("hello"), &edited["edit_date"]));
-    assert_eq!(entries[1], told);
+    assert_eq!(entries[1], event);
 
     for (user, id, message, expected) in [
         (&anna, id, "the owner may delete it, not edit it", 403),
@@ -89,7 +89,7 @@ async fn who_wrote_a_message_can_edit_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
+async fn a_deleted_message_leaves_a_tombstone() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let (first, second) = (ben.post(&uri, "a secret").await, ben.post(&uri, "another secret").await);
@@ -104,45 +104,45 @@ async fn a_deleted_message_is_gone_and_that_it_was_there_remains() {
 
     assert_eq!(delete(&ben, &uri, mine).await, 403);
     assert_eq!(delete(&ben, &uri, first).await, 204);
-    let told = socket.next_of("deleted").await;
-    assert_eq!((&told["id"], &told["of"]), (&json!(before + 1), &json!(first)));
-    assert_eq!(told["user"]["id"], ben.id);
+    let event = socket.next_of("deleted").await;
+    assert_eq!((&event["id"], &event["of"]), (&json!(before + 1), &json!(first)));
+    assert_eq!(event["user"]["id"], ben.id);
     let tombstone = message(&anna, &uri, first).await;
     assert_eq!((&tombstone["message"], &tombstone["reactions"]), (&json!(""), &json!([])), "{tombstone}");
-    assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&told["create_date"], &Value::Null));
+    assert_eq!((&tombstone["delete_date"], &tombstone["edit_date"]), (&event["create_date"], &Value::Null));
     assert_eq!(unread().await, 1);
-    // Again is no mistake, by whoever could have done it.
+    // Deleting is idempotent, for everyone who may delete the message.
     assert_eq!(
         (delete(&ben, &uri, first).await, delete(&anna, &uri, first).await),
         (StatusCode::NO_CONTENT, StatusCode::NO_CONTENT)
     );
     assert_eq!(last_id(&anna, &uri).await, before + 1);
-    // The owner may delete what others said, and is told as who did it.
+    // The owner may delete messages of others, and is the user of the event.
     assert_eq!(delete(&anna, &uri, second).await, 204);
     assert_eq!(socket.next_of("deleted").await["user"]["id"], anna.id);
 
-    // Nothing of it is left, not where it was and not where it was edited, and nothing can be done to it any more.
+    // No text is left, neither in the message nor in its edits, and the message cannot be changed any more.
     let log = format!("{:?}", world.items(&format!("LOG#{uri}")).await);
     assert!(!log.contains("secret"), "{log}");
     let recovered = ben.socket().await.subscribe(&uri, 0).await;
     assert_eq!((&recovered["recovered"], recovered.to_string().contains("secret")), (&json!(true), false));
     let again =
         recovered["entries"].as_array().unwrap().iter().filter(|entry| entry["of"] == first || entry["id"] == first);
-    let said: Vec<&Value> = again.filter(|entry| entry["type"] != "deleted").map(|entry| &entry["message"]).collect();
-    assert_eq!(said, [&json!(""), &json!(""), &json!(""), &Value::Null], "the message, two edits, and a reaction");
+    let texts: Vec<&Value> = again.filter(|entry| entry["type"] != "deleted").map(|entry| &entry["message"]).collect();
+    assert_eq!(texts, [&json!(""), &json!(""), &json!(""), &Value::Null], "the message, two edits, and a reaction");
     assert_eq!(edit(&ben, &uri, first, "back").await.0, 404);
     assert_eq!(react(&ben, Method::PUT, &uri, first, "👍").await.0, 404);
     assert_eq!(
         (delete(&ben, &uri, 1).await, delete(&ben, &uri, last_id(&ben, &uri).await + 1).await),
         (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
     );
-    // As the last message in my chats it is a tombstone too.
+    // It is a tombstone as the last message in the list of chats, too.
     assert_eq!(delete(&anna, &uri, mine).await, 204);
     assert_eq!(anna.get("/api/chats/").await.1["chats"][0]["last_message"]["message"], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_is_to_a_message_of_the_same_chat() {
+async fn a_reply_refers_to_a_message_in_the_same_chat() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let other = anna.start_chat().await;
@@ -158,7 +158,7 @@ async fn a_reply_is_to_a_message_of_the_same_chat() {
     let reply = answer["id"].as_u64().unwrap();
     assert_eq!(message(&anna, &uri, reply).await["reply_to"], id);
     assert_eq!(message(&anna, &uri, id).await["reply_to"], Value::Null);
-    // A form has texts.
+    // In a form, numbers are text.
     let form = ben.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
     let form = form.form(&[("message", "in a form"), ("reply_to", &id.to_string())]).send().await.unwrap();
     assert_eq!(form.json::<Value>().await.unwrap()["reply_to"], id);
@@ -172,7 +172,7 @@ async fn a_reply_is_to_a_message_of_the_same_chat() {
     for wrong in [json!("x"), json!(-1), json!(1.5), json!([1]), json!(true)] {
         assert_eq!(post(wrong.clone()).await.0, 400, "{wrong}");
     }
-    // With a key it matters to which message it was.
+    // `reply_to` is part of the request that an idempotency key identifies.
     let mut socket = ben.socket().await;
     let frame =
         |reply_to: u64| json!({"action": "send", "uri": uri, "message": "ok", "key": "k", "reply_to": reply_to});
@@ -197,17 +197,17 @@ async fn reactions_are_counted_once_for_each_member() {
     let expected = json!([{"emoji": "👍", "count": 1, "mine": true}]);
     assert_eq!((status.as_u16(), &shown["reactions"]), (200, &expected), "{shown}");
     assert_eq!(reactions(&anna).await, json!([{"emoji": "👍", "count": 1, "mine": false}]));
-    let told = socket.next_of("reacted").await;
-    let rest = json!({"user": told["user"], "create_date": told["create_date"]});
+    let event = socket.next_of("reacted").await;
+    let rest = json!({"user": event["user"], "create_date": event["create_date"]});
     let mut expected = json!({"type": "reacted", "uri": uri, "id": id + 1, "of": id, "emoji": "👍", "count": 1});
     expected.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-    assert_eq!((&told, &told["user"]["id"]), (&expected, &json!(ben.id)));
+    assert_eq!((&event, &event["user"]["id"]), (&expected, &json!(ben.id)));
 
     assert_eq!(react(&ben, Method::PUT, &uri, id, "👍").await.0, 200);
     assert_eq!(last_id(&anna, &uri).await, id + 1, "twice is once");
     react(&anna, Method::PUT, &uri, id, "👍").await;
     assert_eq!(socket.next_of("reacted").await["count"], 2);
-    // Whichever way it is written, it is the same heart.
+    // Both forms of the heart are the same emoji.
     react(&anna, Method::PUT, &uri, id, "%E2%9D%A4").await;
     let mut sockets = ben.socket().await;
     let heart = json!({"action": "react", "uri": uri, "id": id, "emoji": "❤\u{fe0f}", "key": "k"});
@@ -217,18 +217,18 @@ async fn reactions_are_counted_once_for_each_member() {
     let expected =
         json!([{"emoji": "❤\u{fe0f}", "count": 2, "mine": true}, {"emoji": "👍", "count": 1, "mine": false}]);
     assert_eq!(reactions(&anna).await, expected, "most used first");
-    let told = socket.next_of("unreacted").await;
-    assert_eq!((&told["emoji"], &told["count"], &told["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
+    let event = socket.next_of("unreacted").await;
+    assert_eq!((&event["emoji"], &event["count"], &event["user"]["id"]), (&json!("👍"), &json!(1), &json!(anna.id)));
 
-    // What is not there can be taken away as often as one likes.
+    // Removing a reaction that does not exist is idempotent.
     let before = last_id(&anna, &uri).await;
     for emoji in ["👍", "🎉"] {
         assert_eq!(react(&anna, Method::DELETE, &uri, id, emoji).await, (StatusCode::NO_CONTENT, Value::Null));
     }
     assert_eq!(last_id(&anna, &uri).await, before);
-    let mut off = heart.clone();
-    off["remove"] = true.into();
-    assert_eq!(sockets.ask(&off).await, done);
+    let mut remove = heart.clone();
+    remove["remove"] = true.into();
+    assert_eq!(sockets.ask(&remove).await, done);
     react(&anna, Method::DELETE, &uri, id, "❤").await;
     react(&ben, Method::DELETE, &uri, id, "👍").await;
     assert_eq!(reactions(&anna).await, json!([]));
@@ -241,17 +241,17 @@ async fn reactions_are_counted_once_for_each_member() {
         assert_eq!(react(&ben, Method::PUT, &uri, nothing, "👍").await.0, 404);
         assert_eq!(react(&ben, Method::DELETE, &uri, nothing, "👍").await.0, 404);
     }
-    off["remove"] = "yes".into();
-    let refused = sockets.ask(&off).await;
+    remove["remove"] = "yes".into();
+    let rejected = sockets.ask(&remove).await;
     assert_eq!(
-        (&refused["status"], &refused["id"], &refused["key"]),
+        (&rejected["status"], &rejected["id"], &rejected["key"]),
         (&json!(400), &json!(id), &json!("k")),
-        "{refused}"
+        "{rejected}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_has_twenty_different_reactions_at_most() {
+async fn a_message_has_at_most_twenty_different_reactions() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = anna.post(&uri, "hm").await;
@@ -267,9 +267,9 @@ async fn a_message_has_twenty_different_reactions_at_most() {
     assert_eq!(message(&anna, &uri, id).await["reactions"].as_array().unwrap().len(), 20);
 }
 
-/// However many do so at the same time, counts are exact, and what is told last is what is.
+/// Under concurrency, counts are exact, and the last event describes the final state.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_reacts_edits_and_deletes_at_the_same_time() {
+async fn concurrent_reactions_edits_and_deletions_converge() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let (id, doomed) = (ben.post(&uri, "first").await, ben.post(&uri, "doomed").await);
@@ -294,27 +294,27 @@ async fn a_crowd_reacts_edits_and_deletes_at_the_same_time() {
         "{reactions:?}"
     );
     anna.post(&uri, "the end").await;
-    let told = socket.until("the end").await;
+    let event = socket.until("the end").await;
     let shown = message(&anna, &uri, id).await;
     assert_eq!(shown["reactions"], json!([{"emoji": "👍", "count": 8, "mine": false}]));
-    let last = |kind: &str| told.iter().rev().find(|entry| entry["type"] == kind && entry["of"] == id).unwrap();
+    let last = |kind: &str| event.iter().rev().find(|entry| entry["type"] == kind && entry["of"] == id).unwrap();
     assert_eq!((&last("reacted")["count"], &last("edited")["message"]), (&json!(8), &shown["message"]));
-    assert_eq!(told.iter().filter(|entry| entry["type"] == "deleted").count(), 1, "{told:?}");
+    assert_eq!(event.iter().filter(|entry| entry["type"] == "deleted").count(), 1, "{event:?}");
     assert_eq!(message(&anna, &uri, doomed).await["reactions"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_a_socket_the_same_rules_hold() {
+async fn the_same_rules_apply_over_sockets() {
     let world = World::any().await;
     let (anna, ben, uri) = pair(&world).await;
     let id = ben.post(&uri, "helo").await;
     let (mut own, mut others) = (ben.socket().await, anna.socket().await);
     let edit = json!({"action": "edit", "uri": uri, "id": id, "message": "hello", "key": "e1"});
     assert_eq!(own.ask(&edit).await, json!({"type": "done", "action": "edit", "uri": uri, "id": id, "key": "e1"}));
-    let refused = others.ask(&edit).await;
+    let rejected = others.ask(&edit).await;
     let expected = json!({"type": "error", "action": "edit", "status": 403, "uri": uri, "id": id, "key": "e1",
         "detail": "Only its author can edit a message."});
-    assert_eq!(refused, expected);
+    assert_eq!(rejected, expected);
     assert_eq!(message(&anna, &uri, id).await["message"], "hello");
     for (frame, status) in [
         (json!({"action": "edit", "uri": uri, "message": "no id"}), 400),
@@ -327,17 +327,17 @@ async fn over_a_socket_the_same_rules_hold() {
         (json!({"action": "react", "uri": uri, "id": id, "emoji": "nope"}), 400),
         (json!({"action": "react", "uri": uri, "id": 1000, "emoji": "👍"}), 404),
     ] {
-        let refused = own.ask(&frame).await;
-        assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(status)), "{frame}: {refused}");
+        let rejected = own.ask(&frame).await;
+        assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(status)), "{frame}: {rejected}");
     }
     let delete = json!({"action": "delete", "uri": uri, "id": id});
     assert_eq!(others.ask(&delete).await, json!({"type": "done", "action": "delete", "uri": uri, "id": id}));
     assert_eq!(message(&ben, &uri, id).await["message"], "");
 }
 
-/// Programs that listen keep no cursor, so what is published again must be as it is now.
+/// Programs that listen keep no cursor, so a repeated publication must have the current state.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_does_not_publish_what_was_deleted() {
+async fn a_repeated_request_does_not_publish_deleted_text() {
     let (world, _, sns) = Proxy::world().await;
     let (anna, _, uri) = pair(&world).await;
     let post = || {
@@ -354,9 +354,9 @@ async fn a_repeated_request_does_not_publish_what_was_deleted() {
     assert!(!published[0].contains("secret"), "{published:?}");
 }
 
-/// Of a deleted text nothing is left by which one could find out what it was by trying.
+/// Nothing is left of a deleted text by which it could be guessed.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_record_of_an_idempotency_key_tells_nothing_of_a_deleted_text() {
+async fn idempotency_records_reveal_nothing_about_deleted_text() {
     let world = World::any().await;
     let (anna, _, uri) = pair(&world).await;
     let post = |message: &str| {

@@ -1,4 +1,5 @@
-//! From Django: `confab import` as a process. Its ids start at 1, so each test needs its own cloud.
+//! `confab import` as a process, with exports of the Django application. Its ids start at 1, so each test needs a
+//! separate laptop cloud.
 
 use std::{
     collections::HashMap,
@@ -39,7 +40,7 @@ fn object<'a>(dump: &'a mut Value, model: &str, pk: u64) -> &'a mut Value {
     objects.find(|object| object["model"] == model && object["pk"] == pk).unwrap()
 }
 
-/// The command, about to import a dump that stays in the file for so long.
+/// The command for importing a dump, and the file that holds the dump.
 fn command(world: &World, dump: &Value) -> (Command, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(&file, dump.to_string()).unwrap();
@@ -48,7 +49,7 @@ fn command(world: &World, dump: &Value) -> (Command, NamedTempFile) {
     (command, file)
 }
 
-/// Imports a dump, and gives what was printed: as an error if it went wrong.
+/// Imports a dump, and returns what was printed, as an error if it failed.
 async fn import(world: &World, dump: &Value) -> Result<String, String> {
     let (mut command, _file) = command(world, dump);
     let output = command.output().await.unwrap();
@@ -61,7 +62,7 @@ async fn log_in<'a>(world: &'a World, username: &str, id: u64) -> User<'a> {
     User { world, username: username.to_owned(), id, token: world.log_in(username).await }
 }
 
-/// All that is in the table, by key.
+/// All items of the table, by key.
 async fn table(world: &World) -> Vec<(String, Item)> {
     let scan = world.dynamodb().scan().table_name(world.variable("TABLE_NAME")).consistent_read(true);
     let mut items = Vec::new();
@@ -74,7 +75,7 @@ async fn table(world: &World) -> Vec<(String, Item)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_django_goes_on_here() {
+async fn imported_users_and_chats_can_be_used() {
     let world = World::own(options()).await;
     let report = import(&world, &dump()).await.unwrap();
     let expected = "Written: 3 users, 2 chats, 4 members, 5 messages. Already there: 0 users, 0 chats. \
@@ -100,8 +101,8 @@ async fn what_was_in_django_goes_on_here() {
         (&json!({"1": 4, "2": 4}), &json!("2018-03-01T12:00:00.123000Z"))
     );
 
-    let said = |message: Value| ["id", "message", "create_date"].map(|name| message[name].clone());
-    let history = |messages: Vec<Value>| json!(messages.into_iter().map(said).collect::<Vec<_>>());
+    let fields = |message: Value| ["id", "message", "create_date"].map(|name| message[name].clone());
+    let history = |messages: Vec<Value>| json!(messages.into_iter().map(fields).collect::<Vec<_>>());
     let expected = json!([
         [2, "Hello there!", "2018-03-01T12:02:00.001000Z"],
         [3, "Hey whatsup!", "2018-03-01T12:02:00.001000Z"],
@@ -117,13 +118,16 @@ async fn what_was_in_django_goes_on_here() {
 
     let mut socket = danidee.subscribed(URI).await;
     assert_eq!(daniel.post(URI, "still here").await, 5);
-    let heard = socket.next().await;
-    assert_eq!((&heard["id"], &heard["message"], &heard["user"]["id"]), (&json!(5), &json!("still here"), &json!(2)));
+    let received = socket.next().await;
+    assert_eq!(
+        (&received["id"], &received["message"], &received["user"]["id"]),
+        (&json!(5), &json!("still here"), &json!(2))
+    );
     let recovered = danidee.socket().await.subscribe(URI, 0).await;
     let entries: Vec<_> =
         recovered["entries"].as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(entries, ["joined", "message", "message", "message", "message"]);
-    // Old messages are like new ones.
+    // Imported messages behave like new ones.
     let old = format!("/api/chats/{URI}/messages/3/");
     assert_eq!(danidee.call(Method::PUT, &format!("{old}reactions/👍/"), Value::Null).await.0, 200);
     assert_eq!(daniel.call(Method::PATCH, &old, json!({"message": "Hey, what's up?"})).await.0, 200);
@@ -134,7 +138,7 @@ async fn what_was_in_django_goes_on_here() {
     let path = format!("/api/chats/{OTHER_URI}/members/danidee/");
     assert_eq!(daniel.call(Method::DELETE, &path, Value::Null).await.0, 204);
 
-    // New ids go on behind the old ones.
+    // New ids follow the imported ones.
     let newcomer = world.user("newcomer").await;
     assert_eq!(newcomer.id, 6);
     let uri = newcomer.start_chat().await;
@@ -150,7 +154,7 @@ async fn what_was_in_django_goes_on_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_do_not_hear_old_messages_as_news() {
+async fn imported_messages_are_not_published() {
     let world = World::own(options()).await;
     let (sqs, sns) = (world.sqs(), world.sns());
     let create = sqs.create_queue().queue_name("listener.fifo").attributes(QueueAttributeName::FifoQueue, "true");
@@ -161,7 +165,8 @@ async fn programs_do_not_hear_old_messages_as_news() {
     subscribe.attributes("RawMessageDelivery", "true").send().await.unwrap();
 
     import(&world, &dump()).await.unwrap();
-    // An entry whose function died before it was published is behind the others in the stream and in its message group.
+    // An entry whose function was cut off before publishing is behind the others in the stream and in its message
+    // group.
     let mut entry = world.items(&format!("LOG#{URI}")).await.pop().unwrap();
     assert_eq!(entry.remove("imported"), Some(AttributeValue::Bool(true)));
     entry.insert("sk".to_owned(), AttributeValue::S(format!("{:016}", 5)));
@@ -170,13 +175,13 @@ async fn programs_do_not_hear_old_messages_as_news() {
     put.send().await.unwrap();
     let receive = sqs.receive_message().queue_url(&queue_url).max_number_of_messages(10).wait_time_seconds(20);
     let messages = receive.send().await.unwrap().messages.unwrap();
-    let heard: Vec<Value> =
+    let received: Vec<Value> =
         messages.iter().map(|message| serde_json::from_str(message.body.as_deref().unwrap()).unwrap()).collect();
-    assert_eq!((heard.len(), &heard[0]["message"]), (1, &json!("news")), "{heard:?}");
+    assert_eq!((received.len(), &received[0]["message"]), (1, &json!("news")), "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_an_import_is_killed_the_next_one_completes_it() {
+async fn an_import_completes_one_that_was_killed() {
     let proxy = Proxy::start().await;
     let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
@@ -213,7 +218,7 @@ async fn wherever_an_import_is_killed_the_next_one_completes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_waits_while_dynamodb_is_short_of_capacity() {
+async fn an_import_retries_while_dynamodb_throttles() {
     let proxy = Proxy::start().await;
     let world = World::own(Options { hosts: vec![proxy.host()], ..options() }).await;
     proxy.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
@@ -228,9 +233,9 @@ async fn an_import_waits_while_dynamodb_is_short_of_capacity() {
     assert_eq!(log_in(&world, "danidee", 1).await.history(URI).await.len(), 3);
 }
 
-/// Of the first dump there is more than of the second.
+/// The first dump has more data than the second.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_was_cut_off_may_be_completed_with_another_dump() {
+async fn an_interrupted_import_can_be_completed_with_another_dump() {
     let world = World::own(options()).await;
     let mut more = dump();
     let mut message = object(&mut more, "chat.chatsessionmessage", 3).clone();
@@ -253,12 +258,12 @@ async fn an_import_that_was_cut_off_may_be_completed_with_another_dump() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_belongs_to_others_is_refused_and_nothing_is_written() {
+async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let world = World::own(options()).await;
     let ben = world.user("ben").await;
     let uri = ben.start_chat().await;
     let before = table(&world).await;
-    let refused = async |dump: &Value| {
+    let rejected = async |dump: &Value| {
         let errors = import(&world, dump).await.unwrap_err();
         assert_eq!(table(&world).await, before);
         errors
@@ -266,7 +271,7 @@ async fn what_belongs_to_others_is_refused_and_nothing_is_written() {
 
     let registered = format!("auth.user 1: in the table this is {:?}, who registered at ", ben.username);
     let chat = format!("chat.chatsession 1, {URI}: in the table this is {uri}\nNothing was written.");
-    let errors = refused(&dump()).await;
+    let errors = rejected(&dump()).await;
     assert!(errors.starts_with(&registered) && errors.ends_with(&chat), "{errors}");
 
     let mut others = dump();
@@ -276,18 +281,18 @@ async fn what_belongs_to_others_is_refused_and_nothing_is_written() {
     for object in others.as_array_mut().unwrap().iter_mut().filter(|object| object["fields"]["chat_session"] == 1) {
         object["fields"]["chat_session"] = json!(7);
     }
-    let errors = refused(&others).await;
+    let errors = rejected(&others).await;
     assert!(errors.starts_with(&registered), "the same name is not the same person: {errors}");
     assert!(errors.contains(&format!("\nchat.chatsession 4: in the table {uri} is chat 1\n")), "{errors}");
 
-    // The same ids, further up, leave the name alone.
+    // With the same ids shifted upward, there is no conflict.
     let mut renamed = json!([dump()[1]]);
     renamed[0]["fields"]["username"] = json!(ben.username);
     let expected = format!("auth.user 2: in the table {:?} is user 1\nNothing was written.", ben.username);
-    assert_eq!(refused(&renamed).await, expected);
+    assert_eq!(rejected(&renamed).await, expected);
 
     let mut strangers = dump();
     object(&mut strangers, "chat.chatsessionmessage", 2)["fields"]["user"] = json!(99);
     let expected = "chat.chatsessionmessage 2: auth.user 99 is not in the dump\nNothing was written.";
-    assert_eq!(refused(&strangers).await, expected);
+    assert_eq!(rejected(&strangers).await, expected);
 }

@@ -1,4 +1,4 @@
-//! My chats and read markers: what is unread, who has read how far.
+//! The list of chats, read markers and unread counts.
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,7 @@ fn uris(chats: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn my_chats_come_newest_activity_first_page_by_page() {
+async fn chats_are_listed_by_latest_activity_in_pages() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     assert_eq!(chats(&anna, "").await, (vec![], None));
@@ -56,7 +56,7 @@ async fn my_chats_come_newest_activity_first_page_by_page() {
     for wrong in ["?limit=0", "?limit=101", "?cursor=x", "?cursor=5-x"] {
         assert_eq!(anna.get(&format!("/api/chats/{wrong}")).await.0, 400, "{wrong}");
     }
-    // Who leaves has it no more; the others see how many are left.
+    // A former member does not see the chat any more; the others see the new number of members.
     let path = format!("/api/chats/{first}/members/{}/", ben.username);
     assert_eq!(ben.call(Method::DELETE, &path, Value::Null).await.0, 204);
     assert_eq!(uris(&chats(&ben, "").await.0), [&second]);
@@ -64,7 +64,7 @@ async fn my_chats_come_newest_activity_first_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_is_what_others_said_behind_the_marker() {
+async fn unread_counts_messages_of_others_after_the_marker() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -89,9 +89,9 @@ async fn unread_is_what_others_said_behind_the_marker() {
     assert_eq!(unread(&anna).await, (0, false));
 }
 
-/// The counts, the deletions and the reading of the log agree with the history, whatever happened before.
+/// The counts, the deletions and the log scan agree with the history, after any sequence of events.
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_is_what_the_history_has() {
+async fn unread_counts_agree_with_the_history() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -128,14 +128,14 @@ async fn unread_is_what_the_history_has() {
         agree("marked at the end").await;
         assert_eq!(mark(&ben, &uri, *ids.last().unwrap()).await.0, 200);
         ids.push(anna.post(&uri, "g").await);
-        // One that was read, and one that was not.
+        // A message that was read, and one that was not.
         for id in [ids[2 + round], *ids.last().unwrap()] {
             assert_eq!(anna.call(Method::DELETE, &format!("{path}messages/{id}/"), Value::Null).await.0, 204);
             agree("deleted").await;
         }
         ids.pop();
     }
-    // Leaving and coming back starts anew.
+    // Leaving and joining again starts over.
     assert_eq!(ben.call(Method::DELETE, &format!("{path}members/{}/", ben.username), Value::Null).await.0, 204);
     anna.post(&uri, "while Ben was away").await;
     ben.join(&uri).await;
@@ -143,9 +143,9 @@ async fn unread_is_what_the_history_has() {
     agree("back").await;
 }
 
-/// However much happens between two messages, no request reads all of it.
+/// However many entries are between two messages, no request reads all of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_log_is_looked_through_a_part_at_a_time() {
+async fn a_long_log_is_scanned_in_parts() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -157,18 +157,18 @@ async fn a_long_log_is_looked_through_a_part_at_a_time() {
     let end = anna.post(&uri, "end").await;
 
     for (start, rel) in [("", "previous"), ("?after=0", "next")] {
-        let (mut said, mut pages) = (Vec::new(), Vec::new());
+        let (mut ids, mut pages) = (Vec::new(), Vec::new());
         let mut path = Some(format!("/api/chats/{uri}/messages/{start}"));
         while let Some(page) = path {
             let (status, body) = anna.get(&page).await;
             assert_eq!(status, 200, "{body}");
             let messages = body["messages"].as_array().unwrap();
-            said.extend(messages.iter().map(|message| message["id"].as_u64().unwrap()));
+            ids.extend(messages.iter().map(|message| message["id"].as_u64().unwrap()));
             pages.push(messages.len());
             path = body[rel].as_str().map(|url| url[url.find("/api").unwrap()..].to_owned());
         }
-        said.sort_unstable();
-        assert_eq!((said, pages), (vec![first, end], vec![1, 1]), "{rel}");
+        ids.sort_unstable();
+        assert_eq!((ids, pages), (vec![first, end], vec![1, 1]), "{rel}");
     }
 
     let unread = async || {
@@ -185,7 +185,7 @@ async fn a_long_log_is_looked_through_a_part_at_a_time() {
     assert_eq!(unread().await, (1, false));
 }
 
-/// Puts entries into a log behind everybody's back, as if imported so that they are not told.
+/// Writes entries directly into a log, marked as imported so that they are not published.
 async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusive<u64>) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let entry = |id: u64| {
@@ -207,7 +207,7 @@ async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusiv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_marker_moves_forward_only_and_is_told_to_the_room() {
+async fn a_marker_moves_forward_only_and_is_broadcast() {
     let world = World::any().await;
     let (anna, ben) = (world.user("anna").await, world.user("ben").await);
     let uri = anna.start_chat().await;
@@ -215,32 +215,32 @@ async fn a_marker_moves_forward_only_and_is_told_to_the_room() {
     for n in 0..4 {
         anna.post(&uri, &n.to_string()).await;
     }
-    let mut hears = anna.subscribed(&uri).await;
+    let mut subscriber = anna.subscribed(&uri).await;
     let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
     let expected = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
     assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, expected(3)));
-    assert_eq!(hears.next_of("read").await, expected(3));
-    // Backward, and on the spot, it stays, and nobody is told.
+    assert_eq!(subscriber.next_of("read").await, expected(3));
+    // A marker at or behind its position does not move, and no event is sent.
     assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (expected(3), expected(3)));
     let mut socket = ben.socket().await;
     let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
     assert_eq!(answer, expected(5));
-    assert_eq!(hears.next_of("read").await, expected(5));
+    assert_eq!(subscriber.next_of("read").await, expected(5));
     for (id, status) in [(json!(6), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
         let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
         assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");
     }
-    let refused = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
-    assert_eq!((&refused["type"], &refused["status"]), (&json!("error"), &json!(400)));
+    let rejected = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
+    assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(400)));
 
-    // Who was not there finds out when looking, or coming back.
+    // A client that was not connected sees it in the chat, or after subscribing.
     let markers = json!({anna.id.to_string(): 0, ben.id.to_string(): 5});
     assert_eq!(anna.get(&format!("/api/chats/{uri}/")).await.1["read"], markers);
     assert_eq!(anna.socket().await.subscribe(&uri, 0).await["read"], markers);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn markers_that_race_end_at_the_furthest() {
+async fn concurrent_markers_end_at_the_highest() {
     let world = World::any().await;
     let anna = world.user("anna").await;
     let uri = anna.start_chat().await;

@@ -1,0 +1,7 @@
+//! The laptop cloud: its gateway, its templates, its functions and its streams. Needs separate laptop clouds.
+
+mod functions;
+mod http;
+mod stream;
+mod template;
+mod websocket;
