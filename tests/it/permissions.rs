@@ -118,7 +118,7 @@ async fn everything(world: &World, sns: &Proxy) {
         anna.call(Method::PUT, &format!("{path}read/"), json!({"id": id})).await;
     }
     anna.call(Method::DELETE, &path, Value::Null).await;
-    amendments(&anna, &ben, &uri).await;
+    message_changes(&anna, &ben, &uri).await;
     // With messages that were deleted since the marker was set, which the counts do not tell apart.
     anna.get("/api/chats/").await;
     anna.get(&format!("{path}members/")).await;
@@ -190,7 +190,7 @@ async fn everything(world: &World, sns: &Proxy) {
 }
 
 /// Whatever can be done to a message, also in a crowd, so that some lose their race.
-async fn amendments(anna: &User<'_>, ben: &User<'_>, uri: &str) {
+async fn message_changes(anna: &User<'_>, ben: &User<'_>, uri: &str) {
     let id = ben.post(uri, "first").await;
     let path = &format!("/api/chats/{uri}/messages/{id}/");
     let reaction = &format!("{path}reactions/👍/");
@@ -313,9 +313,9 @@ async fn large_chats_and_slow_consumers(world: &World, sockets: &Proxy) {
     let secret = world.cloud.as_ref().unwrap().secret_access_key("deliver");
     environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
     let deliver = confab_functions::handler("deliver", &environment).unwrap();
-    let parcel = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
+    let queued = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
     let event = json!({"Records": [{
-        "messageId": "1", "body": parcel.to_string(), "messageAttributes": {}, "eventSource": "aws:sqs",
+        "messageId": "1", "body": queued.to_string(), "messageAttributes": {}, "eventSource": "aws:sqs",
         "attributes": {"MessageGroupId": connection, "ApproximateReceiveCount": "4"},
     }]});
     let event = serde_json::value::to_raw_value(&event).unwrap();
