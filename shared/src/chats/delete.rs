@@ -35,8 +35,9 @@ impl Confab {
                 delete = delete.number(":user", user_id);
             }
             let allowed = match is_owner {
-                // If the chat has been handed over since, the log has grown. It may still be the caller's own message.
-                true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Behind(None)),
+                // The chat has been handed over since. It may still be the caller's own message, so the caller's next
+                // attempt will tell.
+                true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
                 false => Member::require(&chat.uri, user_id),
             };
             Ok([delete, allowed])
