@@ -191,8 +191,8 @@ async fn response(mut socket: Socket, frame: &str, caller: &str) -> String {
         }
     };
     let mut answer = next().await;
-    if answer["type"] == "pong" && !frame.contains("\"ping\"") {
-        // Frames are handled concurrently, so the response may still arrive.
+    if (answer["type"] == "pong" || answer["action"] == "ping") && !frame.contains("\"ping\"") {
+        // Frames are handled concurrently, so the response may arrive after that of `ping`.
         answer = match tokio::time::timeout(Duration::from_secs(2), next()).await {
             Ok(answer) => answer,
             Err(_) => return "nothing".to_owned(),

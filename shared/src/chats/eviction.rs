@@ -4,9 +4,8 @@
 //! it again. It compares with the current state, so doing it twice, or late, is harmless.
 
 use futures_util::{StreamExt, stream};
-use serde_json::json;
 
-use super::member::Member;
+use super::{ephemeral::EphemeralEvent, member::Member};
 use crate::{
     Confab, Result,
     ids::{ChatUri, ConnectionId, UserId},
@@ -37,7 +36,7 @@ impl Confab {
             }
         }
         // A socket that misses this gets nothing else of the chat either.
-        let frame = json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))?;
+        let frame = json::to_line(&EphemeralEvent::Unsubscribed { uri })?;
         self.sockets()?.notify(connection_ids, &frame).await;
         result
     }

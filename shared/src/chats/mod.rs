@@ -6,6 +6,7 @@ mod delete;
 mod edit;
 pub mod emoji;
 pub(crate) mod entry;
+pub(crate) mod ephemeral;
 pub(crate) mod event;
 mod eviction;
 pub mod export;

@@ -6,7 +6,7 @@ pub(crate) mod cursor;
 pub(crate) mod delivery;
 mod fanout;
 pub(crate) mod frame;
-pub(crate) mod notification;
+mod notification;
 mod presence;
 mod relay;
 pub mod stream;

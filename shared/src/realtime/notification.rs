@@ -11,8 +11,8 @@ use crate::{
     json,
 };
 
-/// The type of an event that is not sent to its author, and not at all in a large chat.
-pub(crate) const TYPING: &str = "typing";
+/// The type of [`crate::chats::ephemeral::EphemeralEvent::Typing`].
+const TYPING: &str = "typing";
 
 /// A notification: any JSON object with a `uri`.
 pub(super) struct Notification {

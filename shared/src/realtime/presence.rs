@@ -6,12 +6,11 @@
 //! within one batch of the stream causes no event, which damps flapping.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{
     Confab, Error, Result,
     aws::table::Write,
-    chats::member::MEMBERS_SHOWN,
+    chats::{ephemeral::EphemeralEvent, member::MEMBERS_SHOWN},
     date::Date,
     ids::{ChatUri, SequenceNumber, UserId},
     key::{Key, Partition},
@@ -51,8 +50,11 @@ impl Confab {
             return Ok(());
         }
         let users = self.users([user_id]).await?;
-        let kind = if is_online { "online" } else { "offline" };
-        let event = json!({ "type": kind, "uri": uri, "user": users.get(&user_id) });
+        let user = users.get(&user_id);
+        let (kind, event) = match is_online {
+            true => ("online", EphemeralEvent::Online { uri, user }),
+            false => ("offline", EphemeralEvent::Offline { uri, user }),
+        };
         // First published, then stored: a repeat is dropped by its deduplication id; an event that is not published
         // would be lost.
         self.publish(uri, format!("{uri}-{kind}-{user_id}-{occasion}"), &event).await?;

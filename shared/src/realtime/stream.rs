@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
 use serde_dynamo::Item;
-use serde_json::json;
 
 use crate::{
     Confab, Error, Result,
     chats::{
         entry::{Entry, ImportMark},
+        ephemeral::EphemeralEvent,
         member::{MEMBER, Member},
     },
     ids::{ChatUri, SequenceNumber, UserId},
@@ -127,10 +127,10 @@ impl Confab {
     /// been removed since, because who added them has seen their name.
     async fn notify_newcomer(&self, uri: &ChatUri, user_id: UserId) -> Result<()> {
         let is_member = self.table().get::<Member>(Member::key(uri, user_id)).await?.is_some();
-        let mut frame = json::to_line(&json!({ "type": "added", "uri": uri }))?;
+        let mut frame = json::to_line(&EphemeralEvent::Added { uri })?;
         if !is_member {
             frame.push('\n');
-            frame.push_str(&json::to_line(&json!({ "type": "unsubscribed", "uri": uri }))?);
+            frame.push_str(&json::to_line(&EphemeralEvent::Unsubscribed { uri })?);
         }
         let connections = self.connections_of(user_id).await?.into_iter();
         self.sockets()?.notify(connections.map(|connection| connection.connection_id), &frame).await;

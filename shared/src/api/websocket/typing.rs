@@ -1,9 +1,7 @@
 //! `typing`: notifies the other members that the caller is typing. Only errors are answered.
 
-use serde_json::json;
-
 use super::{request::required_text, response::SocketResponse};
-use crate::{Confab, Result, date::Date, ids::ConnectionId, input::fields::Fields, realtime::notification::TYPING};
+use crate::{Confab, Result, chats::ephemeral::EphemeralEvent, date::Date, ids::ConnectionId, input::fields::Fields};
 
 /// The rate limit: the exchange drops repeats of a deduplication id, and the id stays the same for this many seconds.
 const TYPING_SECONDS: i64 = 3;
@@ -22,7 +20,7 @@ impl Typing {
         let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
         let (uri, user) = (&access.chat()?.uri, access.caller.public());
         let moment = Date::now().epoch_seconds() / TYPING_SECONDS;
-        let event = json!({ "type": TYPING, "uri": uri, "user": user });
+        let event = EphemeralEvent::Typing { uri, user: &user };
         confab.broadcast(uri, format!("{uri}-typing-{}-{moment}", user.id), &event).await;
         Ok(SocketResponse::Nothing)
     }
