@@ -1,5 +1,5 @@
 //! Least privilege: the functions' calls are recorded, and the template must grant each function exactly those.
-//! With `UPDATE_POLICIES=1` the test writes them to the template. Needs a cloud of its own, behind recording proxies.
+//! With `UPDATE_POLICIES=1` the test writes them to the template. Needs a separate laptop cloud, behind recording proxies.
 
 mod policies;
 

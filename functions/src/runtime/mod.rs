@@ -128,8 +128,8 @@ impl Function {
         let (text, deadline) = (event.payload.get(), deadline(&event.context));
         let request_id = &event.context.request_id;
         match self {
-            Self::Http(handle) => Ok(http::respond(handle, confab, text, deadline, request_id).await),
-            Self::PublicHttp(handle) => Ok(http::respond_publicly(handle, confab, text, deadline, request_id).await),
+            Self::Http(handle) => Ok(http::respond(handle, false, confab, text, deadline, request_id).await),
+            Self::PublicHttp(handle) => Ok(http::respond(handle, true, confab, text, deadline, request_id).await),
             Self::WebSocket(handle) => Ok(websocket::respond(handle, confab, text, deadline).await),
             Self::Queue(handle) => queue::respond(handle, confab, text, deadline).await,
             Self::Stream(handle) => stream::respond(handle, confab, text, deadline).await,

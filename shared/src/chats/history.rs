@@ -56,8 +56,7 @@ impl HistoryRange {
         let mut invalid = Invalid::default();
         let before = query.entry_id("before", &mut invalid);
         let after = query.entry_id("after", &mut invalid);
-        let limit = query.number("limit", 1..=MESSAGES as u64, &mut invalid);
-        let limit = limit.map_or(MESSAGES, |limit| limit as usize);
+        let limit = query.limit(MESSAGES, MESSAGES, &mut invalid);
         invalid.unless_empty(Self { before, after, limit })
     }
 

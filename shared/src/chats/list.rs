@@ -89,8 +89,8 @@ impl ListRange {
         let query = Query::read(query)?;
         let mut invalid = Invalid::default();
         let cursor = query.text("cursor").map(str::parse).transpose()?;
-        let limit = query.number("limit", 1..=CHATS.1 as u64, &mut invalid);
-        invalid.unless_empty(Self { limit: limit.map_or(CHATS.0, |limit| limit as usize), cursor })
+        let limit = query.limit(CHATS.0, CHATS.1, &mut invalid);
+        invalid.unless_empty(Self { limit, cursor })
     }
 
     fn link(&self, PageCursor(date, uri): PageCursor, target: &Target) -> String {

@@ -65,8 +65,7 @@ impl Search {
         let mut invalid = Invalid::default();
         let text = query.text("q").unwrap_or_default().to_owned();
         let before = query.entry_id("before", &mut invalid).unwrap_or(EntryId::LAST);
-        let limit = query.number("limit", 1..=MESSAGES.1 as u64, &mut invalid);
-        let limit = limit.map_or(MESSAGES.0, |limit| limit as usize);
+        let limit = query.limit(MESSAGES.0, MESSAGES.1, &mut invalid);
         let words: Vec<String> = text.split_whitespace().map(fold).filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             invalid.add("q", "This field is required.");

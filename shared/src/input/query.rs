@@ -37,6 +37,11 @@ impl Query {
         number
     }
 
+    /// The size of a page: the parameter `limit`, from 1 to `most`, or else `default`.
+    pub fn limit(&self, default: usize, most: usize, invalid: &mut Invalid) -> usize {
+        self.number("limit", 1..=most as u64, invalid).map_or(default, |limit| limit as usize)
+    }
+
     /// The value of a parameter as the number of a log entry, or 0.
     pub fn entry_id(&self, name: &'static str, invalid: &mut Invalid) -> Option<EntryId> {
         self.number(name, 0..=LAST_ID, invalid).map(EntryId)

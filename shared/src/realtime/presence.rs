@@ -30,7 +30,7 @@ impl Presence {
 
 impl Confab {
     /// Broadcasts whether a user is online in a chat, if that differs from the last broadcast. That a user is offline
-    /// is broadcast even if it was not that they are online: whoever read the chat in between has seen them. `occasion`
+    /// is broadcast even if it was not that they are online: members who read the chat in between have seen them. `occasion`
     /// is the stream record that led here, so that a repeat has the same deduplication id, and a new event another one.
     pub(super) async fn broadcast_presence(
         &self,
