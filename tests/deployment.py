@@ -71,7 +71,8 @@ def main():
 def build(debug):
     """Builds the program of all functions, and returns its path."""
     if debug:
-        subprocess.run(["cargo", "build", "--locked", "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)
+        # As tests/lambda_watch.sh builds, so that nothing is built twice.
+        subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins"], cwd=ROOT, check=True)
         return ROOT / "target/debug/bootstrap"
     flag = {"x86_64": "--x86-64", "arm64": "--arm64"}[ARCHITECTURE]
     subprocess.run(["cargo", "lambda", "build", "--release", "--locked", flag, "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)

@@ -10,12 +10,14 @@ lambda=http://127.0.0.1:9100
 logs=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT
 
-wait_for() { # a port
-    for _ in $(seq 600); do
+wait_for() { # a port, the process that opens it, its log
+    for _ in $(seq 3000); do
         if (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+        kill -0 "$2" 2>/dev/null || break
         sleep 0.1
     done
-    echo "Port $1 did not open; the logs are in $logs." >&2
+    echo "Port $1 did not open:" >&2
+    cat "$3" >&2
     return 1
 }
 
@@ -28,9 +30,11 @@ done
 exports=$(target/debug/confab --port $port --no-web "${parameters[@]}" --env)
 eval "$exports"
 target/debug/confab --port $port --no-web "${parameters[@]}" --lambda "$lambda" >"$logs/confab.log" 2>&1 &
+cloud=$!
 tests/lambda_watch.sh 9100 >"$logs/watch.log" 2>&1 &
-wait_for $port
-wait_for 9100
+watch=$!
+wait_for $port $cloud "$logs/confab.log"
+wait_for 9100 $watch "$logs/watch.log"
 
 for event in events/*.json; do
     function=$(basename "$event" .json)
