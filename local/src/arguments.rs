@@ -54,6 +54,12 @@ pub(crate) struct RunArguments {
     /// once
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
+    /// Applies AWS's limits, latencies and permissions (docs/like-aws.md)
+    #[arg(long)]
+    pub(crate) like_aws: bool,
+    /// A value for a setting of docs/like-aws.md, with or without --like-aws; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(crate) aws_setting: Vec<(String, String)>,
     /// Prints, as lines for a shell, the environment that functions outside this process need, and exits
     #[arg(long)]
     pub(crate) env: bool,

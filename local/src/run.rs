@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use confab_cloud::{Cloud, Functions, Options, Ports, StartError, Template, TimeLimits};
+use confab_cloud::{Cloud, Functions, LikeAws, Options, Ports, StartError, Template, TimeLimits};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -81,7 +81,14 @@ fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf
         keys: keys(arguments.env || arguments.lambda.is_some())?,
         hosts: arguments.host.clone(),
         limits: TimeLimits::default(),
+        like_aws: like_aws(arguments)?,
     })
+}
+
+fn like_aws(arguments: &RunArguments) -> Result<LikeAws, StartError> {
+    let base = if arguments.like_aws { LikeAws::preset() } else { LikeAws::default() };
+    let settings = arguments.aws_setting.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    base.with(settings).map_err(StartError::Setting)
 }
 
 /// Prints where the browser client is, after building it if necessary. Never returns: the cloud runs on without it.

@@ -25,6 +25,9 @@ pub enum StartError {
     /// The website's headers are invalid.
     #[error("The website cannot be served: {0}.")]
     Website(String),
+    /// A setting of `LikeAws` is unknown or has a wrong value.
+    #[error("A setting is wrong: {0}.")]
+    Setting(String),
     /// A function cannot be started.
     #[error("{0}.")]
     Function(String),

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::{access::Keys, description::Addresses, lambda::Functions, server::TimeLimits, template::Template};
+use crate::{
+    access::Keys, description::Addresses, lambda::Functions, like_aws::LikeAws, server::TimeLimits, template::Template,
+};
 
 /// What to run, and how.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Limits for slow clients.
     pub limits: TimeLimits,
+    /// How much the cloud behaves like AWS.
+    pub like_aws: LikeAws,
 }
 
 /// The ports to listen on; 0 stands for any free port.

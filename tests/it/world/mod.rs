@@ -18,7 +18,7 @@ use std::{
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::{SdkConfig, region::Region};
-use confab_cloud::{Cloud, Functions, Keys, Options, Ports, Template, TimeLimits};
+use confab_cloud::{Cloud, Functions, Keys, LikeAws, Options, Ports, Template, TimeLimits};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
@@ -54,6 +54,15 @@ pub fn options() -> Options {
         keys: Keys::random().unwrap(),
         hosts: Vec::new(),
         limits: TimeLimits::default(),
+        like_aws: like_aws(),
+    }
+}
+
+/// `CONFAB_LIKE_AWS=1` runs the tests with AWS's limits, latencies and permissions.
+pub fn like_aws() -> LikeAws {
+    match env::var("CONFAB_LIKE_AWS") {
+        Ok(_) => LikeAws::preset(),
+        Err(_) => LikeAws::default(),
     }
 }
 
