@@ -5,6 +5,7 @@ Linting the untransformed template misses dangling references and misspelt prope
 
 import json
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
@@ -21,12 +22,12 @@ def main(template_path, output_path):
 
 
 def check_alarms(resources):
-    """Every function has its alarms: the loop that defines them lists the functions' names."""
-    functions = {name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"}
-    for metric in ("Errors", "Throttles"):
-        missing = {name for name in functions if f"{name.removesuffix('Function')}{metric}Alarm" not in resources}
-        if missing:
-            sys.exit(f"There is no alarm for {metric} of {', '.join(sorted(missing))}.")
+    """The runbook has a section for each alarm, and no others."""
+    alarms = {name for name, resource in resources.items() if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    runbook = (pathlib.Path(__file__).resolve().parent.parent / "docs/runbook.md").read_text()
+    described = set(re.findall(r"^## (\w+Alarm)$", runbook, re.MULTILINE))
+    if alarms != described:
+        sys.exit(f"The template's alarms and the runbook's sections differ: {', '.join(sorted(alarms ^ described))}.")
 
 
 if __name__ == "__main__":

@@ -43,5 +43,5 @@ for event in events/*.json; do
 done
 
 export CONFAB_URL="http://127.0.0.1:$port" CONFAB_WEBSOCKET_URL="ws://127.0.0.1:$port/ws"
-export FANOUT_QUEUE_URL="$AWS_ENDPOINT_URL_SQS/000000000000/confab-fanout.fifo"
+export FANOUT_QUEUE_URL="$AWS_ENDPOINT_URL_SQS/000000000000/confab-FanoutQueue.fifo"
 cargo test --locked -p confab-tests || { echo "The logs are in $logs." >&2; exit 1; }

@@ -74,7 +74,7 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
     // Publishing a batch needs the same permission as publishing one message.
     let publish = |call: Call| grant(&call.caller, "sns:Publish", "Topic");
     let send = |call: Call| {
-        let queue = if call.body.contains("-delivery.fifo") { "DeliveryQueue" } else { "DeadLetters" };
+        let queue = if call.body.contains("-DeliveryQueue.fifo") { "DeliveryQueue" } else { "DeadLetters" };
         grant(&call.caller, "sqs:SendMessage", queue)
     };
     let manage = |call: Call| {
