@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     date::Date,
     ids::{InvalidUri, UserId},
+    metrics::{self, Metric},
 };
 
 /// A result of the domain.
@@ -207,11 +208,15 @@ impl Error {
         }
     }
 
-    /// Logs the cause of an internal or transient failure; errors of the caller are not logged. Called once, where the
-    /// error is handled.
+    /// Logs the cause of an internal or transient failure, and counts an internal one; errors of the caller are not
+    /// logged. Called once, where the error is handled.
     pub fn log(&self) {
+        if self.status() == 500 {
+            metrics::count(Metric::Failures, 1);
+        }
         match self {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
+            Self::AlreadyDone | Self::Behind(_) | Self::Uncounted(_) => tracing::error!("unhandled: {self}"),
             Self::Busy(Some(cause)) => tracing::warn!(cause = chain(cause.as_ref()), "busy"),
             Self::Busy(None) => tracing::warn!("busy"),
             _ => {}
@@ -287,6 +292,18 @@ mod tests {
     fn a_caller_never_sees_the_cause() {
         let error = Error::internal("the table arn:aws:dynamodb:… is missing");
         assert_eq!((error.status(), error.body()), (500, json!({"detail": "Something went wrong."})));
+    }
+
+    #[tokio::test]
+    async fn internal_errors_count_as_failures_and_others_do_not() {
+        let failures = async |error: Error| {
+            let ((), metrics) = metrics::scope(async { error.log() }).await;
+            metrics.metrics("Confab").map_or(0, |document| document["Failures"][0].as_i64().unwrap())
+        };
+        assert_eq!(failures(Error::internal("a bug")).await, 1);
+        assert_eq!(failures(Error::AlreadyDone).await, 1);
+        assert_eq!(failures(Error::Busy(None)).await, 0);
+        assert_eq!(failures(Error::NotFound).await, 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 pub mod date;
 pub mod ids;
+pub mod metrics;
 
 pub mod error;
 
@@ -15,7 +16,6 @@ pub mod environment;
 mod json;
 pub mod key;
 mod limits;
-pub mod metrics;
 mod random;
 
 pub mod input;

@@ -29,6 +29,8 @@ pub(crate) enum Metric {
     /// From the entry's `create_date` to its last frame.
     DeliveryLag,
     TransactionRetries,
+    /// Internal errors: what a caller is answered with 500 for, and what fails in the background.
+    Failures,
 }
 
 impl Metric {
