@@ -153,7 +153,7 @@ def check_document(document, template):
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method in ("get", "put", "post", "patch", "delete")
     }
-    routes = {(route["Method"], route["Path"] + "/") for route in http_routes(template)}
+    routes = {(route["Method"], route["Path"]) for route in http_routes(template)}
     if described != routes:
         sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
 

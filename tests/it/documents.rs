@@ -92,7 +92,6 @@ fn messages(document: &Value) -> HashMap<String, Validator> {
 pub fn check_answer(method: &Method, path: &str, status: StatusCode, body: &Value) {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let is_path = |template: &[String]| {
-        let template = template.strip_suffix(&[String::new()]).unwrap_or(template);
         let same = |(expected, segment): (&String, &&str)| expected.starts_with('{') || expected == segment;
         template.len() == segments.len() && template.iter().zip(&segments).all(same)
     };

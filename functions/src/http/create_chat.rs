@@ -1,4 +1,4 @@
-//! `POST /api/chats/`: starts a chat. As in the original, the body is not read.
+//! `POST /api/chats`: starts a chat. As in the original, the body is not read.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `DELETE /api/chats/{uri}/messages/{id}/`: deletes the caller's own message, or for the chat's owner anyone's.
+//! `DELETE /api/chats/{uri}/messages/{id}`: deletes the caller's own message, or for the chat's owner anyone's.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `PATCH /api/chats/{uri}/messages/{id}/`: replaces the text of the caller's own message.
+//! `PATCH /api/chats/{uri}/messages/{id}`: replaces the text of the caller's own message.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `GET /api/chats/{uri}/export/`: a chat's log as JSON Lines, a page at a time.
+//! `GET /api/chats/{uri}/export`: a chat's log as JSON Lines, a page at a time.
 
 use confab_shared::{
     Confab, Result,

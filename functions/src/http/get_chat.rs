@@ -1,4 +1,4 @@
-//! `GET /api/chats/{uri}/`: shows a chat to its members.
+//! `GET /api/chats/{uri}`: shows a chat to its members.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `PATCH /api/chats/{uri}/`: joins a chat, invites others to it, or with `owner` transfers it.
+//! `PATCH /api/chats/{uri}`: joins a chat, invites others to it, or with `owner` transfers it.
 
 use confab_shared::{
     Confab, Result,

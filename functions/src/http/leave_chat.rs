@@ -1,4 +1,4 @@
-//! `DELETE /api/chats/{uri}/members/{username}/`: leaves a chat; its owner may remove others.
+//! `DELETE /api/chats/{uri}/members/{username}`: leaves a chat; its owner may remove others.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `GET /api/chats/`: the caller's chats, newest activity first.
+//! `GET /api/chats`: the caller's chats, newest activity first.
 
 use confab_shared::{
     Confab, Result,

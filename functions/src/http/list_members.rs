@@ -1,4 +1,4 @@
-//! `GET /api/chats/{uri}/members/`: the members of a chat, a page at a time.
+//! `GET /api/chats/{uri}/members`: the members of a chat, a page at a time.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `POST /auth/token/create/`: logs a user in, with a new token for a username and a password.
+//! `POST /auth/token/create`: logs a user in, with a new token for a username and a password.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `POST /auth/token/destroy/`: logs out: revokes the token and closes its sockets.
+//! `POST /auth/token/destroy`: logs out: revokes the token and closes its sockets.
 
 use confab_shared::{
     Confab, Result,

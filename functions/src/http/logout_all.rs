@@ -1,4 +1,4 @@
-//! `POST /auth/token/logoutall/`: logs out everywhere: revokes all tokens of the caller and closes their sockets.
+//! `POST /auth/token/logoutall`: logs out everywhere: revokes all tokens of the caller and closes their sockets.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `PUT /api/chats/{uri}/read/`: moves the caller's read marker forward.
+//! `PUT /api/chats/{uri}/read`: moves the caller's read marker forward.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `GET`, `PUT` and `PATCH /auth/me/`: shows and changes the caller's profile.
+//! `GET`, `PUT` and `PATCH /auth/me`: shows and changes the caller's profile.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `POST /api/chats/{uri}/messages/`: posts a message.
+//! `POST /api/chats/{uri}/messages`: posts a message.
 
 use confab_shared::{
     Confab, Result,

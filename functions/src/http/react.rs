@@ -1,4 +1,4 @@
-//! `PUT` and `DELETE /api/chats/{uri}/messages/{id}/reactions/{emoji}/`: adds an emoji to a message, or removes it.
+//! `PUT` and `DELETE /api/chats/{uri}/messages/{id}/reactions/{emoji}`: adds an emoji to a message, or removes it.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `POST /auth/users/create/`: registers a user.
+//! `POST /auth/users/create`: registers a user.
 
 use confab_shared::{
     Confab, Result,

@@ -1,4 +1,4 @@
-//! `GET /api/chats/{uri}/search/`: the messages that contain some words.
+//! `GET /api/chats/{uri}/search`: the messages that contain some words.
 
 use confab_shared::{
     Confab, Result,

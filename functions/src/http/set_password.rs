@@ -1,4 +1,4 @@
-//! `POST /auth/password/`: changes the caller's password and revokes their other tokens.
+//! `POST /auth/password`: changes the caller's password and revokes their other tokens.
 
 use confab_shared::{
     Confab, Result,
