@@ -19,10 +19,10 @@ def program(given, build):
 
 
 @contextlib.contextmanager
-def running(confab, template, parameters=(), log=None):
+def running(confab, template, parameters=(), log=None, options=()):
     """Runs confab, and yields its port."""
     port = free_ports()
-    command = [confab, "--port", str(port), "--template", template, "--no-web"]
+    command = [confab, "--port", str(port), "--template", template, "--no-web", *options]
     command += itertools.chain.from_iterable(("--parameter", parameter) for parameter in parameters)
     with open(log, "w") if log else contextlib.nullcontext(subprocess.DEVNULL) as output:
         cloud = subprocess.Popen(command, stdout=output)
