@@ -92,7 +92,8 @@ impl Cloud {
             hosts: &options.hosts,
             limits: options.limits,
         };
-        let (database, data) = services::serve(listeners, options.data.as_deref(), &access, &mut service_stage)?;
+        let (database, data) =
+            services::serve(listeners, options.data.as_deref(), &access, &options.like_aws, &mut service_stage)?;
         if !description.stream_sources.is_empty() {
             let prepared = sources::prepare_checkpoints(&database);
             prepared.map_err(|problem| StartError::Resource("The table of checkpoints".to_owned(), problem))?;

@@ -2,6 +2,8 @@
 
 mod functions;
 mod http;
+mod small_cloud;
 mod stream;
+mod table_limits;
 mod template;
 mod websocket;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dynoxide::{Database, errors::DynoxideError};
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 const JSON: &str = "application/x-amz-json-1.0";
 const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
@@ -18,14 +19,9 @@ pub(crate) fn answer(database: &Database, parts: &Parts, body: &Bytes) -> Respon
     if parts.method != Method::POST {
         return response(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n".to_owned());
     }
-    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix)).unwrap_or_default();
-    match call(database, operation, body) {
+    match call(database, operation(parts), body) {
         Some(Ok(answer)) => response(StatusCode::OK, answer),
-        Some(Err(error)) => {
-            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            response(status, error.to_json())
-        }
+        Some(Err(error)) => failed(&error),
         None => {
             let error = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
             response(StatusCode::BAD_REQUEST, error.to_owned())
@@ -33,7 +29,28 @@ pub(crate) fn answer(database: &Database, parts: &Parts, body: &Bytes) -> Respon
     }
 }
 
-fn response(status: StatusCode, body: String) -> Response<Body> {
+/// The operation that a request names, without its API's name.
+pub(super) fn operation(parts: &Parts) -> &str {
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix)).unwrap_or_default()
+}
+
+/// The engine's answer to a known operation; the response if it fails.
+pub(super) fn json(database: &Database, parts: &Parts, request: &Value) -> Result<Value, Box<Response<Body>>> {
+    let answer = call(database, operation(parts), request.to_string().as_bytes());
+    let answer = answer.unwrap_or_else(|| Err(DynoxideError::InternalServerError(String::new())));
+    let read = |answer: String| serde_json::from_str(&answer);
+    answer
+        .and_then(|answer| read(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string())))
+        .map_err(|error| Box::new(failed(&error)))
+}
+
+fn failed(error: &DynoxideError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response(status, error.to_json())
+}
+
+pub(super) fn response(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

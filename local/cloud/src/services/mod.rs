@@ -6,6 +6,7 @@ mod client;
 mod data;
 mod dynamodb;
 mod resources;
+mod table_limits;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     access::{Access, Protocol, closed_to_pages},
     error::StartError,
+    like_aws::LikeAws,
     server,
     shutdown::{self, Stage},
 };
@@ -28,6 +30,7 @@ use bridge::Bridge;
 pub(crate) use client::{client_config, environment};
 pub(crate) use data::Data;
 pub(crate) use resources::create;
+use table_limits::LimitedDatabase;
 
 /// How often expired items are deleted. On AWS that takes up to days; nothing may depend on either.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,10 +50,17 @@ pub(crate) fn serve(
     listeners: Listeners,
     data: Option<&Path>,
     access: &Access<'_>,
+    like_aws: &LikeAws,
     stage: &mut Stage,
 ) -> Result<(Database, Data), StartError> {
     let (database, data) = data::open(data)?;
     stage.tasks.spawn(sweep(database.clone(), stage.stopped.clone()));
+    let tables = LimitedDatabase::new(database.clone(), like_aws);
+    let (limited, stopped) = (tables.clone(), stage.stopped.clone());
+    stage.tasks.spawn(async move {
+        shutdown::wait(stopped).await;
+        limited.complete().await;
+    });
     let queues = RustackSqs::new(SqsConfig {
         host: "127.0.0.1".to_owned(),
         port: port(&listeners.sqs)?,
@@ -62,7 +72,7 @@ pub(crate) fn serve(
     let topics = Service::Sns(Arc::new(RustackSnsHandler::new(topics)));
     let queues = Service::Sqs(Arc::new(RustackSqsHandler::new(queues)));
     let services = [
-        (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(database.clone())),
+        (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(tables)),
         (listeners.sns, Protocol::Sns, topics),
         (listeners.sqs, Protocol::Sqs, queues),
     ];
@@ -85,7 +95,7 @@ pub(crate) fn serve(
 /// An embedded service.
 #[derive(Clone)]
 enum Service {
-    DynamoDb(Database),
+    DynamoDb(Arc<LimitedDatabase>),
     Sns(Arc<RustackSnsHandler>),
     Sqs(Arc<RustackSqsHandler>),
 }
@@ -99,7 +109,7 @@ impl Service {
             return response;
         }
         match self {
-            Self::DynamoDb(database) => dynamodb::answer(database, parts, &body),
+            Self::DynamoDb(tables) => tables.answer(parts, body).await,
             Self::Sns(handler) => {
                 use rustack_sns_http::{dispatch, request, response, router};
                 let response = match router::resolve_operation(&request::parse_form_params(&body)) {
