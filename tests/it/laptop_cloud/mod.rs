@@ -2,6 +2,7 @@
 
 mod functions;
 mod http;
+mod permissions;
 mod stream;
 mod template;
 mod websocket;
