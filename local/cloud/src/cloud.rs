@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    access::{Access, Hosts, Keys, KnownKeys, Protocol},
+    access::{Access, Hosts, Keys, KnownKeys, Permissions, Protocol},
     description::{ACCOUNT, Addresses, Description, Stack},
     error::StartError,
     gateway::{Gateway, HttpGateway, MESSAGE_BYTES, WebSocketGateway, Website},
@@ -87,8 +87,10 @@ impl Cloud {
         let description = describe(&options, &addresses)?;
         let [mut gateway_stage, mut source_stage, mut service_stage] = [Stage::new(), Stage::new(), Stage::new()];
         let functions = description.functions.values().map(|function| function.name.clone());
+        let permissions = options.like_aws.permissions.then(|| Permissions::of(&description, &options.stack_name));
         let access = Access {
             keys: KnownKeys::new(options.keys.clone(), functions),
+            permissions: permissions.transpose().map_err(StartError::Permissions)?.map(Arc::new),
             hosts: &options.hosts,
             limits: options.limits,
         };

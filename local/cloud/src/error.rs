@@ -28,6 +28,9 @@ pub enum StartError {
     /// A setting of `LikeAws` is unknown or has a wrong value.
     #[error("A setting is wrong: {0}.")]
     Setting(String),
+    /// A policy of the template is wrong, or not supported.
+    #[error("The permissions cannot be enforced: {0}.")]
+    Permissions(String),
     /// A function cannot be started.
     #[error("{0}.")]
     Function(String),

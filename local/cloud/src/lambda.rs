@@ -74,7 +74,7 @@ impl Lambda {
         keys: &Keys,
     ) -> Result<Self, String> {
         let started = functions.iter().map(|(logical_id, function)| {
-            let Function { name, timeout, environment: own } = function.clone();
+            let Function { name, timeout, environment: own, .. } = function.clone();
             let place = match place {
                 Functions::InProcess(start) => {
                     let mut variables = own;

@@ -3,6 +3,7 @@
 mod functions;
 mod http;
 mod small_cloud;
+mod permissions;
 mod stream;
 mod table_limits;
 mod template;

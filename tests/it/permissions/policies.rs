@@ -32,14 +32,20 @@ const RESOURCES: [(&str, &str); 5] = [
     ),
 ];
 
-/// What calls of DynamoDB need.
-pub fn for_table(calls: Vec<Call>) -> BTreeSet<Grant> {
+/// What calls of DynamoDB need. Members of transactions are added to `transactions`.
+///
+/// AWS does not document which keys a policy's condition sees for a member of a transaction: that member's, none, or
+/// those of all members. So each action that occurs in a transaction needs all partitions of its function's transactions.
+pub fn for_table(calls: Vec<Call>, transactions: &mut BTreeSet<Grant>) -> BTreeSet<Grant> {
     let mut grants = BTreeSet::new();
     for Call { caller, operation, body, .. } in calls {
         let body: Value = serde_json::from_str(&body).unwrap();
-        let mut add = |operation: &str, pk: &Value| {
+        let needs = |operation: &str, pk: &Value| {
             let (partition, _) = Partition::parse(pk["S"].as_str().unwrap()).unwrap();
-            grants.insert(grant(&caller, &format!("dynamodb:{operation}"), partition.prefix()));
+            grant(&caller, &format!("dynamodb:{operation}"), partition.prefix())
+        };
+        let mut add = |operation: &str, pk: &Value| {
+            grants.insert(needs(operation, pk));
         };
         match operation.as_str() {
             "BatchGetItem" => {
@@ -60,11 +66,16 @@ pub fn for_table(calls: Vec<Call>) -> BTreeSet<Grant> {
                 for item in body["TransactItems"].as_array().unwrap() {
                     let (kind, write) = item.as_object().unwrap().iter().next().unwrap();
                     let action = if kind == "ConditionCheck" { "ConditionCheckItem" } else { &format!("{kind}Item") };
-                    add(action, if kind == "Put" { &write["Item"]["pk"] } else { &write["Key"]["pk"] });
+                    let pk = if kind == "Put" { &write["Item"]["pk"] } else { &write["Key"]["pk"] };
+                    transactions.insert(needs(action, pk));
                 }
             }
             other => panic!("{other} is not known here"),
         }
+    }
+    for (function, action, _) in transactions.iter() {
+        let partitions = transactions.iter().filter(|(other, ..)| other == function);
+        grants.extend(partitions.map(|(.., partition)| grant(function, action, partition)));
     }
     grants
 }

@@ -1,9 +1,11 @@
 //! Admits requests to DynamoDB, SNS, SQS and `@connections`: those that no web page sends, that name this machine, and
-//! that are signed with one of the laptop cloud's keys.
+//! that are signed with one of the laptop cloud's keys. A function's requests must be allowed by its policies.
 //!
 //! A web page of any origin can send requests to loopback, and by DNS rebinding under its own host name. Only the
 //! browser's headers `Origin`, `Sec-Fetch-Site` and `Host` distinguish them
 //! (<https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site>).
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,7 +20,9 @@ use rustack_auth::{
 use super::{
     hosts::Hosts,
     keys::KnownKeys,
-    rejection::{Protocol, SignatureError, unsigned},
+    permissions::Permissions,
+    protocol::Protocol,
+    rejection::{SignatureError, denied, unsigned},
 };
 use crate::server::{TimeLimits, message, unreadable};
 
@@ -32,6 +36,7 @@ pub(crate) struct Guard {
     pub(crate) protocol: Protocol,
     pub(crate) hosts: Hosts,
     pub(crate) keys: KnownKeys,
+    pub(crate) permissions: Option<Arc<Permissions>>,
     pub(crate) limits: TimeLimits,
     /// The largest body.
     pub(crate) body_bytes: usize,
@@ -51,11 +56,16 @@ impl Guard {
             return Err(unsigned(self.protocol, SignatureError::Missing));
         }
         let body = self.limits.read(body, self.body_bytes).await.map_err(unreadable)?;
-        self.verify(&parts, &body).map_err(|error| unsigned(self.protocol, error))?;
+        let caller = self.verify(&parts, &body).map_err(|error| unsigned(self.protocol, error))?;
+        if let Some(permissions) = &self.permissions {
+            let authorized = permissions.authorize(&caller, self.protocol, &parts, &body);
+            authorized.map_err(|refused| denied(self.protocol, &refused))?;
+        }
         Ok((parts, body))
     }
 
-    fn verify(&self, parts: &Parts, body: &[u8]) -> Result<(), SignatureError> {
+    /// The access key id that a request is signed with.
+    fn verify(&self, parts: &Parts, body: &[u8]) -> Result<String, SignatureError> {
         // All services except S3 sign the path as it is sent, encoded once more, but the library decodes it first
         // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html#create-canonical-request).
         let path = parts.uri.path().replace('%', "%25");
@@ -65,7 +75,7 @@ impl Guard {
         signed.uri = Uri::try_from(format!("{path}{query}")).map_err(|_| SignatureError::Incomplete)?;
         signed.headers = parts.headers.clone();
         let keys: &dyn CredentialProvider = &self.keys;
-        let AuthResult { service, signed_headers, .. } =
+        let AuthResult { access_key_id, service, signed_headers, .. } =
             verify_sigv4(&signed, &hash_payload(body), keys).map_err(|error| match error {
                 AuthError::SignatureDoesNotMatch if !self.knows_key(parts) => SignatureError::UnknownKey,
                 AuthError::SignatureDoesNotMatch | AuthError::InvalidPayloadHash => SignatureError::Mismatch,
@@ -83,7 +93,7 @@ impl Guard {
         let date = parts.headers.get("x-amz-date").and_then(|date| date.to_str().ok()).unwrap_or_default();
         let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| SignatureError::Incomplete)?;
         let age = Utc::now().naive_utc().signed_duration_since(date).num_seconds();
-        if age.abs() > SIGNATURE_SECONDS { Err(SignatureError::Expired) } else { Ok(()) }
+        if age.abs() > SIGNATURE_SECONDS { Err(SignatureError::Expired) } else { Ok(access_key_id) }
     }
 
     /// Whether the access key id of a request is known.

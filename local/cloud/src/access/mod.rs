@@ -1,17 +1,24 @@
 //! Who may call DynamoDB, SNS, SQS and `@connections`.
 
+mod calls;
 mod guard;
 mod hosts;
 mod keys;
+mod permissions;
+mod policy;
 mod private_file;
+mod protocol;
 mod rejection;
 
 pub(crate) use guard::{Guard, closed_to_pages};
 pub(crate) use hosts::Hosts;
 pub use keys::Keys;
 pub(crate) use keys::{CLIENT, KnownKeys};
+pub(crate) use permissions::Permissions;
 pub(crate) use private_file::make_private;
-pub(crate) use rejection::Protocol;
+pub(crate) use protocol::Protocol;
+
+use std::sync::Arc;
 
 use crate::server::TimeLimits;
 
@@ -19,6 +26,8 @@ use crate::server::TimeLimits;
 #[derive(Clone)]
 pub(crate) struct Access<'a> {
     pub(crate) keys: KnownKeys,
+    /// The functions' permissions, if they are enforced.
+    pub(crate) permissions: Option<Arc<Permissions>>,
     pub(crate) hosts: &'a [String],
     pub(crate) limits: TimeLimits,
 }
@@ -26,7 +35,7 @@ pub(crate) struct Access<'a> {
 impl Access<'_> {
     /// The guard of a service on this port.
     pub(crate) fn guard(&self, protocol: Protocol, port: u16, body_bytes: usize) -> Guard {
-        let (keys, limits) = (self.keys.clone(), self.limits);
-        Guard { protocol, hosts: Hosts::new(port, self.hosts), keys, limits, body_bytes }
+        let (keys, permissions, limits) = (self.keys.clone(), self.permissions.clone(), self.limits);
+        Guard { protocol, hosts: Hosts::new(port, self.hosts), keys, permissions, limits, body_bytes }
     }
 }

@@ -6,26 +6,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-/// The protocol of a service, which decides how requests are signed and errors are formatted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    DynamoDb,
-    Sns,
-    Sqs,
-    Connections,
-}
-
-impl Protocol {
-    /// The service's name in a signature.
-    pub(super) fn scope(self) -> &'static str {
-        match self {
-            Self::DynamoDb => "dynamodb",
-            Self::Sns => "sns",
-            Self::Sqs => "sqs",
-            Self::Connections => "execute-api",
-        }
-    }
-}
+use super::{permissions::Denied, policy::Denial, protocol::Protocol};
 
 /// What is wrong with a request's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +55,31 @@ impl SignatureError {
 /// The response to a request without a valid signature.
 pub(super) fn unsigned(protocol: Protocol, error: SignatureError) -> Response<Body> {
     let (exception, code, text) = error.words();
+    rejection(protocol, exception, code, text)
+}
+
+/// The response to a request that the caller's policies do not allow. Services differ in the action's case.
+pub(super) fn denied(protocol: Protocol, denied: &Denied) -> Response<Body> {
+    let Denied { principal, action, resource, denial } = denied;
+    let (code, action) = match protocol {
+        Protocol::Sns => ("AuthorizationError", action.replacen("sns:", "SNS:", 1)),
+        Protocol::Sqs => ("AccessDenied", action.to_lowercase()),
+        Protocol::DynamoDb | Protocol::Connections => ("AccessDenied", action.clone()),
+    };
+    let reason = match denial {
+        Denial::Implicit => format!("because no identity-based policy allows the {action} action"),
+        Denial::Explicit => "with an explicit deny in an identity-based policy".to_owned(),
+    };
+    let text = format!("User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}");
+    tracing::warn!("{text}");
+    rejection(protocol, "AccessDeniedException", code, &text)
+}
+
+fn rejection(protocol: Protocol, exception: &'static str, code: &str, text: &str) -> Response<Body> {
     let id = uuid::Uuid::new_v4().to_string();
     let (status, content_type, body) = match protocol {
         Protocol::Sns => {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error>");
             let xml = format!(
                 r#"<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">{error}<RequestId>{id}</RequestId></ErrorResponse>"#

@@ -10,4 +10,4 @@ mod website_headers;
 pub(crate) use model::{
     Cors, Description, Function, HttpApi, HttpRoute, QueueSource, StreamSource, Table, WebSocketApi, WebSocketRoute,
 };
-pub(crate) use stack::{ACCOUNT, Addresses, REGION, Stack};
+pub(crate) use stack::{ACCOUNT, Addresses, REGION, Stack, arn};

@@ -14,6 +14,10 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) timeout: Duration,
     pub(crate) environment: BTreeMap<String, String>,
+    /// Its policies as the template has them.
+    pub(crate) policies: Value,
+    /// The ARN of its role, if the template names one.
+    pub(crate) role: Option<String>,
 }
 
 /// A route of the HTTP API; `$default` has neither method nor path.
@@ -54,6 +58,7 @@ pub(crate) struct WebSocketRoute {
 /// The WebSocket API.
 #[derive(Clone, Debug)]
 pub(crate) struct WebSocketApi {
+    pub(crate) id: String,
     pub(crate) stage: String,
     /// The path in a frame to the member that names its route.
     pub(crate) selection: Vec<String>,
@@ -116,6 +121,8 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Description {
     pub(crate) functions: BTreeMap<String, Function>,
+    /// The properties of IAM roles, by ARN.
+    pub(crate) roles: BTreeMap<String, Value>,
     pub(crate) http: HttpApi,
     pub(crate) websocket: Option<WebSocketApi>,
     pub(crate) queue_sources: Vec<QueueSource>,

@@ -14,6 +14,9 @@ pub(super) struct FunctionProperties {
     pub(super) environment: EnvironmentProperties,
     #[serde(default)]
     pub(super) events: BTreeMap<String, EventProperties>,
+    #[serde(default)]
+    pub(super) policies: Value,
+    pub(super) role: Option<String>,
 }
 
 /// Lambda's own default.

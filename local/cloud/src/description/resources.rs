@@ -15,7 +15,7 @@ use super::{
     stack::{Stack, api_id, arn},
     website_headers::policy_headers,
 };
-use crate::template::{Resolved, TemplateError};
+use crate::template::{Names, Resolved, TemplateError};
 
 const TOPIC_ATTRIBUTES: [&str; 3] = ["FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope"];
 const QUEUE_ATTRIBUTES: [&str; 9] = [
@@ -57,7 +57,11 @@ impl Description {
         match resource["Type"].as_str().ok_or("it has no Type")? {
             "AWS::Serverless::Function" => self.add_function(logical_id, resource)?,
             "AWS::Serverless::HttpApi" => self.http.cors = properties.get("CorsConfiguration").map(read).transpose()?,
-            "AWS::Serverless::WebSocketApi" => self.add_websocket_api(properties)?,
+            "AWS::Serverless::WebSocketApi" => self.add_websocket_api(logical_id, properties)?,
+            "AWS::IAM::Role" => {
+                let arn = stack.attribute(logical_id, resource, "Arn").unwrap_or_default();
+                self.roles.insert(arn.as_str().unwrap_or_default().to_owned(), properties.clone());
+            }
             "AWS::DynamoDB::Table" => self.add_table(name, properties)?,
             "AWS::SNS::Topic" => {
                 self.topics.push(NamedResource { name, attributes: attributes(properties, &TOPIC_ATTRIBUTES) });
@@ -110,6 +114,8 @@ impl Description {
             name: handler.or(binary).unwrap_or(logical_id).to_owned(),
             timeout: Duration::from_secs(properties.timeout),
             environment: environment.collect(),
+            policies: properties.policies,
+            role: properties.role,
         };
         self.functions.insert(logical_id.to_owned(), function);
         for event in properties.events.into_values() {
@@ -142,7 +148,7 @@ impl Description {
         Ok(())
     }
 
-    fn add_websocket_api(&mut self, properties: &Value) -> Result<(), String> {
+    fn add_websocket_api(&mut self, logical_id: &str, properties: &Value) -> Result<(), String> {
         let properties: WebSocketProperties = read(properties)?;
         let expression = &properties.route_selection_expression;
         let selection = expression.trim_matches(['$', '{', '}']).strip_prefix("request.body.");
@@ -156,7 +162,7 @@ impl Description {
             );
         }
         let selection = selection.split('.').map(str::to_owned).collect();
-        self.websocket = Some(WebSocketApi { stage: properties.stage_name, selection, routes });
+        self.websocket = Some(WebSocketApi { id: api_id(logical_id), stage: properties.stage_name, selection, routes });
         Ok(())
     }
 

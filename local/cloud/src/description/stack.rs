@@ -27,7 +27,8 @@ pub(crate) struct Stack<'a> {
     pub(crate) addresses: &'a Addresses,
 }
 
-pub(super) fn arn(service: &str, rest: &str) -> String {
+/// An ARN in this account and region.
+pub(crate) fn arn(service: &str, rest: &str) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}")
 }
 

@@ -47,7 +47,7 @@ impl WebSocketGateway {
         stopped: watch::Receiver<bool>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
-        let WebSocketApi { stage, selection, routes } = api;
+        let WebSocketApi { stage, selection, routes, .. } = api;
         let events = Events { domain, stage: stage.clone() };
         let routes = Arc::new(Routes { selection, routes, events, lambda });
         Arc::new(Self { stage, routes, connections: Connections::default(), stopped, tasks })
