@@ -82,6 +82,7 @@ fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf
         hosts: arguments.host.clone(),
         limits: TimeLimits::default(),
         like_aws: like_aws(arguments)?,
+        metering: false,
     })
 }
 

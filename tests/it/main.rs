@@ -8,6 +8,7 @@ mod accounts;
 mod calls;
 mod chats;
 mod convergence;
+mod cost;
 mod data_file;
 mod delivery;
 mod documents;

@@ -27,6 +27,7 @@ use crate::{
     services::{self, Data, Listeners},
     shutdown::Stage,
     sources::{self, DeadLetters},
+    usage::{Meter, Usage},
 };
 
 /// How long each stage may take to stop.
@@ -41,6 +42,7 @@ pub struct Cloud {
     /// The tasks of the sockets, which outlive the requests that open them.
     sockets: TaskTracker,
     keys: Keys,
+    meter: Meter,
     _data: Data,
 }
 
@@ -88,14 +90,21 @@ impl Cloud {
         let [mut gateway_stage, mut source_stage, mut service_stage] = [Stage::new(), Stage::new(), Stage::new()];
         let functions = description.functions.values().map(|function| function.name.clone());
         let permissions = options.like_aws.permissions.then(|| Permissions::of(&description, &options.stack_name));
+        let meter = Meter::new(options.metering);
         let access = Access {
             keys: KnownKeys::new(options.keys.clone(), functions),
             permissions: permissions.transpose().map_err(StartError::Permissions)?.map(Arc::new),
             hosts: &options.hosts,
             limits: options.limits,
         };
-        let (database, data) =
-            services::serve(listeners, options.data.as_deref(), &access, &options.like_aws, &mut service_stage)?;
+        let (database, data) = services::serve(
+            listeners,
+            options.data.as_deref(),
+            &access,
+            &options.like_aws,
+            &meter,
+            &mut service_stage,
+        )?;
         if !description.stream_sources.is_empty() {
             let prepared = sources::prepare_checkpoints(&database);
             prepared.map_err(|problem| StartError::Resource("The table of checkpoints".to_owned(), problem))?;
@@ -103,12 +112,12 @@ impl Cloud {
         services::create(&description, &database, &addresses, &options.keys).await?;
         let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
         environment.extend(options.environment.clone());
-        let lambda = Lambda::start(&description.functions, &options.functions, &environment, &options.keys);
+        let lambda = Lambda::start(&description.functions, &options.functions, &environment, &options.keys, &meter);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         start_sources(&description, &addresses, &options.keys, &database, &lambda, &mut source_stage);
         let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;
         let stages = [gateway_stage, source_stage, service_stage];
-        Ok(Self { addresses, description, stages, sockets, keys: options.keys, _data: data })
+        Ok(Self { addresses, description, stages, sockets, keys: options.keys, meter, _data: data })
     }
 
     /// The address of the HTTP API.
@@ -135,6 +144,11 @@ impl Cloud {
     /// The secret access key of an access key id. A function's access key id is its name.
     pub fn secret_access_key(&self, access_key_id: &str) -> String {
         self.keys.secret(access_key_id)
+    }
+
+    /// What AWS would have billed for until now, if `Options::metering` is set.
+    pub fn usage(&self) -> Usage {
+        self.meter.usage()
     }
 
     /// Stops gracefully: answers the requests in progress, closes the sockets and invokes `$disconnect` for each,

@@ -13,6 +13,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     access::Keys,
     description::{ACCOUNT, Function, REGION},
+    usage::Meter,
 };
 
 // 6 MB each (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). The exact number for responses
@@ -51,12 +52,15 @@ pub(crate) enum InvokeError {
 
 /// The functions of a template.
 pub(crate) struct Lambda {
+    pub(crate) meter: Meter,
     functions: BTreeMap<String, Running>,
 }
 
 struct Running {
     name: String,
     timeout: Duration,
+    /// Gigabytes.
+    memory: f64,
     place: Place,
 }
 
@@ -72,9 +76,10 @@ impl Lambda {
         place: &Functions,
         environment: &BTreeMap<String, String>,
         keys: &Keys,
+        meter: &Meter,
     ) -> Result<Self, String> {
         let started = functions.iter().map(|(logical_id, function)| {
-            let Function { name, timeout, environment: own, .. } = function.clone();
+            let Function { name, timeout, memory, environment: own, .. } = function.clone();
             let place = match place {
                 Functions::InProcess(start) => {
                     let mut variables = own;
@@ -92,9 +97,9 @@ impl Lambda {
                     url: format!("{}/2015-03-31/functions/{name}/invocations", endpoint.trim_end_matches('/')),
                 },
             };
-            Ok((logical_id.clone(), Running { name, timeout, place }))
+            Ok((logical_id.clone(), Running { name, timeout, memory, place }))
         });
-        Ok(Self { functions: started.collect::<Result<_, String>>()? })
+        Ok(Self { meter: meter.clone(), functions: started.collect::<Result<_, String>>()? })
     }
 
     /// The name of a function for log lines.
@@ -105,6 +110,7 @@ impl Lambda {
     /// Invokes a function and waits for its response.
     pub(crate) async fn invoke(&self, logical_id: &str, event: &Value) -> Result<Value, InvokeError> {
         let function = self.functions.get(logical_id).ok_or_else(|| failed("there is no such function"))?;
+        self.meter.add(&function.name, "lambda:Invoke", function.memory);
         match &function.place {
             Place::InProcess(handler) => call(handler, &function.name, function.timeout, event).await,
             Place::Endpoint { client, url } => post(client, url, function.timeout, event).await,

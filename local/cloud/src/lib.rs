@@ -18,6 +18,7 @@ mod services;
 mod shutdown;
 mod sources;
 mod template;
+mod usage;
 
 pub use access::Keys;
 pub use cloud::{Cloud, function_environment};
@@ -27,3 +28,4 @@ pub use like_aws::LikeAws;
 pub use options::{Options, Ports};
 pub use server::TimeLimits;
 pub use template::{Template, TemplateError};
+pub use usage::{Amount, Usage};

@@ -33,6 +33,8 @@ pub struct Options {
     pub limits: TimeLimits,
     /// How much the cloud behaves like AWS.
     pub like_aws: LikeAws,
+    /// Whether to count what AWS would bill for ([`Cloud::usage`](crate::Cloud::usage)).
+    pub metering: bool,
 }
 
 /// The ports to listen on; 0 stands for any free port.

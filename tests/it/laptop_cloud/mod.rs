@@ -2,8 +2,8 @@
 
 mod functions;
 mod http;
-mod small_cloud;
 mod permissions;
+mod small_cloud;
 mod stream;
 mod table_limits;
 mod template;

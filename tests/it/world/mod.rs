@@ -55,6 +55,7 @@ pub fn options() -> Options {
         hosts: Vec::new(),
         limits: TimeLimits::default(),
         like_aws: like_aws(),
+        metering: false,
     }
 }
 

@@ -30,6 +30,10 @@ use crate::server::{TimeLimits, message, unreadable};
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
 const SIGNATURE_SECONDS: i64 = 5 * 60;
 
+/// The access key id that an admitted request is signed with. A function's is its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) String);
+
 /// The guard of a service.
 #[derive(Clone)]
 pub(crate) struct Guard {
@@ -45,7 +49,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// The request with its whole body, or the response that rejects it.
     pub(crate) async fn admit(&self, request: Request<Body>) -> Result<(Parts, Bytes), Response<Body>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if is_from_a_page(&parts.headers) {
             return Err(message(StatusCode::FORBIDDEN, "Web pages have no access to this service"));
         }
@@ -61,6 +65,7 @@ impl Guard {
             let authorized = permissions.authorize(&caller, self.protocol, &parts, &body);
             authorized.map_err(|refused| denied(self.protocol, &refused))?;
         }
+        parts.extensions.insert(Caller(caller));
         Ok((parts, body))
     }
 

@@ -10,7 +10,7 @@ mod private_file;
 mod protocol;
 mod rejection;
 
-pub(crate) use guard::{Guard, closed_to_pages};
+pub(crate) use guard::{Caller, Guard, closed_to_pages};
 pub(crate) use hosts::Hosts;
 pub use keys::Keys;
 pub(crate) use keys::{CLIENT, KnownKeys};

@@ -13,6 +13,8 @@ pub(crate) struct Function {
     /// The name of its handler or binary, or else its logical id.
     pub(crate) name: String,
     pub(crate) timeout: Duration,
+    /// Gigabytes.
+    pub(crate) memory: f64,
     pub(crate) environment: BTreeMap<String, String>,
     /// Its policies as the template has them.
     pub(crate) policies: Value,

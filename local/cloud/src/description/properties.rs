@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(super) struct FunctionProperties {
     #[serde(default = "default_timeout")]
     pub(super) timeout: u64,
+    #[serde(default = "default_memory")]
+    pub(super) memory_size: f64,
     #[serde(default)]
     pub(super) environment: EnvironmentProperties,
     #[serde(default)]
@@ -22,6 +24,11 @@ pub(super) struct FunctionProperties {
 /// Lambda's own default.
 fn default_timeout() -> u64 {
     3
+}
+
+/// Lambda's own default, in megabytes.
+fn default_memory() -> f64 {
+    128.0
 }
 
 #[derive(Default, Deserialize)]

@@ -113,6 +113,7 @@ impl Description {
         let function = Function {
             name: handler.or(binary).unwrap_or(logical_id).to_owned(),
             timeout: Duration::from_secs(properties.timeout),
+            memory: properties.memory_size / 1024.0,
             environment: environment.collect(),
             policies: properties.policies,
             role: properties.role,

@@ -5,6 +5,7 @@ mod bridge;
 mod client;
 mod data;
 mod dynamodb;
+mod metered;
 mod resources;
 mod table_limits;
 
@@ -25,6 +26,7 @@ use crate::{
     like_aws::LikeAws,
     server,
     shutdown::{self, Stage},
+    usage::Meter,
 };
 use bridge::Bridge;
 pub(crate) use client::{client_config, environment};
@@ -51,6 +53,7 @@ pub(crate) fn serve(
     data: Option<&Path>,
     access: &Access<'_>,
     like_aws: &LikeAws,
+    meter: &Meter,
     stage: &mut Stage,
 ) -> Result<(Database, Data), StartError> {
     let (database, data) = data::open(data)?;
@@ -78,11 +81,12 @@ pub(crate) fn serve(
     ];
     for (listener, protocol, service) in services {
         let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
+        let meter = meter.clone();
         let answer = move |request: Request<Body>, _: SocketAddr| {
-            let (guard, service) = (guard.clone(), service.clone());
+            let (guard, service, meter) = (guard.clone(), service.clone(), meter.clone());
             Box::pin(async move {
                 match guard.admit(request).await {
-                    Ok((parts, body)) => closed_to_pages(service.answer(&parts, body).await),
+                    Ok((parts, body)) => closed_to_pages(metered::answer(&meter, &service, &parts, body).await),
                     Err(rejection) => rejection,
                 }
             }) as BoxFuture<'static, Response<Body>>

@@ -80,6 +80,10 @@ impl Poller {
 
     async fn handle(&self, messages: Vec<Message>) {
         let name = self.lambda.name(&self.source.function);
+        // Lambda deletes the messages of a batch with one request.
+        for operation in ["sqs:ReceiveMessage", "sqs:DeleteMessageBatch"] {
+            self.lambda.meter.add("", operation, 1.0);
+        }
         let records: Vec<Value> = messages.iter().map(|message| self.record(message)).collect();
         let answer = self.lambda.invoke(&self.source.function, &json!({ "Records": records })).await;
         let failed = match answer {

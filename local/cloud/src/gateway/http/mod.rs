@@ -18,11 +18,15 @@ use crate::{
     description::HttpApi,
     lambda::{Lambda, REQUEST_BYTES},
     server::{BodyError, TimeLimits, message, request_id, unreadable},
+    usage::units_of,
 };
 use event::RoutedRequest;
 
 /// The event of a smaller body is never too large for Lambda, whatever its encoding.
 const SMALL_BODY_BYTES: usize = 512 * 1024;
+
+/// Each 512 KB of a request are billed as a request (<https://aws.amazon.com/api-gateway/pricing/>).
+const REQUEST_UNIT: usize = 512 * 1024;
 
 /// The HTTP API.
 pub(crate) struct HttpGateway {
@@ -77,6 +81,7 @@ impl HttpGateway {
         let Some(parameters) = parameters else {
             return (None, bad_request("The path is not UTF-8", id));
         };
+        self.lambda.meter.add("", "http:Request", units_of(body.len(), REQUEST_UNIT));
         let event = event::event(RoutedRequest { id, parts, body: &body, peer, route, parameters }, &self.domain);
         if body.len() > SMALL_BODY_BYTES && event.to_string().len() > REQUEST_BYTES {
             return (None, unreadable(BodyError::TooLarge));

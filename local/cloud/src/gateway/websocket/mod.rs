@@ -22,7 +22,7 @@ use axum::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::{description::WebSocketApi, lambda::Lambda, server::message};
+use crate::{description::WebSocketApi, lambda::Lambda, server::message, usage::units_of};
 use connections::{ConnectionInfo, Connections};
 use events::Events;
 use limits::FRAME_BYTES;
@@ -68,6 +68,9 @@ impl WebSocketGateway {
 
     /// Answers a request of `@connections`.
     pub(crate) fn manage(&self, id: &str, method: &Method, body: &[u8]) -> Response<Body> {
+        if method == Method::POST {
+            self.routes.lambda.meter.add("", "websocket:Post", units_of(body.len(), FRAME_BYTES));
+        }
         management::answer(&self.connections, id, method, body)
     }
 

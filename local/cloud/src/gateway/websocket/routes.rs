@@ -5,8 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use axum::http::{HeaderValue, StatusCode, request::Parts};
 use serde_json::{Value, json};
 
-use super::{connections::ConnectionInfo, events::Events, limits::MESSAGE_BYTES};
-use crate::{description::WebSocketRoute, lambda::Lambda, server::request_id};
+use super::{
+    connections::ConnectionInfo,
+    events::Events,
+    limits::{FRAME_BYTES, MESSAGE_BYTES},
+};
+use crate::{description::WebSocketRoute, lambda::Lambda, server::request_id, usage::units_of};
 
 /// The routes of an API.
 pub(super) struct Routes {
@@ -47,6 +51,7 @@ impl Routes {
     /// Invokes the function of a frame's route. Returns the text for the client, if any.
     pub(super) async fn message(&self, info: &ConnectionInfo, text: &str) -> Option<String> {
         let started = Instant::now();
+        self.lambda.meter.add("", "websocket:Message", units_of(text.len(), FRAME_BYTES));
         let key = self.key(text);
         let id = request_id();
         let failure =
@@ -62,7 +67,11 @@ impl Routes {
         };
         let milliseconds = started.elapsed().as_millis();
         tracing::info!("{key} {} → {} ({milliseconds} ms)", info.id, self.lambda.name(&route.function));
-        answer.filter(|answer| answer.len() <= MESSAGE_BYTES)
+        let answer = answer.filter(|answer| answer.len() <= MESSAGE_BYTES);
+        if let Some(answer) = &answer {
+            self.lambda.meter.add("", "websocket:Response", units_of(answer.len(), FRAME_BYTES));
+        }
+        answer
     }
 
     /// Invokes the function of `$disconnect`.

@@ -1,0 +1,258 @@
+//! What AWS would bill, measured: docs/cost.md has the tables, and the test fails when a figure of them changes. Needs
+//! separate laptop clouds. `UPDATE_COST=1 cargo test cost` writes the tables.
+
+mod prices;
+
+use std::{env, fmt::Write, fs, path::Path, time::Duration};
+
+use confab_cloud::{Options, Usage};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::world::{DEADLINE, Socket, User, World, options};
+use prices::{CONNECTION_MINUTE, Cost};
+
+const BEGIN: &str = "<!-- The tables are written by `UPDATE_COST=1 cargo test cost`. -->\n";
+
+/// Chats that are measured have so many members, all of them connected.
+const MEMBERS: [usize; 3] = [2, 10, 100];
+/// A connected user is in so many chats.
+const CHATS: [usize; 2] = [10, 81];
+
+const DAYS: f64 = 30.0;
+/// API Gateway closes a socket after two hours.
+const CONNECTIONS: f64 = DAYS * 12.0;
+/// The client pings after nine minutes without another frame.
+const PINGS: f64 = DAYS * 24.0 * 60.0 / 9.0;
+const MINUTES: f64 = DAYS * 24.0 * 60.0;
+/// A client sends at most one read marker in so many seconds for a chat, and the stream's window has as many.
+const MARKER_SECONDS: f64 = 5.0;
+/// Typing notifications for each message.
+const TYPING: f64 = 2.0;
+
+/// Nothing more is used once nothing was used for this long: longer than the stream's batching window.
+const QUIET: Duration = Duration::from_secs(8);
+
+fn metered() -> Options {
+    Options { metering: true, ..options() }
+}
+
+/// What is used by an action and by all that follows it.
+async fn used_by(world: &World, action: impl Future<Output = ()>) -> Usage {
+    let before = quiet(world).await;
+    action.await;
+    let after = quiet(world).await;
+    let change = |(key, amount): (&(String, String), &confab_cloud::Amount)| {
+        let earlier = before.get(key).copied().unwrap_or_default();
+        let mut amount = *amount;
+        amount.calls -= earlier.calls;
+        amount.units -= earlier.units;
+        (amount.calls > 0).then(|| (key.clone(), amount))
+    };
+    after.iter().filter_map(change).collect()
+}
+
+/// The usage once it does not change any more.
+async fn quiet(world: &World) -> Usage {
+    let usage = || world.cloud.as_ref().unwrap().usage();
+    let (mut last, mut since) = (usage(), std::time::Instant::now());
+    let deadline = std::time::Instant::now() + 2 * DEADLINE;
+    while since.elapsed() < QUIET {
+        assert!(std::time::Instant::now() < deadline, "it does not become quiet: {last:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = usage();
+        if now != last {
+            (last, since) = (now, std::time::Instant::now());
+        }
+    }
+    last
+}
+
+/// What a chat of so many members costs.
+struct ChatCost {
+    members: usize,
+    message: Cost,
+    typing: Cost,
+    /// A read marker that a member moves, without the event.
+    marker: Cost,
+    /// The event about read markers.
+    read: Cost,
+}
+
+impl ChatCost {
+    async fn measure(members: usize) -> Self {
+        let world = World::own(metered()).await;
+        let owner = world.user("owner").await;
+        let uri = owner.start_chat().await;
+        let others: Vec<User<'_>> =
+            stream::iter(1..members).map(|_| world.user("member")).buffer_unordered(8).collect().await;
+        for other in &others {
+            other.join(&uri).await;
+        }
+        let mut sockets = Vec::new();
+        for user in std::iter::once(&owner).chain(&others) {
+            sockets.push(user.subscribed(&uri).await);
+        }
+        let post = async |sockets: &mut [Socket], text: &str| {
+            sockets[0].send(&json!({"action": "send", "uri": uri, "message": text})).await;
+            let mut id = 0;
+            for socket in sockets {
+                id = socket.until(text).await.last().unwrap()["id"].as_u64().unwrap();
+            }
+            id
+        };
+        // The first one marks where the fan-out continues.
+        post(&mut sockets, "the first").await;
+        let message = used_by(&world, async { drop(post(&mut sockets, "measured").await) }).await;
+        let typing = used_by(&world, async {
+            sockets[0].send(&json!({"action": "typing", "uri": uri})).await;
+            for socket in &mut sockets[1..] {
+                socket.next_of("typing").await;
+            }
+        });
+        let typing = typing.await;
+        let read = async |sockets: &mut [Socket], id: u64| {
+            for socket in sockets {
+                socket.send(&json!({"action": "read", "uri": uri, "id": id})).await;
+            }
+        };
+        let id = post(&mut sockets, "read by one").await;
+        let by_one = Cost::of(&used_by(&world, read(&mut sockets[1..2], id)).await);
+        let id = post(&mut sockets, "read by all").await;
+        let by_all = Cost::of(&used_by(&world, read(&mut sockets[1..], id)).await);
+        let marker = match members {
+            2 => Cost::default(),
+            more => by_all.plus(&by_one.times(-1.0)).times(1.0 / (more - 2) as f64),
+        };
+        Self {
+            members,
+            message: Cost::of(&message),
+            typing: Cost::of(&typing),
+            marker,
+            read: by_one.plus(&marker.times(-1.0)),
+        }
+    }
+
+    /// What a message costs, with typing notifications and read markers, when one is posted in so many seconds.
+    fn as_clients_behave(&self, seconds: f64) -> Cost {
+        let readers = (self.members - 1) as f64;
+        let markers = (seconds / MARKER_SECONDS).min(1.0);
+        // Markers that are moved within some seconds of each other may fall into two windows.
+        let events = (seconds / MARKER_SECONDS).min(2.0);
+        let typing = self.typing.times(TYPING);
+        self.message.plus(&typing).plus(&self.marker.times(readers * markers)).plus(&self.read.times(events))
+    }
+}
+
+/// What it costs that a user is connected.
+struct UserCost {
+    chats: usize,
+    reconnect: Cost,
+    ping: Cost,
+}
+
+impl UserCost {
+    async fn measure(chats: usize) -> Self {
+        let world = World::own(metered()).await;
+        let user = world.user("user").await;
+        let mut subscriptions = Vec::new();
+        for _ in 0..chats {
+            subscriptions.push(json!({"uri": user.start_chat().await, "after": 1}));
+        }
+        let connect = async || {
+            let mut socket = user.connect().await;
+            socket.send(&json!({"action": "subscribe", "chats": subscriptions})).await;
+            socket.next_of("subscribed").await;
+            socket
+        };
+        let mut socket = connect().await;
+        let ping = used_by(&world, async { drop(socket.ask(&json!({"action": "ping"})).await) }).await;
+        // A client whose socket is closed reconnects at once.
+        let reconnect = used_by(&world, async {
+            socket.close().await;
+            connect().await.close().await;
+        });
+        Self { chats, reconnect: Cost::of(&reconnect.await), ping: Cost::of(&ping) }
+    }
+
+    /// Dollars a month.
+    fn month(&self) -> f64 {
+        let million = self.reconnect.total() * CONNECTIONS + self.ping.total() * PINGS + CONNECTION_MINUTE * MINUTES;
+        million / 1e6
+    }
+}
+
+fn dollars(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn chat_tables(chats: &[ChatCost]) -> String {
+    let mut text = String::from("| dollars per million | ");
+    let mut row = |name: &str, value: &dyn Fn(&ChatCost) -> f64| {
+        let cells: Vec<String> = chats.iter().map(|chat| dollars(value(chat))).collect();
+        writeln!(text, "| {name} | {} |", cells.join(" | ")).unwrap();
+    };
+    row("**messages**", &|chat| chat.message.total());
+    row("of that: API Gateway", &|chat| chat.message.gateway);
+    row("of that: DynamoDB", &|chat| chat.message.dynamodb);
+    row("of that: SNS and SQS", &|chat| chat.message.messaging);
+    row("of that: Lambda", &|chat| chat.message.lambda);
+    row("of that: logs", &|chat| chat.message.logs);
+    row("typing notifications", &|chat| chat.typing.total());
+    row("read markers that members move", &|chat| chat.marker.total());
+    row("`read` events", &|chat| chat.read.total());
+    row("**messages as the client behaves, one in 2 seconds**", &|chat| chat.as_clients_behave(2.0).total());
+    row("**messages as the client behaves, one in a minute**", &|chat| chat.as_clients_behave(60.0).total());
+    let heading: Vec<String> = chats.iter().map(|chat| format!("{} members", chat.members)).collect();
+    let head = format!("| dollars per million | {} |\n|---|{}\n", heading.join(" | "), "---:|".repeat(chats.len()));
+    text.replacen("| dollars per million | ", &head, 1)
+}
+
+fn user_table(users: &[UserCost]) -> String {
+    let mut text = String::from("| dollars | ");
+    let heading: Vec<String> = users.iter().map(|user| format!("{} chats", user.chats)).collect();
+    writeln!(text, "{} |\n|---|{}", heading.join(" | "), "---:|".repeat(users.len())).unwrap();
+    let mut row = |name: &str, value: &dyn Fn(&UserCost) -> f64| {
+        let cells: Vec<String> = users.iter().map(|user| format!("{:.4}", value(user))).collect();
+        writeln!(text, "| {name} | {} |", cells.join(" | ")).unwrap();
+    };
+    row("360 connections with one `subscribe` frame each", &|user| user.reconnect.total() * CONNECTIONS / 1e6);
+    row("4,800 pings", &|user| user.ping.total() * PINGS / 1e6);
+    row("43,200 minutes", &|_| CONNECTION_MINUTE * MINUTES / 1e6);
+    row("**a connected user and month**", &UserCost::month);
+    text
+}
+
+/// The figures in a text.
+fn figures(text: &str) -> Vec<f64> {
+    let cells = text.split('|').map(str::trim);
+    cells.filter(|cell| cell.contains('.')).filter_map(|cell| cell.parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_cost_is_what_is_measured() {
+    let mut chats = Vec::new();
+    for members in MEMBERS {
+        chats.push(ChatCost::measure(members).await);
+    }
+    // With two members, one marker cannot be told from the event; a marker costs the same in all chats.
+    chats[0].read = chats[0].read.plus(&chats[1].marker.times(-1.0));
+    chats[0].marker = chats[1].marker;
+    let mut users = Vec::new();
+    for number in CHATS {
+        users.push(UserCost::measure(number).await);
+    }
+    let measured = format!("{}\n{}", chat_tables(&chats), user_table(&users));
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cost.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (head, documented) = document.split_once(BEGIN).expect("docs/cost.md has the line before the tables");
+    if env::var_os("UPDATE_COST").is_some() {
+        fs::write(&path, format!("{head}{BEGIN}\n{measured}")).unwrap();
+        return;
+    }
+    let (documented, now) = (figures(documented), figures(&measured));
+    let is_same = |(old, new): (&f64, &f64)| (new - old).abs() <= (old * 0.02).max(0.0101);
+    let same = documented.len() == now.len() && documented.iter().zip(&now).all(is_same);
+    assert!(same, "the cost has changed; UPDATE_COST=1 writes docs/cost.md anew:\n{measured}");
+}
