@@ -228,10 +228,10 @@ async def subscriptions(api, _):
     chats = [api.chat((token, name)) for _ in range(81)]
     async with api.socket(token) as socket:
         await socket.send(json.dumps({"action": "subscribe", "chats": [{"uri": uri, "after": 0} for uri in chats]}))
-        received = await frames(socket, lambda line: line.get("type") in ("subscribed", "error"))
+        received = await frames(socket, lambda line: line.get("type") in ("subscriptions", "error"))
         answer = json.loads(received[-1].splitlines()[0])
-        failed = [chat for chat in answer.get("chats", [answer]) if chat.get("type") == "error" or "status" in chat]
-        yield f"one frame: {answer['type']}, failed {len(failed)}"
+        failed = [chat for chat in answer.get("chats", [answer]) if chat["type"] != "subscribed"]
+        yield f"one frame: {answer['type']}, {bounded(len(received[-1].encode()))}, failed {len(failed)}"
     async with api.socket(token) as socket:
         for uri in chats:
             await socket.send(json.dumps({"action": "subscribe", "uri": uri}))

@@ -1,6 +1,8 @@
 //! The number of AWS calls per request: each costs time and money. Needs separate laptop clouds, behind proxies that
 //! count.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,6 +102,26 @@ async fn listing_chats_is_a_bounded_number_of_calls() {
     assert!(unread.iter().all(|unread| *unread == (1, false) || *unread == (1, true)), "{unread:?}");
     let reads = calls.iter().filter(|call| *call == "Query").count();
     assert!((2..=21).contains(&reads) && unread.contains(&(1, true)), "{reads} {unread:?}");
+}
+
+/// The writes do not grow with the number of chats, and no transaction is on an item that all of them have in common.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribing_to_81_chats_is_a_bounded_number_of_writes() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let chats: Vec<String> = stream::iter((0..81).map(|_| user.start_chat())).buffer_unordered(8).collect().await;
+    let mut socket = user.socket().await;
+    let chats: Vec<(&str, u64)> = chats.iter().map(|uri| (uri.as_str(), 0)).collect();
+    dynamodb.calls();
+    assert_eq!(socket.subscribe_to_all(&chats).await.len(), 81);
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for operation in operations("ws-message", dynamodb.calls()) {
+        *counts.entry(operation).or_default() += 1;
+    }
+    // The connection; the caller, the chats and memberships before and after, a hundred keys a call; the connection's
+    // chats; the subscribers, 25 a call; the members and the subscribers of each chat.
+    let expected = [("BatchGetItem", 4), ("BatchWriteItem", 4), ("GetItem", 1), ("Query", 2 * 81), ("UpdateItem", 1)];
+    assert_eq!(counts, expected.map(|(operation, count)| (operation.to_owned(), count)).into());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,8 @@ pub fn check_line(line: &Value) {
         check(kind, schema, line);
     }
     // Separately, since an error about one of several possible entries would not be helpful.
-    line["entries"].as_array().into_iter().flatten().for_each(check_line);
+    let parts = ["entries", "chats"].into_iter().filter_map(|name| line[name].as_array());
+    parts.flatten().for_each(check_line);
 }
 
 fn check(what: &str, schema: &Validator, value: &Value) {

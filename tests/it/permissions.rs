@@ -130,7 +130,7 @@ async fn everything(world: &World, sns: &Proxy) {
         json!({"action": "subscribe", "uri": uri, "after": 0}),
         json!({"action": "subscribe", "uri": uri}),
         json!({"action": "unsubscribe", "uri": uri}),
-        json!({"action": "subscribe", "uri": uri}),
+        json!({"action": "subscribe", "chats": [{"uri": uri}, {"uri": "nope"}]}),
         json!({"action": "send", "uri": uri, "message": "keyed", "key": "k"}),
         json!({"action": "read", "uri": uri, "id": 2}),
         json!({"action": "read", "uri": uri, "id": 100_000}),
@@ -140,6 +140,7 @@ async fn everything(world: &World, sns: &Proxy) {
     ] {
         socket.send(&frame).await;
         let expected = match frame["action"].as_str().unwrap() {
+            "subscribe" if frame["chats"].is_array() => "subscriptions",
             "subscribe" => "subscribed",
             "unsubscribe" => "unsubscribed",
             "send" => "sent",

@@ -61,6 +61,13 @@ impl EventContext {
         self.messages.get(&Entry::key(uri, entry.body.of?))
     }
 
+    /// Cuts entries before the first whose message does not show its change yet.
+    pub(crate) fn cut_at_change(&self, uri: &ChatUri, entries: &mut Vec<Entry>) {
+        if let Some(end) = entries.iter().position(|entry| !shows(self.message(uri, entry), entry)) {
+            entries.truncate(end);
+        }
+    }
+
     /// The event of an entry, as JSON on one line.
     ///
     /// # Errors
@@ -131,9 +138,7 @@ impl Confab {
     ) -> Result<(Vec<Entry>, EventContext)> {
         let mut entries = self.entries_after(uri, after, enough).await?;
         let context = self.event_context(&[(uri, &entries)], HashMap::new()).await?;
-        if let Some(end) = entries.iter().position(|entry| !shows(context.message(uri, entry), entry)) {
-            entries.truncate(end);
-        }
+        context.cut_at_change(uri, &mut entries);
         Ok((entries, context))
     }
 }

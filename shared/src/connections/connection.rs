@@ -1,6 +1,8 @@
 //! Connections as stored: by their id, and by their user, so that logging out finds them. Both items expire by
 //! themselves, since API Gateway does not guarantee `$disconnect`.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 
@@ -33,15 +35,9 @@ pub(crate) struct Connection {
     pub(crate) identity: Identity,
     pub(crate) connect_date: Date,
     pub(crate) expires_at: i64,
-}
-
-/// The subscriptions of a connection: a set, which DynamoDB does not keep while it is empty.
-#[derive(Deserialize)]
-struct Subscriptions {
-    #[serde(flatten)]
-    identity: Identity,
-    #[serde(default)]
-    uris: Vec<ChatUri>,
+    /// The chats that it is subscribed to: a set, which DynamoDB does not keep while it is empty.
+    #[serde(default, skip_serializing)]
+    pub(crate) uris: BTreeSet<ChatUri>,
 }
 
 /// A connection among its user's.
@@ -58,12 +54,12 @@ impl Connection {
     pub(crate) fn new(identity: Identity, caller: &Caller) -> Self {
         let connect_date = Date::now();
         let expires_at = (connect_date.epoch_seconds() + LIFETIME_SECONDS).min(caller.token_expires_at);
-        Self { identity, connect_date, expires_at }
+        Self { identity, connect_date, expires_at, uris: BTreeSet::new() }
     }
 
     /// The connection as a subscriber of a chat.
     pub(crate) fn subscriber(&self, connection_id: &ConnectionId) -> Subscriber {
-        let Self { identity, connect_date, expires_at } = self;
+        let Self { identity, connect_date, expires_at, .. } = self;
         Subscriber {
             connection_id: connection_id.clone(),
             connect_date: *connect_date,
@@ -78,7 +74,7 @@ impl Connection {
 
     /// The writes that open it.
     pub(crate) fn put(&self, connection_id: &ConnectionId) -> Result<[Write; 2]> {
-        let Self { identity: Identity { user_id, token }, connect_date, expires_at } = self;
+        let Self { identity: Identity { user_id, token }, connect_date, expires_at, .. } = self;
         let user_connection = UserConnection {
             connection_id: connection_id.clone(),
             token: token.clone(),
@@ -119,8 +115,8 @@ impl Confab {
         let mut found = self.table().get_many(ids.iter().map(Connection::key)).await?;
         let mut subscribed = Vec::new();
         for id in ids {
-            let subscriptions: Option<Subscriptions> = found.take(&Connection::key(&id))?;
-            if subscriptions.is_some_and(|subscriptions| subscriptions.uris.contains(uri)) {
+            let connection: Option<Connection> = found.take(&Connection::key(&id))?;
+            if connection.is_some_and(|connection| connection.uris.contains(uri)) {
                 subscribed.push(id);
             }
         }
@@ -136,7 +132,7 @@ impl Confab {
         let Some(item) = self.table().apply(Write::delete(Connection::key(connection_id))).await? else {
             return Ok(());
         };
-        let Subscriptions { identity, uris } = read(item)?;
+        let Connection { identity, uris, .. } = read(item)?;
         let keys = uris.iter().map(|uri| Subscriber::key(uri, connection_id));
         let keys = keys.chain([UserConnection::key(identity.user_id, connection_id)]);
         let writes: Vec<Write> = keys.map(Write::delete).collect();
@@ -162,6 +158,21 @@ impl Confab {
             Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
             Err(Error::AlreadyDone) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a subscriber that its connection does not name: a subscription that was registered while the connection
+    /// was dropped, or while the subscription was ended.
+    pub(crate) async fn drop_orphan(&self, uri: &ChatUri, connection_id: &ConnectionId) -> Result<()> {
+        let writes = vec![
+            Write::check(Connection::key(connection_id), "attribute_not_exists(uris) OR NOT contains(uris, :uri)")
+                .text(":uri", uri.to_string())
+                .otherwise(|_| Error::AlreadyDone),
+            Write::delete(Subscriber::key(uri, connection_id)),
+        ];
+        match self.table().transact(writes).await {
+            Err(Error::AlreadyDone) => Ok(()),
+            ended => ended,
         }
     }
 

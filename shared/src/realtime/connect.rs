@@ -37,7 +37,10 @@ impl Confab {
         self.table().transact(writes).await?;
         self.close_surplus_sockets(user_id, connection_id).await;
         match uri {
-            Some(uri) => self.register_subscription(connection_id, &connection, &uri).await,
+            Some(uri) => {
+                let registered = self.register_subscriptions(connection_id, connection, &[uri]).await?;
+                registered.into_iter().try_for_each(|chat| chat.map(drop))
+            }
             None => Ok(()),
         }
     }

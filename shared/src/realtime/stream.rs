@@ -14,9 +14,10 @@ use crate::{
         ephemeral::EphemeralEvent,
         member::{MEMBER, Member},
     },
-    ids::{ChatUri, SequenceNumber, UserId},
+    ids::{ChatUri, ConnectionId, SequenceNumber, UserId},
     json,
     key::{Key, Partition},
+    realtime::subscription::NewSubscription,
 };
 
 /// Follow-ups that are processed concurrently.
@@ -52,6 +53,7 @@ enum FollowUp {
 #[derive(Deserialize)]
 struct SubscribedUser {
     user_id: UserId,
+    connection_id: ConnectionId,
 }
 
 impl StreamRecord {
@@ -72,13 +74,25 @@ impl StreamRecord {
                     (Some(_), Some(_)) => None,
                 }
             }
-            (Partition::Subscribers, item) => {
-                let subscriber = item.as_ref().or(self.old.as_ref())?;
-                let SubscribedUser { user_id } = serde_dynamo::from_item(subscriber.clone()).ok()?;
-                Some(FollowUp::Presence(id.parse().ok()?, user_id))
+            (Partition::Subscribers, _) => {
+                self.subscriber().map(|(uri, subscriber)| FollowUp::Presence(uri, subscriber.user_id))
             }
             _ => None,
         }
+    }
+
+    /// The subscription that was registered with this change.
+    fn new_subscription(&self) -> Option<NewSubscription> {
+        self.item.as_ref()?;
+        let (uri, SubscribedUser { user_id, connection_id }) = self.subscriber()?;
+        Some(NewSubscription { uri, user_id, connection_id })
+    }
+
+    /// The subscriber who came or went.
+    fn subscriber(&self) -> Option<(ChatUri, SubscribedUser)> {
+        let (Partition::Subscribers, uri) = Partition::parse(&self.key.pk)? else { return None };
+        let subscriber = self.item.as_ref().or(self.old.as_ref())?;
+        Some((uri.parse().ok()?, serde_dynamo::from_item(subscriber.clone()).ok()?))
     }
 
     /// Whether it is an imported log entry.
@@ -100,18 +114,20 @@ impl Confab {
     pub async fn reconcile(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
         // The last of several records with one follow-up sees what all of them have led to.
         let mut follow_ups: BTreeMap<FollowUp, usize> = BTreeMap::new();
+        let mut subscriptions: BTreeMap<NewSubscription, usize> = BTreeMap::new();
         for (place, record) in records.iter().enumerate() {
-            if let Some(follow_up) = record.follow_up() {
-                follow_ups.insert(follow_up, place);
-            }
+            follow_ups.extend(record.follow_up().map(|follow_up| (follow_up, place)));
+            subscriptions.extend(record.new_subscription().map(|subscription| (subscription, place)));
         }
+        let checked = self.check_subscriptions(subscriptions.keys().collect()).await.inspect_err(Error::log);
+        let unchecked = subscriptions.into_values().filter(|_| checked.is_err()).min();
         // Concurrently: what is not done before the function's time-out is done again, all of it.
         let done = stream::iter(follow_ups).map(async |(follow_up, place)| {
             let done = self.follow_up(&follow_up, &records[place].sequence_number).await;
             done.inspect_err(Error::log).err().map(|_| place)
         });
         let failed: Vec<usize> = done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
-        failed.into_iter().min().map(|place| records[place].sequence_number.clone())
+        failed.into_iter().chain(unchecked).min().map(|place| records[place].sequence_number.clone())
     }
 
     async fn follow_up(&self, follow_up: &FollowUp, occasion: &SequenceNumber) -> Result<()> {

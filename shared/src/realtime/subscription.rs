@@ -1,45 +1,167 @@
 //! Registering subscriptions.
+//!
+//! **Invariant.** A connection names the chats that it is subscribed to before it becomes a subscriber of them, and both
+//! are compared with the memberships afterwards. So whatever drops the connection or ends the membership meanwhile
+//! either finds the subscription or is found. If the function fails in between, `reconcile` compares again, since the
+//! stream reports each new subscriber.
+//!
+//! A transaction for each chat would do, too, but all of them would contain the connection's item, and DynamoDB cancels
+//! transactions that overlap
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>).
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt, stream};
 
 use crate::{
     Confab, Error, Result,
-    aws::table::Write,
-    chats::member::Member,
+    aws::table::{Applied, Write, read},
+    chats::{access::membership, chat::Chat, member::Member},
     connections::{connection::Connection, subscriber::Subscriber},
     error::Invalid,
-    ids::{ChatUri, ConnectionId},
+    ids::{ChatUri, ConnectionId, UserId},
 };
 
 /// The most subscriptions of a connection.
-const SUBSCRIPTIONS: usize = 100;
+pub(crate) const SUBSCRIPTIONS: usize = 100;
+/// Attempts at adding to the subscriptions of a connection that is almost full, which others are adding to.
+const ATTEMPTS: usize = 5;
+/// Subscriptions that are ended concurrently.
+const CONCURRENT_ENDS: usize = 10;
+
+/// A subscription that the table's stream reports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NewSubscription {
+    pub(super) uri: ChatUri,
+    pub(super) user_id: UserId,
+    pub(super) connection_id: ConnectionId,
+}
 
 impl Confab {
-    /// Subscribes a connection to a chat that its user is a member of; idempotent.
+    /// Subscribes a connection to chats: for each the chat as it is after the registration, or why not. `None` is an
+    /// unknown chat. Idempotent.
     ///
     /// # Errors
-    /// [`Error::NotAuthenticated`] where the connection has been dropped; [`Error::Forbidden`] where the user has left;
-    /// [`Error::Invalid`] for too many subscriptions.
-    pub(crate) async fn register_subscription(
+    /// [`Error::NotAuthenticated`] where the connection has been dropped; [`Error::BadCredentials`].
+    pub(crate) async fn subscribe(
         &self,
         connection_id: &ConnectionId,
-        connection: &Connection,
-        uri: &ChatUri,
-    ) -> Result<()> {
-        let fits = "attribute_exists(pk) AND \
-             (attribute_not_exists(uris) OR contains(uris, :uri) OR size(uris) < :most)";
-        let writes = vec![
-            Write::update(Connection::key(connection_id), "ADD uris :uris")
-                .when(fits)
-                .texts(":uris", [uri])
-                .text(":uri", uri.to_string())
-                .number(":most", SUBSCRIPTIONS)
-                .otherwise(|connection| match connection {
-                    None => Error::NotAuthenticated,
-                    Some(_) => too_many_subscriptions(),
-                }),
-            Member::require(uri, connection.identity.user_id),
-            Write::put(Subscriber::key(uri, connection_id), &connection.subscriber(connection_id))?,
-        ];
-        self.table().transact(writes).await
+        uris: &[Option<ChatUri>],
+    ) -> Result<Vec<Result<Chat>>> {
+        let connection = self.connection(connection_id).await?;
+        let mut chats = self.authorize_for_chats(connection.identity.clone(), uris).await?;
+        let allowed: Vec<ChatUri> = chats.iter().flatten().map(|chat| chat.uri.clone()).collect();
+        let mut registered = self.register_subscriptions(connection_id, connection, &allowed).await?.into_iter();
+        for chat in chats.iter_mut().filter(|chat| chat.is_ok()) {
+            *chat = registered.next().unwrap_or(Err(Error::NotFound));
+        }
+        Ok(chats)
+    }
+
+    /// Registers subscriptions to different chats that the connection's user is a member of: for each the chat as it is
+    /// afterwards, or why not.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthenticated`] where the connection has been dropped.
+    pub(super) async fn register_subscriptions(
+        &self,
+        connection_id: &ConnectionId,
+        connection: Connection,
+        uris: &[ChatUri],
+    ) -> Result<Vec<Result<Chat>>> {
+        let subscriber = connection.subscriber(connection_id);
+        let user_id = connection.identity.user_id;
+        let added = self.add_subscriptions(connection_id, connection, uris).await?;
+        let named: Vec<&ChatUri> = uris.iter().filter(|uri| added.uris.contains(uri)).collect();
+        let puts = named.iter().map(|uri| Write::put(Subscriber::key(uri, connection_id), &subscriber));
+        self.table().write_many(puts.collect::<Result<_>>()?).await?;
+        let mut confirmed = self.confirm_subscriptions(connection_id, user_id, &named).await?.into_iter();
+        let chat = |uri| match added.uris.contains(uri) {
+            true => confirmed.next().unwrap_or(Err(Error::NotFound)),
+            false => Err(too_many_subscriptions()),
+        };
+        Ok(uris.iter().map(chat).collect())
+    }
+
+    /// Adds chats to the connection's item, in one write, as many as it may have; returns the connection as it is then.
+    async fn add_subscriptions(
+        &self,
+        connection_id: &ConnectionId,
+        mut connection: Connection,
+        uris: &[ChatUri],
+    ) -> Result<Connection> {
+        for _ in 0..ATTEMPTS {
+            let room = SUBSCRIPTIONS.saturating_sub(connection.uris.len());
+            let new: Vec<&ChatUri> = uris.iter().filter(|uri| !connection.uris.contains(uri)).take(room).collect();
+            if new.is_empty() {
+                return Ok(connection);
+            }
+            let add = Write::update(Connection::key(connection_id), "ADD uris :uris")
+                .when("attribute_exists(pk) AND (attribute_not_exists(uris) OR size(uris) <= :room)")
+                .texts(":uris", &new)
+                .number(":room", SUBSCRIPTIONS - new.len());
+            match self.table().attempt(add).await? {
+                Applied::Done(Some(item)) => return read(item),
+                Applied::ConditionFailed(Some(item)) => connection = read(item)?,
+                Applied::Done(None) | Applied::ConditionFailed(None) => return Err(Error::NotAuthenticated),
+            }
+        }
+        Err(Error::Busy(None))
+    }
+
+    /// Compares subscriptions that were just registered with the connection and the memberships, and ends those that
+    /// may not be: for each the chat, or why not.
+    async fn confirm_subscriptions(
+        &self,
+        connection_id: &ConnectionId,
+        user_id: UserId,
+        uris: &[&ChatUri],
+    ) -> Result<Vec<Result<Chat>>> {
+        let chats = uris.iter().flat_map(|uri| [Chat::key(uri), Member::key(uri, user_id)]);
+        let mut found = self.table().get_many(chats.chain([Connection::key(connection_id)])).await?;
+        let connection: Option<Connection> = found.take(&Connection::key(connection_id))?;
+        let mut chats = Vec::new();
+        for uri in uris {
+            let chat = membership(&mut found, uri, user_id)?;
+            let is_named = connection.as_ref().is_some_and(|connection| connection.uris.contains(uri));
+            // Not named: it was ended by a concurrent request, and the client may try again.
+            chats.push(if is_named { chat } else { chat.and(Err(Error::Busy(None))) });
+        }
+        let ended = uris.iter().zip(&chats).filter(|(_, chat)| chat.is_err()).map(|(uri, _)| *uri);
+        let end = async |uri: &ChatUri| match &connection {
+            Some(connection) if connection.uris.contains(uri) => {
+                self.end_subscription(connection_id, uri).await.map(drop)
+            }
+            _ => self.drop_orphan(uri, connection_id).await,
+        };
+        let ends = stream::iter(ended.collect::<Vec<_>>()).map(end).buffer_unordered(CONCURRENT_ENDS);
+        ends.fold(Ok(()), async |all: Result<()>, one| all.and(one)).await?;
+        if connection.is_none() { Err(Error::NotAuthenticated) } else { Ok(chats) }
+    }
+}
+
+impl Confab {
+    /// Ends those of some new subscriptions that may not be, in case the function that registered them was cut off.
+    pub(super) async fn check_subscriptions(&self, subscriptions: Vec<&NewSubscription>) -> Result<()> {
+        let keys = subscriptions.iter().flat_map(|NewSubscription { uri, user_id, connection_id }| {
+            [Connection::key(connection_id), Member::key(uri, *user_id)]
+        });
+        let mut found = self.table().get_many(keys).await?;
+        let mut connections: HashMap<&ConnectionId, Connection> = HashMap::new();
+        for NewSubscription { connection_id, .. } in &subscriptions {
+            if let Some(connection) = found.take(&Connection::key(connection_id))? {
+                connections.insert(connection_id, connection);
+            }
+        }
+        for NewSubscription { uri, user_id, connection_id } in &subscriptions {
+            if !connections.get(connection_id).is_some_and(|connection| connection.uris.contains(uri)) {
+                self.drop_orphan(uri, connection_id).await?;
+            }
+            if !found.has(&Member::key(uri, *user_id)) {
+                self.evict(uri, *user_id).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{env, fmt::Write, fs, path::Path, time::Duration};
 
 use confab_cloud::{Options, Usage};
 use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::world::{DEADLINE, Socket, User, World, options};
 use prices::{CONNECTION_MINUTE, Cost};
@@ -155,14 +155,14 @@ impl UserCost {
     async fn measure(chats: usize) -> Self {
         let world = World::own(metered()).await;
         let user = world.user("user").await;
-        let mut subscriptions = Vec::new();
+        let mut uris = Vec::new();
         for _ in 0..chats {
-            subscriptions.push(json!({"uri": user.start_chat().await, "after": 1}));
+            uris.push(user.start_chat().await);
         }
+        let subscriptions: Vec<(&str, u64)> = uris.iter().map(|uri| (uri.as_str(), 1)).collect();
         let connect = async || {
-            let mut socket = user.connect().await;
-            socket.send(&json!({"action": "subscribe", "chats": subscriptions})).await;
-            socket.next_of("subscribed").await;
+            let mut socket = user.socket().await;
+            socket.subscribe_to_all(&subscriptions).await;
             socket
         };
         let mut socket = connect().await;

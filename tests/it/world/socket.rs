@@ -14,6 +14,10 @@ use tokio_tungstenite::{
 use super::DEADLINE;
 use crate::documents;
 
+/// The most that API Gateway sends as one frame
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html>).
+const FRAME_BYTES: usize = 32 * 1024;
+
 /// An open socket.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -63,6 +67,13 @@ impl Socket {
         self.next_of("subscribed").await
     }
 
+    /// Subscribes to chats, each after an entry, in one frame. Live entries are ignored as by `subscribe`.
+    pub async fn subscribe_to_all(&mut self, chats: &[(&str, u64)]) -> Vec<Value> {
+        let chats: Vec<Value> = chats.iter().map(|(uri, after)| json!({ "uri": uri, "after": after })).collect();
+        self.send(&json!({ "action": "subscribe", "chats": chats })).await;
+        self.next_of("subscriptions").await["chats"].as_array().unwrap().clone()
+    }
+
     /// The next object. Presence and `added` are ignored, as they may arrive at any time.
     pub async fn next(&mut self) -> Value {
         loop {
@@ -105,6 +116,8 @@ impl Socket {
                     self.frames += 1;
                     self.lines = text.split('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
                     self.lines.iter().for_each(documents::check_line);
+                    let is_subscribed = |line: &Value| line["type"] == "subscribed" || line["type"] == "subscriptions";
+                    assert!(text.len() <= FRAME_BYTES || !self.lines.iter().any(is_subscribed), "{}", text.len());
                 }
                 Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
                 Some(Ok(_)) => {}

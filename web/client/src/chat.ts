@@ -176,7 +176,7 @@ export class Chat extends Emitter<ChatEventMap> {
   #subscribe(): void {
     if (this.#isLoading || this.#cancelSubscribe) return;
     const { connection } = this.#options;
-    const isSent = connection.send({ action: "subscribe", uri: this.uri, after: this.#lastId });
+    const isSent = connection.subscribe({ uri: this.uri, after: this.#lastId });
     if (isSent) this.#subscribeIn(RESPONSE_TIMEOUT);
   }
 

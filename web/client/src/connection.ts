@@ -7,7 +7,7 @@ import { Emitter } from "./emitter.js";
 import type { Environment, Socket } from "./environment.js";
 import { parseFrame } from "./frame.js";
 import { fitsFrame, toJson } from "./text.js";
-import type { Action, ErrorFrame, Frame } from "./wire.js";
+import type { Action, ErrorFrame, Frame, Subscription } from "./wire.js";
 
 /** All in milliseconds. The gateway closes a socket that is idle for 10 minutes, and any socket after 2 hours. */
 const OPEN_TIMEOUT = 15_000;
@@ -20,6 +20,8 @@ const MAX_AGE_JITTER = 10 * 60_000;
 const STABLE_AFTER = 10_000;
 /** A replaced socket stays open until the new one has caught up, but no longer than this. */
 const RETIRE_TIMEOUT = 30_000;
+/** The maximum number of chats in a `subscribe` frame. */
+const MAX_SUBSCRIPTIONS = 100;
 /** An action without a response is repeated after this time. */
 export const RESPONSE_TIMEOUT = 10_000;
 
@@ -57,8 +59,10 @@ interface SocketState {
   lastFrameAt: number;
   /** Whether no frame has arrived since the last ping. */
   isAwaitingPong: boolean;
-  /** The uris of chats whose `subscribe` has no response yet. */
-  readonly subscribing: Set<string>;
+  /** The chats whose `subscribe` has no response yet, by uri. */
+  readonly subscribing: Map<string, Subscription>;
+  /** The chats whose `subscribe` is sent next, by uri. */
+  readonly unsent: Map<string, Subscription>;
   cancelTimer: () => void;
 }
 
@@ -115,9 +119,34 @@ export class Connection extends Emitter<ConnectionEventMap> {
       queueMicrotask(() => this.emit("frame", payloadTooLarge(action)));
       return true;
     }
-    if (action.action === "subscribe") state.subscribing.add(action.uri);
     state.socket.send(text);
     return true;
+  }
+
+  /**
+   * Subscribes to a chat and returns true if the socket is open. The chats of one moment, such as all of them after a
+   * reconnect, share a frame.
+   */
+  subscribe(subscription: Subscription): boolean {
+    const state = this.#current;
+    if (!state) return false;
+    if (state.unsent.size === 0) this.#environment.after(0, () => this.#sendSubscriptions(state));
+    state.unsent.set(subscription.uri, subscription);
+    state.subscribing.set(subscription.uri, subscription);
+    return true;
+  }
+
+  #sendSubscriptions(state: SocketState): void {
+    const chats = [...state.unsent.values()];
+    state.unsent.clear();
+    // After a reconnect, the chats subscribe again.
+    if (state !== this.#current) return;
+    for (let start = 0; start < chats.length; start += MAX_SUBSCRIPTIONS) {
+      const chunk = chats.slice(start, start + MAX_SUBSCRIPTIONS);
+      const [only] = chunk;
+      if (only && chunk.length === 1) this.send({ action: "subscribe", uri: only.uri, after: only.after });
+      else this.send({ action: "subscribe", chats: chunk });
+    }
   }
 
   /**
@@ -147,7 +176,8 @@ export class Connection extends Emitter<ConnectionEventMap> {
       openedAt: 0,
       lastFrameAt: 0,
       isAwaitingPong: false,
-      subscribing: new Set(),
+      subscribing: new Map(),
+      unsent: new Map(),
       cancelTimer: this.#environment.after(OPEN_TIMEOUT, () => this.#onLost(state)),
     };
     this.#opening = state;
@@ -190,6 +220,14 @@ export class Connection extends Emitter<ConnectionEventMap> {
   }
 
   #onFrame(state: SocketState, frame: Frame): void {
+    if (frame.type === "subscriptions") {
+      for (const response of frame.chats) this.#onFrame(state, response);
+      return;
+    }
+    if (frame.type === "error" && frame.action === "subscribe" && frame.uri === undefined) {
+      this.#onSubscribeError(state, frame);
+      return;
+    }
     const action = frame.type === "error" ? frame.action : frame.type;
     if ((action === "subscribed" || action === "subscribe") && "uri" in frame) {
       state.subscribing.delete(frame.uri ?? "");
@@ -198,6 +236,15 @@ export class Connection extends Emitter<ConnectionEventMap> {
     if (frame.type === "error" && frame.status === 401) this.#onLost(state);
     else this.emit("frame", frame);
     if (state === this.#current && state.subscribing.size === 0) this.#finishRetirement();
+  }
+
+  /** A `subscribe` frame failed as a whole: each of its chats tries again on its own. */
+  #onSubscribeError(state: SocketState, frame: ErrorFrame): void {
+    for (const { uri, after } of [...state.subscribing.values()]) {
+      // A server of an earlier version does not know several chats in a frame.
+      if (frame.status === 400 && state === this.#current) this.send({ action: "subscribe", uri, after });
+      else this.#onFrame(state, { ...frame, uri });
+    }
   }
 
   /**

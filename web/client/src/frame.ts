@@ -48,6 +48,8 @@ function isFrame(frame: Fields): boolean {
         isArrayOf(frame.entries, (entry) => isObject(entry) && isFrame(entry)) &&
         isEphemeralState(frame)
       );
+    case "subscriptions":
+      return isArrayOf(frame.chats, isSubscribeResponse);
     case "sent":
       return typeof frame.uri === "string" && isId(frame.id);
     case "error":
@@ -55,6 +57,10 @@ function isFrame(frame: Fields): boolean {
     default:
       return true;
   }
+}
+
+function isSubscribeResponse(value: unknown): boolean {
+  return isObject(value) && (value.type === "subscribed" || value.type === "error") && isFrame(value);
 }
 
 function isEntry({ uri, id, user, create_date }: Fields): boolean {

@@ -109,6 +109,12 @@ export interface SubscribedFrame extends EphemeralState {
   readonly entries: readonly Entry[];
 }
 
+/** The response to `subscribe` with several chats: for each what the response to it alone would be. */
+export interface SubscriptionsFrame {
+  readonly type: "subscriptions";
+  readonly chats: readonly (SubscribedFrame | ErrorFrame)[];
+}
+
 /** The response to `send`. */
 export interface SentFrame {
   readonly type: "sent";
@@ -134,6 +140,7 @@ export interface ErrorFrame {
 /** A frame that is neither an entry nor an event. */
 export type ResponseFrame =
   | SubscribedFrame
+  | SubscriptionsFrame
   | SentFrame
   | ErrorFrame
   | { readonly type: "unsubscribed"; readonly uri: string }
@@ -151,9 +158,16 @@ export interface PublishedFrame {
   readonly [name: string]: unknown;
 }
 
+/** A chat to subscribe to, and the last entry that the client has of it. */
+export interface Subscription {
+  readonly uri: string;
+  readonly after: number;
+}
+
 /** A frame from the client. */
 export type Action =
-  | { readonly action: "subscribe"; readonly uri: string; readonly after: number }
+  | ({ readonly action: "subscribe" } & Subscription)
+  | { readonly action: "subscribe"; readonly chats: readonly Subscription[] }
   | { readonly action: "unsubscribe" | "typing"; readonly uri: string }
   | { readonly action: "read"; readonly uri: string; readonly id: number }
   | {

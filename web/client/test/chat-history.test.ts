@@ -190,6 +190,7 @@ test("a late response that is not recovered loads nothing", async () => {
   assert.equal(world.server.requests.length, length);
   assert.equal(world.server.socket.actionsOf("subscribe").length, 1);
   world.server.socket.receive({ type: "subscribed", uri: URI, last_id: 40, recovered: false, entries: [] });
+  await world.advance(0);
   assert.equal(world.server.socket.actionsOf("subscribe").length, 2);
   assert.equal(texts(chat).length, 9);
 });

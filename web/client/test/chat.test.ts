@@ -72,11 +72,13 @@ test("with a gap after the response, it subscribes again", async () => {
   const entries = world.server.entries(URI, 1);
   socket.receive(entries[1] as object);
   socket.receive(entries[4] as object);
+  await world.advance(0);
   assert.equal(socket.actionsOf("subscribe").length, 2);
   // This response is older than entry 6.
   const response = { type: "subscribed", uri: URI, last_id: 3, recovered: true, entries: entries.slice(0, 2) };
   socket.receive(response);
   assert.deepEqual(ids, [1, 2, 3]);
+  await world.advance(0);
   assert.deepEqual(socket.actionsOf("subscribe").at(-1), { action: "subscribe", uri: URI, after: 3 });
   await world.advance(100);
   assert.deepEqual(ids, [1, 2, 3, 4, 5, 6, 7]);

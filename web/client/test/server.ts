@@ -1,6 +1,6 @@
 /** A server that follows the protocol in memory, with simulated failures of the network and of itself. */
 
-import type { Action, Entry, Environment, Message, User } from "../src/index.js";
+import type { Action, Entry, Environment, Message, SubscribedFrame, Subscription, User } from "../src/index.js";
 import { ChatRecord, type EntryFields, type LogRecord } from "./chatRecord.js";
 import type { Clock } from "./clock.js";
 import { FakeSocket } from "./fakeSocket.js";
@@ -38,6 +38,8 @@ export class Server {
   /** The size of a page of members, and of the largest chat with presence and read receipts. */
   memberPageSize = 100;
   maxMembersWithPresence = 100;
+  /** Whether it accepts several chats in a `subscribe` frame. */
+  knowsSubscriptions = true;
   readonly #open = new Set<FakeSocket>();
   readonly #chats = new Map<string, ChatRecord>();
   readonly #clock: Clock;
@@ -274,6 +276,8 @@ export class Server {
 
   #perform(socket: FakeSocket, user: User, action: Action): object | undefined {
     if (action.action === "ping") return { type: "pong" };
+    if (action.action === "subscribe" && "chats" in action)
+      return this.#performSubscriptions(socket, user, action.chats);
     const { uri } = action;
     const chat = this.#chats.get(uri);
     const error = (status: number, detail: string, retry?: { retry_after: number }) =>
@@ -312,6 +316,34 @@ export class Server {
     }
   }
 
+  #performSubscriptions(socket: FakeSocket, user: User, subscriptions: readonly Subscription[]): object | undefined {
+    const error = (status: number, detail: string, uri?: string, retry?: { retry_after: number }) => ({
+      ...errorFrame({ action: "subscribe", chats: [] }, status, detail, retry),
+      ...(uri !== undefined && { uri }),
+    });
+    if (!this.knowsSubscriptions) return error(400, "uri: This field is required.");
+    if (![...this.tokens.values()].includes(user)) return error(401, "Invalid token.");
+    if (this.happens("busy")) return error(503, "Try again in a moment.", undefined, { retry_after: 1 });
+    const allowed = (uri: string) => this.#chats.get(uri)?.members.has(user.id) ?? false;
+    for (const { uri } of subscriptions.filter(({ uri }) => allowed(uri))) {
+      socket.uris.add(uri);
+      this.#publishPresence(uri, socket, "online");
+    }
+    this.later(() => {
+      let left = this.weather.recoverable;
+      const chats = subscriptions.map(({ uri, after }) => {
+        const chat = this.#chats.get(uri);
+        if (!chat) return error(404, "Not found.", uri);
+        if (!allowed(uri)) return error(403, "You are not a member of this chat.", uri);
+        const frame = this.#subscribed(chat, after, left);
+        left -= frame.entries.length;
+        return frame;
+      });
+      this.#send(socket, { type: "subscriptions", chats });
+    });
+    return undefined;
+  }
+
   #performSend(chat: ChatRecord, user: User, action: Extract<Action, { action: "send" }>): object {
     const { message, reply_to = null } = action;
     const idempotencyKey = `${user.id} ${action.key}`;
@@ -325,10 +357,10 @@ export class Server {
     return { type: "sent", id: record.id, create_date: record.create_date };
   }
 
-  #subscribed(chat: ChatRecord, after: number): object {
+  #subscribed(chat: ChatRecord, after: number, recoverable = this.weather.recoverable): SubscribedFrame {
     const { uri } = chat;
     const last_id = chat.log.length;
-    const recovered = after <= last_id && last_id - after <= this.weather.recoverable;
+    const recovered = after <= last_id && last_id - after <= recoverable;
     const entries = recovered ? this.entries(uri, after) : [];
     return { type: "subscribed", uri, last_id, recovered, entries, ...this.#ephemeralState(chat) };
   }

@@ -16,6 +16,10 @@ use crate::{
 /// The longest text of a frame that an error frame repeats, in bytes; an idempotency key is shorter.
 const REPEATED_BYTES: usize = 1024;
 
+/// The longest uri that the error frame of one of several chats repeats, in bytes, so that the errors of a hundred
+/// chats fit one frame. A chat's uri is shorter.
+const CHAT_URI_BYTES: usize = 20;
+
 /// A frame that a client has sent.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFrame {
@@ -110,6 +114,20 @@ pub fn error_frame(error: &Error, frame: &ClientFrame) -> String {
     };
     // Numbers and texts can always be written as JSON.
     json::to_line(&answer).unwrap_or_default()
+}
+
+/// The error frame of one of several chats in a `subscribe` frame, which repeats the uri unless it is too long for one.
+pub(super) fn chat_error_frame(error: &Error, uri: &str) -> Result<String> {
+    error.log();
+    json::to_line(&ErrorFrame {
+        action: Some("subscribe".to_owned()),
+        status: error.status(),
+        detail: error.to_string(),
+        retry_after: error.retry_after(),
+        uri: Some(uri.to_owned()).filter(|uri| uri.len() <= CHAT_URI_BYTES),
+        id: None,
+        key: None,
+    })
 }
 
 #[cfg(test)]

@@ -1,108 +1,178 @@
-//! `subscribe`: subscribes a connection to a chat, and with `after` sends what the client missed since that entry.
+//! `subscribe`: subscribes a connection to a chat, or to several, and with `after` sends what the client missed since
+//! that entry. The response fits one frame.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
-use super::{request::required_text, response::SocketResponse};
+use super::{frame::chat_error_frame, request::required_text, response::SocketResponse};
 use crate::{
     Confab, Error, Result,
-    chats::{chat::Chat, entry::Entry, member::MEMBERS_SHOWN},
-    ids::{ChatUri, ConnectionId, EntryId, UserId},
+    chats::chat::Chat,
+    error::Invalid,
+    ids::{ChatUri, ConnectionId, EntryId},
     input::fields::Fields,
-    realtime::frame::MESSAGE_BYTES,
+    json, metrics,
+    realtime::{frame::FRAME_BYTES, subscription::SUBSCRIPTIONS},
 };
 
-/// More entries than this cannot fit one message, so a client that missed more gets `recovered: false` without a read.
-const RECOVERABLE_ENTRIES: u64 = 1000;
-/// What a `subscribed` frame needs besides its entries, generously: for each member some ids of sixteen digits.
-const SUBSCRIBED_BYTES: usize = 256 + 60 * MEMBERS_SHOWN as usize;
-
 #[derive(Debug)]
-pub(super) struct Subscribe {
+pub(super) enum Subscribe {
+    One(RequestedChat),
+    Many(Vec<RequestedChat>),
+}
+
+/// A chat, and the last entry that the client has of it.
+#[derive(Debug)]
+pub(super) struct RequestedChat {
     uri: String,
     after: Option<EntryId>,
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename = "subscribed")]
-struct Subscribed<'a> {
-    uri: &'a ChatUri,
-    last_id: EntryId,
-    recovered: bool,
-    entries: Vec<Box<RawValue>>,
-    #[serde(flatten)]
-    standing: Option<Standing>,
+/// The response to several chats: for each, in the same order, what the response to it alone would be.
+#[derive(Default, Serialize)]
+#[serde(tag = "type", rename = "subscriptions")]
+struct Subscriptions {
+    chats: Vec<Box<RawValue>>,
 }
 
-/// What is not in the log, for a client that comes back and has missed the events. In chats of more than
-/// [`MEMBERS_SHOWN`] members it is not tracked.
-#[derive(Default, Serialize)]
-struct Standing {
-    /// How far each member has read.
-    read: Option<BTreeMap<UserId, EntryId>>,
-    /// The members who are online.
-    online: Option<BTreeSet<UserId>>,
+impl RequestedChat {
+    fn read(fields: &Fields) -> Result<Self> {
+        Ok(Self { uri: required_text(fields, "uri")?, after: fields.entry_id("after")? })
+    }
+
+    fn uri(&self) -> Option<ChatUri> {
+        self.uri.parse().ok()
+    }
 }
 
 impl Subscribe {
     pub(super) fn read(fields: &Fields) -> Result<Self> {
-        Ok(Self { uri: required_text(fields, "uri")?, after: fields.entry_id("after")? })
+        match (fields.get("chats"), fields.get("uri")) {
+            (None, _) => RequestedChat::read(fields).map(Self::One),
+            (Some(_), Some(_)) => Err(Invalid::field("chats", "Either this or uri is required, not both.").into()),
+            (Some(chats), None) => several(chats).map(Self::Many),
+        }
     }
 
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
-        let connection = confab.connection(connection_id).await?;
-        let access = confab.authorize_as(connection.identity.clone(), self.uri.parse().ok(), None).await?;
-        let chat = access.require_member()?;
-        // Register first, read second: what is written in between then comes twice rather than never.
-        confab.register_subscription(connection_id, &connection, &chat.uri).await?;
-        let (last_id, missed) = match self.after {
-            None => (confab.last_id(&chat.uri).await?, Some(Vec::new())),
-            // A client that is ahead of the log has seen another one, from before a restore perhaps.
-            Some(after) if after > chat.last_id => (chat.last_id, None),
-            Some(after) if chat.last_id.0 - after.0 > RECOVERABLE_ENTRIES => (chat.last_id, None),
-            Some(after) => missed(confab, &chat.uri, after).await?,
-        };
-        SocketResponse::frame(&Subscribed {
-            uri: &chat.uri,
-            last_id,
-            recovered: missed.is_some(),
-            entries: missed.unwrap_or_default(),
-            standing: match self.after {
-                Some(_) => Some(standing(confab, chat).await?),
-                None => None,
-            },
-        })
-    }
-}
-
-async fn standing(confab: &Confab, chat: &Chat) -> Result<Standing> {
-    if chat.member_count > MEMBERS_SHOWN {
-        return Ok(Standing::default());
-    }
-    let members = confab.members(&chat.uri).await?;
-    let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
-    Ok(Standing { read: Some(read), online: confab.online_users(&chat.uri).await? })
-}
-
-/// What a client missed since `after`, if it fits one message, and the id of its last entry.
-async fn missed(confab: &Confab, uri: &ChatUri, after: EntryId) -> Result<(EntryId, Option<Vec<Box<RawValue>>>)> {
-    // An entry takes more on the wire than its message does, so this stops no reading too early.
-    let too_much = |entries: &[Entry]| {
-        entries.iter().filter_map(|e| e.body.message.as_ref()).map(String::len).sum::<usize>() > MESSAGE_BYTES
-    };
-    let (entries, context) = confab.events_after(uri, after, too_much).await?;
-    let last_id = entries.last().map_or(after, |entry| entry.id);
-    let mut bytes = SUBSCRIBED_BYTES;
-    let mut missed = Vec::new();
-    for entry in &entries {
-        let event = RawValue::from_string(context.event(uri, entry)?).map_err(Error::internal)?;
-        bytes += event.get().len() + 1;
-        if bytes > MESSAGE_BYTES {
-            return Ok((confab.last_id(uri).await?, None));
+        match self {
+            Self::One(requested) => requested.handle(confab, connection_id).await,
+            Self::Many(requested) => handle_several(&requested, confab, connection_id).await,
         }
-        missed.push(event);
     }
-    Ok((last_id, Some(missed)))
+}
+
+impl RequestedChat {
+    async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
+        let uri = self.uri();
+        uri.iter().for_each(metrics::chat);
+        let chats = confab.subscribe(connection_id, &[uri]).await?;
+        let chats = chats.into_iter().map(|chat| Ok((chat?, self.after))).collect::<Result<Vec<_>>>()?;
+        match confab.recover(&chats, FRAME_BYTES).await?.first() {
+            Some(recovery) => SocketResponse::frame(recovery),
+            None => Err(Error::NotFound),
+        }
+    }
+}
+
+fn several(chats: &Value) -> Result<Vec<RequestedChat>> {
+    let invalid = |problem: String| Invalid::field("chats", problem);
+    let Some(chats) = chats.as_array().filter(|chats| (1..=SUBSCRIPTIONS).contains(&chats.len())) else {
+        return Err(invalid(format!("A list of 1 to {SUBSCRIPTIONS} chats is required.")).into());
+    };
+    let read = |chat: &Value| match chat {
+        Value::Object(members) => RequestedChat::read(&members.clone().into()),
+        _ => Err(Error::Malformed("A chat must be an object.".to_owned())),
+    };
+    let numbered = chats.iter().enumerate();
+    let requested = numbered.map(|(n, chat)| read(chat).map_err(|error| invalid(format!("{n}: {error}"))));
+    let requested = requested.collect::<std::result::Result<Vec<_>, _>>()?;
+    let different: BTreeSet<&str> = requested.iter().map(|chat| chat.uri.as_str()).collect();
+    match different.len() == requested.len() {
+        true => Ok(requested),
+        false => Err(invalid("Each chat may be given only once.".to_owned()).into()),
+    }
+}
+
+async fn handle_several(
+    requested: &[RequestedChat],
+    confab: &Confab,
+    connection_id: &ConnectionId,
+) -> Result<SocketResponse> {
+    let uris: Vec<Option<ChatUri>> = requested.iter().map(RequestedChat::uri).collect();
+    let chats = confab.subscribe(connection_id, &uris).await?;
+    let mut subscribed: Vec<(Chat, Option<EntryId>)> = Vec::new();
+    let mut errors: Vec<Option<String>> = Vec::new();
+    let mut bytes = json::to_line(&Subscriptions::default())?.len();
+    for (requested, chat) in requested.iter().zip(chats) {
+        match chat {
+            Ok(chat) => {
+                subscribed.push((chat, requested.after));
+                errors.push(None);
+            }
+            Err(error) => {
+                let error = chat_error_frame(&error, &requested.uri)?;
+                bytes += error.len() + 1;
+                errors.push(Some(error));
+            }
+        }
+    }
+    let recovered = confab.recover(&subscribed, FRAME_BYTES.saturating_sub(bytes)).await?;
+    let mut recovered = recovered.iter().map(json::to_line);
+    let lines = errors.into_iter().map(|error| error.map_or_else(|| recovered.next().unwrap_or(Ok(String::new())), Ok));
+    let chats = lines.map(|line| RawValue::from_string(line?).map_err(Error::internal)).collect::<Result<_>>()?;
+    SocketResponse::frame(&Subscriptions { chats })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(chats: Value) -> Result<Subscribe> {
+        Subscribe::read(&Fields::from_value(json!({"action": "subscribe", "chats": chats})).unwrap())
+    }
+
+    #[test]
+    fn several_chats_are_read() {
+        let chats: Value = (0..SUBSCRIPTIONS).map(|n| json!({"uri": format!("{n:015x}"), "after": n})).collect();
+        let Subscribe::Many(requested) = read(chats).unwrap() else { panic!("one chat") };
+        assert_eq!((requested.len(), requested[7].after), (SUBSCRIPTIONS, Some(EntryId(7))));
+        let Subscribe::Many(requested) = read(json!([{"uri": "nope"}])).unwrap() else { panic!("one chat") };
+        assert_eq!((requested[0].uri(), requested[0].after), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_a_list_of_chats_is_rejected() {
+        let uri = "0123456789abcde";
+        let many: Value = (0..=SUBSCRIPTIONS).map(|n| json!({"uri": format!("{n:015x}")})).collect();
+        let size = "chats: A list of 1 to 100 chats is required.";
+        for (chats, detail) in [
+            (json!([]), size),
+            (many, size),
+            (json!("x"), size),
+            (Value::Null, size),
+            (json!({"uri": uri}), size),
+            (json!([uri]), "chats: 0: A chat must be an object."),
+            (json!([{"uri": uri}, {"uri": 5}]), "chats: 1: uri: Not a valid string."),
+            (json!([{"after": 5}]), "chats: 0: uri: This field is required."),
+            (
+                json!([{"uri": uri, "after": -1}]),
+                "chats: 0: after: A whole number from 0 to 9007199254740991 is required.",
+            ),
+            (json!([{"uri": uri}, {"uri": uri, "after": 1}]), "chats: Each chat may be given only once."),
+        ] {
+            assert_eq!(read(chats.clone()).unwrap_err().to_string(), detail, "{chats}");
+        }
+        let both = Fields::from_value(json!({"uri": uri, "chats": [{"uri": uri}]})).unwrap();
+        assert_eq!(Subscribe::read(&both).unwrap_err().to_string(), "chats: Either this or uri is required, not both.");
+    }
+
+    #[test]
+    fn the_errors_of_a_hundred_chats_fit_one_frame() {
+        let longest = chat_error_frame(&Error::Busy(None), &"\u{1}".repeat(20)).unwrap();
+        assert!((longest.len() + 1) * SUBSCRIPTIONS + 64 <= FRAME_BYTES, "{longest}");
+    }
 }

@@ -1,0 +1,231 @@
+//! What a client missed in the chats that it subscribes to, as far as it fits one frame.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::frame::FRAME_BYTES;
+use crate::{
+    Confab, Error, Result,
+    chats::{chat::Chat, entry::Entry, event::EventContext, member::MEMBERS_SHOWN},
+    ids::{ChatUri, EntryId, UserId},
+    json,
+};
+
+/// The least bytes of an event. Chats whose missed events cannot fit are not read.
+const EVENT_BYTES: u64 = 160;
+/// Chats that are read concurrently.
+const CONCURRENT_READS: usize = 16;
+
+/// A chat that a client has subscribed to, with what it missed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename = "subscribed")]
+pub(crate) struct Recovery {
+    uri: ChatUri,
+    last_id: EntryId,
+    recovered: bool,
+    entries: Vec<Box<RawValue>>,
+    #[serde(flatten)]
+    standing: Option<Standing>,
+}
+
+/// What is not in the log, for a client that comes back and has missed the events. In chats of more than
+/// [`MEMBERS_SHOWN`] members it is not tracked.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Standing {
+    /// How far each member has read.
+    read: Option<BTreeMap<UserId, EntryId>>,
+    /// The members who are online.
+    online: Option<BTreeSet<UserId>>,
+}
+
+/// What was read of a chat.
+struct Missed {
+    /// `None` where the events cannot fit, or the client has seen another log.
+    entries: Option<Vec<Entry>>,
+    standing: Option<Standing>,
+}
+
+impl Recovery {
+    /// Without the events: the client gets them over HTTP.
+    fn without_entries(&self, chat: &Chat) -> Self {
+        Self { last_id: chat.last_id, recovered: false, entries: Vec::new(), ..self.clone() }
+    }
+
+    /// Without anything that may be left out.
+    fn least(&self, chat: &Chat) -> Self {
+        Self { standing: None, ..self.without_entries(chat) }
+    }
+
+    /// The size on the wire, with a comma.
+    fn bytes(&self) -> Result<usize> {
+        Ok(json::to_line(self)?.len() + 1)
+    }
+}
+
+impl Confab {
+    /// What a client missed in chats since the entry that it has of each, if it names one, in at most `bytes`. Smaller
+    /// parts come first, so that as few chats as possible are left to HTTP. The chats are as they were after the
+    /// registration of the subscriptions: what is written later comes as events.
+    pub(crate) async fn recover(&self, chats: &[(Chat, Option<EntryId>)], bytes: usize) -> Result<Vec<Recovery>> {
+        let gaps: Vec<Option<u64>> =
+            chats.iter().map(|(chat, after)| chat.last_id.0.checked_sub(after.unwrap_or(chat.last_id).0)).collect();
+        let is_read = worth_reading(&gaps, bytes);
+        let reads = chats.iter().zip(is_read).map(|((chat, after), is_read)| self.missed(chat, *after, is_read));
+        // Collected first, since the compiler cannot see through a stream that borrows as it goes.
+        let reads: Vec<_> = reads.collect();
+        let missed: Vec<Missed> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+        let entries = chats.iter().zip(&missed);
+        let entries = entries.map(|((chat, _), missed)| (&chat.uri, missed.entries.as_deref().unwrap_or_default()));
+        let entries: Vec<(&ChatUri, &[Entry])> = entries.collect();
+        let context = self.event_context(&entries, HashMap::new()).await?;
+        let recoveries = chats.iter().zip(missed);
+        let recoveries = recoveries.map(|((chat, after), missed)| recovery(chat, *after, missed, &context));
+        let recoveries = recoveries.collect::<Result<Vec<_>>>()?;
+        fit(chats.iter().map(|(chat, _)| chat).zip(recoveries).collect(), bytes)
+    }
+
+    async fn missed(&self, chat: &Chat, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
+        let Some(after) = after else { return Ok(Missed { entries: Some(Vec::new()), standing: None }) };
+        // An entry takes more on the wire than its message does, so this stops no reading too early.
+        let too_much = |entries: &[Entry]| {
+            entries.iter().filter_map(|e| e.body.message.as_ref()).map(String::len).sum::<usize>() > FRAME_BYTES
+        };
+        let entries = async {
+            match is_read {
+                true if after == chat.last_id => Ok(Some(Vec::new())),
+                true => self.entries_after(&chat.uri, after, too_much).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let (entries, standing) = future::try_join(entries, self.standing(chat)).await?;
+        Ok(Missed { entries, standing: Some(standing) })
+    }
+
+    async fn standing(&self, chat: &Chat) -> Result<Standing> {
+        if chat.member_count > MEMBERS_SHOWN {
+            return Ok(Standing::default());
+        }
+        let (members, online) = future::try_join(self.members(&chat.uri), self.online_users(&chat.uri)).await?;
+        let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
+        Ok(Standing { read: Some(read), online })
+    }
+}
+
+/// For each chat whether its log is worth reading, given how many entries the client is behind, or `None` where it is
+/// ahead of the log: it has seen another one, from before a restore perhaps. The smallest gaps first, as far as their
+/// events can fit.
+fn worth_reading(gaps: &[Option<u64>], bytes: usize) -> Vec<bool> {
+    let mut places: Vec<(u64, usize)> =
+        gaps.iter().enumerate().filter_map(|(place, gap)| Some(((*gap)?, place))).collect();
+    places.sort_unstable();
+    let mut left = bytes as u64;
+    let mut worth = vec![false; gaps.len()];
+    for (gap, place) in places {
+        let Some(rest) = left.checked_sub(gap.saturating_mul(EVENT_BYTES)) else { break };
+        left = rest;
+        worth[place] = true;
+    }
+    worth
+}
+
+fn recovery(chat: &Chat, after: Option<EntryId>, missed: Missed, context: &EventContext) -> Result<Recovery> {
+    let Missed { entries, standing } = missed;
+    let (uri, recovered) = (chat.uri.clone(), entries.is_some());
+    let mut entries = entries.unwrap_or_default();
+    context.cut_at_change(&uri, &mut entries);
+    let last_id = match (recovered, entries.last()) {
+        (true, Some(last)) => last.id,
+        (true, None) => after.unwrap_or(chat.last_id),
+        (false, _) => chat.last_id,
+    };
+    let event = |entry| RawValue::from_string(context.event(&uri, entry)?).map_err(Error::internal);
+    let entries = entries.iter().map(event).collect::<Result<_>>()?;
+    Ok(Recovery { uri, last_id, recovered, entries, standing })
+}
+
+/// Cuts recoveries to `bytes` in all, in which their least parts must fit.
+fn fit(recoveries: Vec<(&Chat, Recovery)>, bytes: usize) -> Result<Vec<Recovery>> {
+    let least = recoveries.iter().map(|(chat, whole)| whole.least(chat).bytes()).collect::<Result<Vec<_>>>()?;
+    let mut left = bytes.saturating_sub(least.iter().sum());
+    let whole = recoveries.iter().map(|(_, whole)| whole.bytes()).collect::<Result<Vec<_>>>()?;
+    let mut order: Vec<usize> = (0..recoveries.len()).collect();
+    order.sort_by_key(|place| whole[*place]);
+    let mut fitted: Vec<Recovery> = recoveries.iter().map(|(chat, whole)| whole.least(chat)).collect();
+    for place in order {
+        let (chat, whole) = &recoveries[place];
+        for candidate in [whole.clone(), whole.without_entries(chat)] {
+            let more = candidate.bytes()?.saturating_sub(least[place]);
+            if more <= left {
+                left -= more;
+                fitted[place] = candidate;
+                break;
+            }
+        }
+    }
+    Ok(fitted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chat(number: usize, last_id: u64) -> Chat {
+        let chat = Chat::new(format!("{number:015x}").parse().unwrap(), 1, UserId(1));
+        Chat { last_id: EntryId(last_id), ..chat }
+    }
+
+    /// A recovery with events of these sizes, and the markers of some members.
+    fn whole(chat: &Chat, sizes: &[usize], members: u64) -> Recovery {
+        let text = |size: &usize| RawValue::from_string(format!("\"{}\"", "x".repeat(*size))).unwrap();
+        let read = (1..=members).map(|id| (UserId(id), EntryId(id))).collect();
+        Recovery {
+            uri: chat.uri.clone(),
+            last_id: chat.last_id,
+            recovered: true,
+            entries: sizes.iter().map(text).collect(),
+            standing: Some(Standing { read: Some(read), online: Some(BTreeSet::new()) }),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_answered_fits_one_frame(
+            parts in proptest::collection::vec((proptest::collection::vec(0..3000_usize, 0..8), 0..100_u64), 1..100),
+            bytes in 16_000..FRAME_BYTES,
+        ) {
+            let chats: Vec<Chat> = (0..parts.len()).map(|number| chat(number, 9)).collect();
+            let all: Vec<Recovery> =
+                chats.iter().zip(&parts).map(|(chat, (sizes, members))| whole(chat, sizes, *members)).collect();
+            let fitted = fit(chats.iter().zip(all.clone()).collect(), bytes).unwrap();
+            let size = |recovery: &Recovery| recovery.bytes().unwrap();
+            let used = fitted.iter().map(size).sum::<usize>();
+            prop_assert!(used <= bytes, "{} of {}", used, bytes);
+            let uris = |recoveries: &[Recovery]| recoveries.iter().map(|recovery| recovery.uri.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(uris(&fitted), uris(&all));
+            for (fitted, whole) in fitted.iter().zip(&all) {
+                if fitted.recovered {
+                    prop_assert_eq!(size(fitted), size(whole));
+                } else {
+                    // It would not have fitted, either.
+                    prop_assert!(fitted.entries.is_empty() && used - size(fitted) + size(whole) > bytes);
+                }
+            }
+        }
+
+        #[test]
+        fn the_smallest_gaps_are_read(gaps in proptest::collection::vec(proptest::option::of(0..400_u64), 0..100)) {
+            let worth = worth_reading(&gaps, FRAME_BYTES);
+            let read = || gaps.iter().zip(&worth).filter(|(_, worth)| **worth).map(|(gap, _)| gap.unwrap());
+            prop_assert!(read().sum::<u64>() * EVENT_BYTES <= FRAME_BYTES as u64);
+            let most = read().max().unwrap_or(0);
+            let unread = || gaps.iter().zip(&worth).filter(|(_, worth)| !**worth).filter_map(|(gap, _)| *gap);
+            prop_assert!(unread().all(|gap| gap >= most));
+            let next = unread().min();
+            prop_assert!(next.is_none_or(|gap| (read().sum::<u64>() + gap) * EVENT_BYTES > FRAME_BYTES as u64));
+        }
+    }
+}

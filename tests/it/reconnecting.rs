@@ -1,0 +1,187 @@
+//! Subscribing to many chats in one frame, as clients do after a reconnect.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, future::join_all, stream};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    proxy::Proxy,
+    world::{Socket, User, World, eventually},
+};
+
+async fn chats(user: &User<'_>, count: usize) -> Vec<String> {
+    stream::iter((0..count).map(|_| user.start_chat())).buffer_unordered(8).collect().await
+}
+
+fn ids(subscribed: &Value) -> Vec<u64> {
+    subscribed["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_chats_are_subscribed_in_one_frame() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let (quiet, missed, strange) = (anna.start_chat().await, anna.start_chat().await, ben.start_chat().await);
+    for message in ["one", "two"] {
+        anna.post(&missed, message).await;
+    }
+    let mut socket = anna.socket().await;
+    let unknown = "0123456789abcde";
+    let asked = [(quiet.as_str(), 0), (unknown, 0), (&missed, 1), (&strange, 0), ("nope", 0)];
+    let answers = socket.subscribe_to_all(&asked).await;
+    let alone = json!({
+        "type": "subscribed", "uri": quiet, "last_id": 0, "recovered": true, "entries": [],
+        "read": {anna.id.to_string(): 0}, "online": [anna.id],
+    });
+    assert_eq!(answers[0], alone);
+    assert_eq!(anna.socket().await.subscribe(&quiet, 0).await, alone, "the same as in a frame of its own");
+    assert_eq!((ids(&answers[2]), &answers[2]["recovered"]), (vec![2], &json!(true)));
+    let error = |status: u16, detail: &str, uri: &str| json!({"type": "error", "action": "subscribe", "status": status, "detail": detail, "uri": uri});
+    assert_eq!(answers[1], error(404, "Not found.", unknown));
+    assert_eq!((&answers[3]["status"], &answers[3]["uri"]), (&json!(403), &json!(strange)));
+    assert_eq!(answers[4], error(404, "Not found.", "nope"));
+    // The error of one chat does not fail the others.
+    for uri in [&quiet, &missed] {
+        anna.post(uri, "live").await;
+        assert_eq!(socket.until("live").await.last().unwrap()["uri"], **uri);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_lists_of_chats_get_an_error() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    let many: Value = (0..101).map(|n| json!({"uri": format!("{n:015x}")})).collect();
+    for chats in [json!([]), many, json!("x"), json!([5]), json!([{"uri": 5}]), json!([{"uri": uri}, {"uri": uri}])] {
+        let error = socket.ask(&json!({"action": "subscribe", "chats": chats})).await;
+        let seen = (&error["type"], &error["action"], &error["status"]);
+        assert_eq!(seen, (&json!("error"), &json!("subscribe"), &json!(400)), "{chats}: {error}");
+        assert!(error["detail"].as_str().unwrap().starts_with("chats: "), "{error}");
+    }
+}
+
+/// A socket has at most a hundred subscriptions, also by concurrent frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_beyond_the_limit_are_rejected() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let chats = chats(&user, 103).await;
+    let mut socket = user.socket().await;
+    let (first, rest) = chats.split_at(60);
+    for uris in [first, rest] {
+        let chats: Vec<Value> = uris.iter().map(|uri| json!({ "uri": uri })).collect();
+        socket.send(&json!({"action": "subscribe", "chats": chats})).await;
+    }
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.extend(socket.next_of("subscriptions").await["chats"].as_array().unwrap().clone());
+    }
+    let rejected: Vec<&Value> = answers.iter().filter(|answer| answer["type"] == "error").collect();
+    assert_eq!((answers.len(), rejected.len()), (103, 3));
+    assert!(rejected.iter().all(|answer| answer["status"] == 400), "{rejected:?}");
+    let uri = rejected[0]["uri"].as_str().unwrap();
+    assert_eq!(socket.ask(&json!({"action": "subscribe", "uri": uri})).await["status"], 400);
+    let known = answers.iter().find(|answer| answer["type"] == "subscribed").unwrap();
+    assert_eq!(socket.subscribe(known["uri"].as_str().unwrap(), 0).await["type"], "subscribed", "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_left_to_http() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let chats = chats(&user, 8).await;
+    for uri in &chats {
+        user.post(uri, &"か".repeat(2000)).await;
+    }
+    user.post(&chats[0], "one more").await;
+    let asked: Vec<(&str, u64)> = chats.iter().map(|uri| (uri.as_str(), 0)).collect();
+    let answers = user.socket().await.subscribe_to_all(&asked).await;
+    // Five of 6,000 bytes fit into a frame; the chat that needs most is not among them.
+    let recovered = answers.iter().filter(|answer| answer["recovered"] == true).count();
+    assert_eq!((answers.len(), recovered, &answers[0]["recovered"]), (8, 5, &json!(false)));
+    for answer in answers.iter().filter(|answer| answer["recovered"] == false) {
+        assert!(ids(answer).is_empty() && answer["last_id"].as_u64() > Some(0), "{answer}");
+    }
+}
+
+/// Twenty clients come back at once, each with 81 chats.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_sockets_subscribe_to_81_chats_at_once() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let chats = chats(&user, 81).await;
+    let missed: Vec<&String> = chats.iter().step_by(9).collect();
+    stream::iter(&missed)
+        .for_each_concurrent(4, async |uri| {
+            user.post(uri, "missed").await;
+        })
+        .await;
+    let asked: Vec<(&str, u64)> = chats.iter().map(|uri| (uri.as_str(), 0)).collect();
+    let mut sockets: Vec<Socket> = stream::iter((0..20).map(|_| user.socket())).buffer_unordered(4).collect().await;
+    let answers = join_all(sockets.iter_mut().map(|socket| socket.subscribe_to_all(&asked))).await;
+    for answers in &answers {
+        let failed: Vec<&Value> = answers.iter().filter(|answer| answer["type"] != "subscribed").collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        for (answer, uri) in answers.iter().zip(&chats) {
+            let expected = if missed.contains(&uri) { vec![1] } else { vec![] };
+            assert_eq!((&answer["uri"], &answer["recovered"], ids(answer)), (&json!(uri), &json!(true), expected));
+        }
+    }
+    for uri in [&chats[0], &chats[80]] {
+        user.post(uri, "live").await;
+        for socket in &mut sockets {
+            assert_eq!(socket.until("live").await.last().unwrap()["uri"], **uri);
+        }
+    }
+}
+
+/// What removes a connection's subscriptions while they are registered, removes these, too. Needs a separate laptop cloud,
+/// behind a proxy that delays writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_logged_out_while_it_subscribes_is_not_subscribed() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let chats = chats(&user, 2).await;
+    let mut socket = user.socket().await;
+    let gate = dynamodb.hold(|call| call.caller == "ws-message" && call.operation == "BatchWriteItem");
+    let asked: Vec<Value> = chats.iter().map(|uri| json!({ "uri": uri })).collect();
+    socket.send(&json!({"action": "subscribe", "chats": asked})).await;
+    gate.reached().await;
+    assert_eq!(user.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
+    let written = dynamodb.count_of("ws-message", "TransactWriteItems");
+    gate.open();
+    // The connection is gone, so each of the new subscribers is checked and deleted.
+    eventually("the registration was undone", async || {
+        dynamodb.count_of("ws-message", "TransactWriteItems") == written + chats.len()
+    })
+    .await;
+    for uri in &chats {
+        eventually("there is no subscriber", async || world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty())
+            .await;
+    }
+}
+
+/// A function that is cut off while it registers a subscription leaves a subscriber that no connection names.
+#[tokio::test(flavor = "multi_thread")]
+async fn reconcile_completes_an_interrupted_registration() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    let mut subscriber = world.items(&format!("SUBSCRIBERS#{uri}")).await.remove(0);
+    let id = "interrupted=";
+    let shard = Sha256::digest(id)[0] % 16;
+    for (name, value) in [("sk", format!("{shard:x}#{id}")), ("connection_id", id.to_owned())] {
+        subscriber.insert(name.to_owned(), AttributeValue::S(value));
+    }
+    let put = world.dynamodb().put_item().table_name(world.variable("TABLE_NAME"));
+    put.set_item(Some(subscriber)).send().await.unwrap();
+    let subscribers = async || world.items(&format!("SUBSCRIBERS#{uri}")).await.len();
+    eventually("only the real one is left", async || subscribers().await == 1).await;
+    user.post(&uri, "live").await;
+    socket.until("live").await;
+}
