@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod batches;
 mod calls;
 mod chats;
 mod convergence;

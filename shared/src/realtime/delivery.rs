@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Confab, Error, Result,
-    aws::sockets::Sent,
+    aws::{queue::Queue, sockets::Sent},
     connections::subscriber::{Shard, Subscriber},
     date::Date,
     ids::{ChatUri, ConnectionId, MessageId},
@@ -99,6 +99,10 @@ impl Recipient {
 struct Delivery;
 
 impl Consumer for Delivery {
+    fn queue(confab: &Confab) -> Result<&Queue> {
+        confab.deliveries()
+    }
+
     async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         let read = |record: &Record| serde_json::from_str::<QueuedFrame>(&record.body).ok();
         let Some(first) = read(&records[0]) else { return confab.dead_letter(&records[0]).await.map(|()| 1) };

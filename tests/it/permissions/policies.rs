@@ -18,8 +18,9 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 5] = [
+const RESOURCES: [(&str, &str); 6] = [
     ("Topic", "!Ref Topic"),
+    ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
     ("DeadLetters", "!GetAtt DeadLetters.Arn"),
     (
@@ -73,14 +74,18 @@ pub fn for_table(calls: Vec<Call>) -> BTreeSet<Grant> {
 pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet<Grant> {
     // Publishing a batch needs the same permission as publishing one message.
     let publish = |call: Call| grant(&call.caller, "sns:Publish", "Topic");
-    let send = |call: Call| {
-        let queue = if call.body.contains("-delivery.fifo") { "DeliveryQueue" } else { "DeadLetters" };
-        grant(&call.caller, "sqs:SendMessage", queue)
+    let queues =
+        [("-fanout.fifo", "FanoutQueue"), ("-delivery.fifo", "DeliveryQueue"), ("-dead-letters.fifo", "DeadLetters")];
+    // A batch operation needs the permission for its single one.
+    let use_queue = |call: Call| {
+        let body: Value = serde_json::from_str(&call.body).unwrap();
+        let (_, queue) = queues.iter().find(|(name, _)| body["QueueUrl"].as_str().unwrap().ends_with(name)).unwrap();
+        grant(&call.caller, &format!("sqs:{}", call.operation.trim_end_matches("Batch")), queue)
     };
     let manage = |call: Call| {
         grant(&call.caller, "execute-api:ManageConnections", &format!("/{}/@connections/*", call.operation))
     };
-    let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(send));
+    let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(use_queue));
     grants.chain(sockets.calls().into_iter().map(manage)).collect()
 }
 
