@@ -34,6 +34,7 @@ mod requests;
 mod search;
 mod signature;
 mod slow_clients;
+mod slow_gateway;
 mod sockets;
 mod website;
 mod world;

@@ -18,7 +18,7 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 6] = [
+const RESOURCES: [(&str, &str); 7] = [
     ("Topic", "!Ref Topic"),
     ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
@@ -26,6 +26,10 @@ const RESOURCES: [(&str, &str); 6] = [
     (
         "/POST/@connections/*",
         r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/POST/@connections/*""#,
+    ),
+    (
+        "/GET/@connections/*",
+        r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/GET/@connections/*""#,
     ),
     (
         "/DELETE/@connections/*",
