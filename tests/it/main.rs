@@ -30,6 +30,7 @@ mod presence;
 mod process;
 mod proxy;
 mod read_markers;
+mod relay;
 mod requests;
 mod search;
 mod signature;
