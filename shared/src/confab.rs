@@ -18,13 +18,14 @@ pub struct Confab {
     table: Table,
     topic: OnceLock<Topic>,
     sockets: OnceLock<Sockets>,
+    notifications: OnceLock<Queue>,
     deliveries: OnceLock<Queue>,
     dead_letters: OnceLock<Queue>,
 }
 
 impl Confab {
-    /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `DELIVERY_QUEUE_URL` and
-    /// `DEAD_LETTER_QUEUE_URL` on first use.
+    /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
+    /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number.
@@ -34,6 +35,7 @@ impl Confab {
             table: Table::new(environment)?,
             topic: OnceLock::new(),
             sockets: OnceLock::new(),
+            notifications: OnceLock::new(),
             deliveries: OnceLock::new(),
             dead_letters: OnceLock::new(),
             environment: environment.clone(),
@@ -55,6 +57,11 @@ impl Confab {
 
     pub(crate) fn sockets(&self) -> Result<&Sockets> {
         on_first_use(&self.sockets, || Sockets::new(&self.environment))
+    }
+
+    /// The queue between the exchange and the fan-out.
+    pub(crate) fn notifications(&self) -> Result<&Queue> {
+        on_first_use(&self.notifications, || Queue::new(&self.environment, "FANOUT_QUEUE_URL"))
     }
 
     /// The queue through which frames reach large chats and slow consumers.

@@ -129,6 +129,8 @@ opaque! {
     ConnectionId;
     /// SQS's identifier of a message in a queue.
     MessageId;
+    /// SQS's identifier of one receive of a message, by which the message is deleted.
+    ReceiptHandle;
     /// The position of a record in a DynamoDB stream.
     SequenceNumber;
 }

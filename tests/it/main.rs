@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod batches;
 mod calls;
 mod chats;
 mod convergence;
@@ -31,10 +32,12 @@ mod process;
 mod proxy;
 mod read_markers;
 mod reconnecting;
+mod relay;
 mod requests;
 mod search;
 mod signature;
 mod slow_clients;
+mod slow_gateway;
 mod sockets;
 mod website;
 mod world;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use self::policies::Grant;
 use crate::{
-    proxy::{Fault, Proxy},
+    batches,
+    proxy::{Call, Fault, Proxy},
     world::{PASSWORD, User, World, eventually, options, template, unique},
 };
 
@@ -26,12 +27,8 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
-    let [dynamodb, sns, sqs, sockets] = services;
-    // Transactions take a while, so that those of a crowd overlap and most of them lose their race.
-    dynamodb.inject(|call| {
-        let is_transaction = call.operation == "TransactWriteItems";
-        if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
-    });
+    let [dynamodb, sns, sqs, sockets] = services.clone();
+    dynamodb.inject(slow_transactions);
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = fs::read_to_string(&path).unwrap();
@@ -44,7 +41,8 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         let known = used.len();
         everything(&world, &sns).await;
         ends(&world).await;
-        large_chats_and_slow_consumers(&world, &sockets).await;
+        large_chats_and_slow_consumers(&world, &services).await;
+        groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
@@ -270,7 +268,8 @@ async fn ends(world: &World) {
     heard.closed().await;
 }
 
-async fn large_chats_and_slow_consumers(world: &World, sockets: &Proxy) {
+async fn large_chats_and_slow_consumers(world: &World, services: &[Proxy; 4]) {
+    let sockets = &services[3];
     let owner = world.user("owner").await;
     let uri = owner.start_chat().await;
     let mut heard = vec![owner.subscribed(&uri).await];
@@ -306,28 +305,41 @@ async fn large_chats_and_slow_consumers(world: &World, sockets: &Proxy) {
         crowded.push(crowd.socket().await);
     }
     crowded.remove(0).closed().await;
-    // A socket that cannot be written to in the end is closed.
+    // A socket that alone cannot be written to in the end is closed. The gateway is asked about it.
     let connection = world.items(&format!("USER#{}", owner.id)).await;
     let connection = connection.iter().find_map(|item| item.get("connection_id")).unwrap().as_s().unwrap().clone();
     sockets.refuse(|call| call.operation == "POST");
-    let mut environment = world.environment.clone();
-    environment.insert("WEBSOCKET_ENDPOINT".to_owned(), format!("{}/ws", sockets.url()));
-    environment.insert("AWS_ACCESS_KEY_ID".to_owned(), "deliver".to_owned());
-    let secret = world.cloud.as_ref().unwrap().secret_access_key("deliver");
-    environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
-    let deliver = confab_functions::handler("deliver", &environment).unwrap();
+    let deliver = batches::by_hand(world, services, "deliver", "deliver");
     let queued = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
-    let event = json!({"Records": [{
-        "messageId": "1", "body": queued.to_string(), "messageAttributes": {}, "eventSource": "aws:sqs",
-        "attributes": {"MessageGroupId": connection, "ApproximateReceiveCount": "4"},
-    }]});
-    let event = serde_json::value::to_raw_value(&event).unwrap();
-    let context = lambda_runtime::Context::default();
-    assert_eq!(
-        deliver(lambda_runtime::LambdaEvent::new(event, context)).await.unwrap(),
-        json!({"batchItemFailures": []})
-    );
+    let record = batches::record("1", &connection, 1, &queued);
+    while !batches::failures(&deliver, std::slice::from_ref(&record)).await.is_empty() {}
     sockets.refuse(|_| false);
+}
+
+/// Batches of the queues' consumers of which one group is done, one fails and one takes long.
+async fn groups_that_fail_or_hang(world: &World, services: &[Proxy; 4]) {
+    let dynamodb = &services[0];
+    let owner = world.user("owner").await;
+    let chats = [owner.start_chat().await, owner.start_chat().await, owner.start_chat().await];
+    let [_, failing, slow] = chats.clone();
+    dynamodb.inject(move |call| match &call.body {
+        body if body.contains(&failing) => Fault::Refuse,
+        body if body.contains(&slow) => Fault::Slow(Duration::from_millis(600)),
+        _ => Fault::None,
+    });
+    let queued = |uri: &String| json!({"uri": uri, "to": {"shard": 0}, "frame": "{}", "written": null});
+    for function in ["fanout", "deliver"] {
+        let records: Vec<Value> = chats.iter().map(|uri| batches::record(uri, uri, 1, &queued(uri))).collect();
+        let function = batches::by_hand(world, services, function, function);
+        assert_eq!(batches::failures(&function, &records).await, [chats[1].as_str()]);
+    }
+    dynamodb.inject(slow_transactions);
+}
+
+/// Transactions take a while, so that those of a crowd overlap and most of them lose their race.
+fn slow_transactions(call: &Call) -> Fault {
+    let is_transaction = call.operation == "TransactWriteItems";
+    if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
 }
 
 /// Whatever is asked with a token that has not been used for long extends it.

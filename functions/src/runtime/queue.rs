@@ -5,7 +5,7 @@ use std::time::Instant;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use confab_shared::{
     Confab,
-    ids::MessageId,
+    ids::{MessageId, ReceiptHandle},
     realtime::batch::{Batch, Record},
 };
 use lambda_runtime::{BoxFuture, Error};
@@ -33,6 +33,7 @@ fn record(message: SqsMessage) -> Record {
         group: attribute("MessageGroupId").unwrap_or_default(),
         receive_count: attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1),
         message_id: message.message_id.unwrap_or_default().into(),
+        receipt: message.receipt_handle.map(ReceiptHandle::from),
         body: message.body.unwrap_or_default(),
     }
 }

@@ -1,6 +1,7 @@
 //! AWS: the table, the topic, the queues and the sockets, each behind a client that knows nothing of chats.
 
 mod client;
+mod pace;
 pub(crate) mod queue;
 pub(crate) mod sockets;
 pub(crate) mod table;

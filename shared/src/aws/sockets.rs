@@ -1,6 +1,9 @@
 //! API Gateway's `@connections`: frames to WebSocket clients.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_apigatewaymanagement::{
     Client, config::Builder, operation::delete_connection::DeleteConnectionError,
@@ -9,8 +12,11 @@ use aws_sdk_apigatewaymanagement::{
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use futures_util::{StreamExt, future, stream};
 
-use super::client::config_at;
-use crate::{Result, environment::Environment, ids::ConnectionId};
+use super::{
+    client::config_at,
+    pace::{Others, Pace},
+};
+use crate::{Error, Result, environment::Environment, ids::ConnectionId};
 
 /// A frame that a socket does not take within this time counts as not written.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,6 +31,7 @@ pub(crate) struct Sockets {
     client: Client,
     /// Closes sockets. This is worth the SDK's retries, since the connection's record goes with it.
     closing: Client,
+    pace: Arc<Pace>,
 }
 
 /// Whether a frame was sent.
@@ -33,6 +40,9 @@ pub(crate) enum Sent {
     Yes,
     /// There is no such connection: it is closed, or its `$connect` is still being answered.
     Gone,
+    /// The gateway takes no frame at the moment, not only for this socket; or it is not this frame's turn before the
+    /// deadline.
+    Throttled,
 }
 
 impl Sockets {
@@ -48,28 +58,50 @@ impl Sockets {
         // delivery queue. A frame that was given up and yet arrived is sent twice.
         let timeouts = TimeoutConfig::builder().connect_timeout(FRAME_TIMEOUT).operation_timeout(FRAME_TIMEOUT).build();
         let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled());
-        Ok(Self { client: Client::from_conf(config.build()), closing })
+        Ok(Self { client: Client::from_conf(config.build()), closing, pace: Arc::default() })
     }
 
-    /// Sends one frame.
+    /// Sends one frame, at the pace that the gateway allows.
     ///
     /// # Errors
-    /// When the socket does not take it in time, or `@connections` fails.
-    pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: &str) -> Result<Sent> {
+    /// When the socket does not take it in time, or `@connections` fails for this socket and not for others.
+    pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: &str, deadline: Instant) -> Result<Sent> {
+        if !self.pace.admit(deadline).await {
+            return Ok(Sent::Throttled);
+        }
         let frame = Blob::new(frame.as_bytes());
-        match self.client.post_to_connection().connection_id(connection_id.as_str()).data(frame).send().await {
-            Ok(_) => Ok(Sent::Yes),
-            Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => {
-                Ok(Sent::Gone)
+        let sent = match self.client.post_to_connection().connection_id(connection_id.as_str()).data(frame).send().await
+        {
+            Ok(_) => Sent::Yes,
+            Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => Sent::Gone,
+            Err(error) => {
+                let is_throttling = self.pace.failed(connection_id);
+                let error = Error::from(error);
+                let is_throttled = is_throttling && matches!(error, Error::Busy(_));
+                return if is_throttled { Ok(Sent::Throttled) } else { Err(error) };
             }
-            Err(error) => Err(error.into()),
+        };
+        self.pace.written(connection_id);
+        Ok(sent)
+    }
+
+    /// Whether a socket that could not be written to fails alone: others are written to, or if nothing else was sent of
+    /// late, the gateway answers a question about it. `LimitExceededException` does not tell a throttled caller from a
+    /// client whose buffer is full
+    /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>).
+    pub(crate) async fn fails_alone(&self, connection_id: &ConnectionId) -> bool {
+        match self.pace.others(connection_id) {
+            Others::Written => true,
+            Others::Failing => false,
+            Others::None => self.client.get_connection().connection_id(connection_id.as_str()).send().await.is_ok(),
         }
     }
 
     /// Sends a frame to some sockets, best effort: a failure is logged and not returned.
     pub(crate) async fn notify(&self, connection_ids: impl IntoIterator<Item = ConnectionId>, frame: &str) {
+        let deadline = Instant::now() + NOTIFICATIONS_TIMEOUT;
         let notify = async |connection_id: ConnectionId| {
-            if let Err(error) = self.post(&connection_id, frame).await {
+            if let Err(error) = self.post(&connection_id, frame, deadline).await {
                 error.log();
             }
         };

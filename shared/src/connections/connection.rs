@@ -65,6 +65,7 @@ impl Connection {
             connect_date: *connect_date,
             user_id: identity.user_id,
             expires_at: *expires_at,
+            failed_tries: 0,
         }
     }
 

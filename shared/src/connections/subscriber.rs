@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Result,
+    aws::table::Write,
     date::Date,
     ids::{ChatUri, ConnectionId, UserId},
     key::{Key, Partition},
@@ -19,6 +20,14 @@ pub(crate) struct Subscriber {
     pub(super) connect_date: Date,
     pub(crate) user_id: UserId,
     pub(super) expires_at: i64,
+    /// How often in a row it could not be written to, while others could.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) failed_tries: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One of the sixteen parts of a chat's subscribers, by a hash of the connection's id.
@@ -67,6 +76,13 @@ impl Confab {
     /// A shard of a chat's subscribers.
     pub(crate) async fn shard_of_subscribers(&self, uri: &ChatUri, shard: Shard) -> Result<Vec<Subscriber>> {
         self.table().pages_under(Partition::Subscribers.of(uri), &format!("{shard}#")).all().await
+    }
+
+    /// Sets how often a subscriber could not be written to.
+    pub(crate) async fn set_failed_tries(&self, uri: &ChatUri, subscriber: &Subscriber, tries: u32) -> Result<()> {
+        let key = Subscriber::key(uri, &subscriber.connection_id);
+        let write = Write::update(key, "SET failed_tries = :tries").number(":tries", tries).if_present();
+        self.table().attempt(write).await.map(drop)
     }
 
     /// A connection as a subscriber of a chat, if it is one.

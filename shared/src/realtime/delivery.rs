@@ -5,11 +5,15 @@
 //! overtake those that are still in the queue.
 //!
 //! **Invariant.** A frame that could not be written to a socket goes through the queue, in a message group for that
-//! socket, and if it cannot be written in the end either, the socket is closed, so that its client reconnects and
-//! recovers.
+//! socket. It stays at the front of the group until it is written, so no other frame of the group overtakes it.
+//!
+//! **Invariant.** A socket is closed only if it fails while others are written to. The tries are counted in the
+//! subscriber and not by the queue, since Lambda's throttling and every redelivery count as receives, and a message that
+//! is queued once more with its number of tries would go behind those that wait.
 
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,8 +23,8 @@ use super::{
     frame::frames,
 };
 use crate::{
-    Confab, Error, Result,
-    aws::sockets::Sent,
+    Confab, Result,
+    aws::{queue::Queue, sockets::Sent},
     connections::subscriber::{Shard, Subscriber},
     date::Date,
     ids::{ChatUri, ConnectionId, MessageId},
@@ -37,11 +41,12 @@ const CONCURRENT_SENDS: usize = 10;
 /// A connection this young, in seconds, that is "gone" may not have opened yet: `@connections` answers 410 until
 /// `$connect` has returned.
 const OPENING_SECONDS: i64 = 10;
-/// Retries within a delivery while a connection is opening.
-const OPENING_RETRIES: u32 = 4;
-/// A socket that could not be written to in this many receives of the queue is closed. The queue itself gives up after
-/// ten.
-const MAX_RECEIVES: u32 = 4;
+/// Retries within a delivery while a connection is opening or the gateway throttles, and the delay before the first.
+const RETRIES: usize = 4;
+const RETRY: Duration = Duration::from_millis(100);
+/// A socket that alone could not be written to this many times in a row is closed. Between tries are one to five
+/// seconds.
+const MAX_TRIES: u32 = 8;
 
 /// A frame in the delivery queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +78,15 @@ pub(super) struct Frames<'a> {
     pub(super) origin: &'a MessageId,
 }
 
+/// Frames that were not written to a socket.
+#[derive(Clone, Copy, Debug)]
+struct Unsent {
+    /// The index of the first of them.
+    from: usize,
+    /// Whether the socket did not take it, although the gateway does not throttle.
+    is_failed: bool,
+}
+
 impl Frames<'_> {
     /// The frames from index `from` on, as they are queued, with their deduplication ids.
     fn queued(&self, to: &Recipient, from: usize) -> impl Iterator<Item = (String, QueuedFrame)> {
@@ -99,6 +113,10 @@ impl Recipient {
 struct Delivery;
 
 impl Consumer for Delivery {
+    fn queue(confab: &Confab) -> Result<&Queue> {
+        confab.deliveries()
+    }
+
     async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         let read = |record: &Record| serde_json::from_str::<QueuedFrame>(&record.body).ok();
         let Some(first) = read(&records[0]) else { return confab.dead_letter(&records[0]).await.map(|()| 1) };
@@ -115,7 +133,9 @@ impl Consumer for Delivery {
                 confab.send_to_all(&subscribers, frames, slow).await?;
             }
             Recipient::Connection(connection_id) => {
-                confab.send_to_slow_consumer(connection_id, frames, records[0].receive_count).await?;
+                if !confab.send_to_slow_consumer(connection_id, frames).await? {
+                    return Ok(0);
+                }
             }
         }
         for written in written {
@@ -186,21 +206,22 @@ impl Confab {
         if slow.has(&connection_id) || Instant::now() > deadline {
             return (connection_id, Ok(Some(0)));
         }
-        let sent = self.send_to(subscriber, frames, deadline).await;
-        if matches!(sent, Ok(Some(_))) {
+        let unsent = self.send_to(subscriber, frames, deadline).await;
+        if matches!(unsent, Ok(Some(_))) {
             slow.add(&connection_id);
         }
-        (connection_id, sent)
+        (connection_id, unsent.map(|unsent| unsent.map(|unsent| unsent.from)))
     }
 
-    /// Sends frames to a socket until the deadline, and returns the index of the first that was not written.
+    /// Sends frames to a socket until the deadline, and returns what was not written.
     ///
     /// # Errors
     /// When the table fails over a socket that is gone.
-    async fn send_to(&self, subscriber: &Subscriber, frames: Frames<'_>, deadline: Instant) -> Result<Option<usize>> {
+    async fn send_to(&self, subscriber: &Subscriber, frames: Frames<'_>, deadline: Instant) -> Result<Option<Unsent>> {
+        let rest = |from, is_failed| Ok(Some(Unsent { from, is_failed }));
         for (index, frame) in frames.frames.iter().enumerate() {
             if Instant::now() > deadline {
-                return Ok(Some(index));
+                return rest(index, false);
             }
             match self.post_frame(subscriber, frame, deadline).await {
                 Ok(Sent::Yes) => metrics::count(Metric::FramesSent, 1),
@@ -209,47 +230,52 @@ impl Confab {
                     self.drop_subscriber(frames.uri, &subscriber.connection_id).await?;
                     return Ok(None);
                 }
-                Ok(Sent::Gone) => return Ok(Some(index)),
+                Ok(Sent::Gone | Sent::Throttled) => return rest(index, false),
                 Err(error) => {
                     error.log();
-                    return Ok(Some(index));
+                    return rest(index, true);
                 }
             }
         }
         Ok(None)
     }
 
-    /// Sends one frame to a socket, with retries until the deadline while it may still be opening.
+    /// Sends one frame to a socket, with retries until the deadline while it may still be opening or the gateway
+    /// throttles.
     async fn post_frame(&self, subscriber: &Subscriber, frame: &str, deadline: Instant) -> Result<Sent> {
-        let mut retries = 0;
+        let mut pauses = ExponentialBuilder::new().with_max_times(RETRIES).with_min_delay(RETRY).with_jitter().build();
         loop {
-            let sent = self.sockets()?.post(&subscriber.connection_id, frame).await?;
+            let sent = self.sockets()?.post(&subscriber.connection_id, frame, deadline).await?;
             let is_opening = sent == Sent::Gone && subscriber.age_seconds() <= OPENING_SECONDS;
-            if !is_opening || retries == OPENING_RETRIES || Instant::now() >= deadline {
-                return Ok(sent);
+            match pauses.next() {
+                Some(pause) if (is_opening || sent == Sent::Throttled) && Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Ok(sent),
             }
-            retries += 1;
-            tokio::time::sleep(Duration::from_millis(50 << retries)).await;
         }
     }
 
-    /// Sends frames to a socket that could not be written to before.
-    async fn send_to_slow_consumer(
-        &self,
-        connection_id: &ConnectionId,
-        frames: Frames<'_>,
-        receive_count: u32,
-    ) -> Result<()> {
-        let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(()) };
-        if self.send_to(&subscriber, frames, Instant::now() + DIRECT_TIMEOUT).await?.is_none() {
-            return Ok(());
+    /// Sends frames to a socket that could not be written to before. Returns whether that is done: `false` to try again
+    /// later.
+    async fn send_to_slow_consumer(&self, connection_id: &ConnectionId, frames: Frames<'_>) -> Result<bool> {
+        let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(true) };
+        let unsent = self.send_to(&subscriber, frames, Instant::now() + DIRECT_TIMEOUT).await?;
+        let tries = match unsent {
+            None => 0,
+            Some(unsent) if unsent.is_failed && self.sockets()?.fails_alone(connection_id).await => {
+                subscriber.failed_tries + 1
+            }
+            Some(_) => return Ok(false),
+        };
+        if tries == MAX_TRIES {
+            // While the record is there, a failure here is retried.
+            self.sockets()?.close(connection_id).await?;
+            self.drop_subscriber(frames.uri, connection_id).await?;
+        } else if tries != subscriber.failed_tries {
+            self.set_failed_tries(frames.uri, &subscriber, tries).await?;
         }
-        if receive_count < MAX_RECEIVES {
-            return Err(Error::Busy(Some(format!("{connection_id} cannot be written to").into())));
-        }
-        // While the record is there, a failure here is retried.
-        self.sockets()?.close(connection_id).await?;
-        self.drop_subscriber(frames.uri, connection_id).await
+        Ok(tries == 0 || tries == MAX_TRIES)
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     Confab, Error, Result,
+    aws::queue::Queue,
     chats::entry::Entry,
     connections::subscriber::Subscriber,
     date::Date,
@@ -67,6 +68,10 @@ impl ChatDelivery<'_> {
 struct Fanout;
 
 impl Consumer for Fanout {
+    fn queue(confab: &Confab) -> Result<&Queue> {
+        confab.notifications()
+    }
+
     async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
         let Some(first) = Notification::read(&records[0].body) else {
             return confab.dead_letter(&records[0]).await.map(|()| 1);

@@ -6,7 +6,7 @@ use futures_util::future;
 
 use super::stream::StreamRecord;
 use crate::{
-    Confab, Error,
+    Confab, Error, Result,
     chats::entry::Entry,
     ids::{ChatUri, SequenceNumber},
 };
@@ -26,18 +26,31 @@ impl Confab {
         }
         let all: Vec<(&ChatUri, &[Entry])> =
             chats.iter().map(|(uri, (_, entries))| (uri, entries.as_slice())).collect();
-        let context = match self.event_context(&all, HashMap::new()).await {
-            Ok(context) => context,
-            Err(error) => {
-                error.log();
-                return records.first().map(|record| record.sequence_number.clone());
-            }
-        };
-        let published = chats.iter().map(|(uri, (_, entries))| self.publish_events(uri, entries, &context));
-        let published = future::join_all(published).await.into_iter().zip(chats.values());
+        let published = self.relay_chats(&all).await.into_iter().zip(chats.values());
         let failed = published
             .filter_map(|(published, (place, _))| published.inspect_err(Error::log).err().map(|_| *place))
             .min();
         failed.map(|place| records[place].sequence_number.clone())
+    }
+
+    /// Publishes the entries of some chats. What the events need is read for all at once; if that fails, for each chat
+    /// by itself, so that a chat that keeps failing takes no other with it when its records are put aside.
+    async fn relay_chats(&self, chats: &[(&ChatUri, &[Entry])]) -> Vec<Result<()>> {
+        match self.event_context(chats, HashMap::new()).await {
+            Ok(context) => {
+                let published = chats.iter().map(|(uri, entries)| self.publish_events(uri, entries, &context));
+                future::join_all(published).await
+            }
+            Err(error) if chats.len() > 1 => {
+                error.log();
+                future::join_all(chats.iter().map(|(uri, entries)| self.relay_chat(uri, entries))).await
+            }
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    async fn relay_chat(&self, uri: &ChatUri, entries: &[Entry]) -> Result<()> {
+        let context = self.event_context(&[(uri, entries)], HashMap::new()).await?;
+        self.publish_events(uri, entries, &context).await
     }
 }

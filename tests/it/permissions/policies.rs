@@ -18,13 +18,18 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 5] = [
+const RESOURCES: [(&str, &str); 7] = [
     ("Topic", "!Ref Topic"),
+    ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
     ("DeadLetters", "!GetAtt DeadLetters.Arn"),
     (
         "/POST/@connections/*",
         r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/POST/@connections/*""#,
+    ),
+    (
+        "/GET/@connections/*",
+        r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/GET/@connections/*""#,
     ),
     (
         "/DELETE/@connections/*",
@@ -84,14 +89,18 @@ pub fn for_table(calls: Vec<Call>, transactions: &mut BTreeSet<Grant>) -> BTreeS
 pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet<Grant> {
     // Publishing a batch needs the same permission as publishing one message.
     let publish = |call: Call| grant(&call.caller, "sns:Publish", "Topic");
-    let send = |call: Call| {
-        let queue = if call.body.contains("-DeliveryQueue.fifo") { "DeliveryQueue" } else { "DeadLetters" };
-        grant(&call.caller, "sqs:SendMessage", queue)
+    // A batch operation needs the permission for its single one.
+    let use_queue = |call: Call| {
+        let body: Value = serde_json::from_str(&call.body).unwrap();
+        let url = body["QueueUrl"].as_str().unwrap();
+        let is_queue = |name: &&&str| url.ends_with(&format!("-{name}.fifo"));
+        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters"].iter().find(is_queue).unwrap();
+        grant(&call.caller, &format!("sqs:{}", call.operation.trim_end_matches("Batch")), queue)
     };
     let manage = |call: Call| {
         grant(&call.caller, "execute-api:ManageConnections", &format!("/{}/@connections/*", call.operation))
     };
-    let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(send));
+    let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(use_queue));
     grants.chain(sockets.calls().into_iter().map(manage)).collect()
 }
 

@@ -1,0 +1,133 @@
+//! Sockets behind a gateway that throttles, and sockets that fail alone. Needs separate laptop clouds, behind proxies.
+
+use std::{
+    collections::BTreeSet,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    batches,
+    proxy::{Call, Fault, Proxy},
+    world::{Socket, User, World, options},
+};
+
+const FRAMES_PER_SECOND: f64 = 50.0;
+/// Some thousand frames at that rate.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn world() -> (World, [Proxy; 4]) {
+    let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
+    let world = Proxy::before_all(&services, options()).await;
+    (world, services)
+}
+
+/// A token bucket, as API Gateway throttles.
+fn throttle() -> impl Fn(&Call) -> Fault + Send + 'static {
+    let bucket = Mutex::new((FRAMES_PER_SECOND, Instant::now()));
+    move |_| {
+        let (tokens, filled) = &mut *bucket.lock().unwrap();
+        *tokens = (*tokens + filled.elapsed().as_secs_f64() * FRAMES_PER_SECOND).min(FRAMES_PER_SECOND);
+        *filled = Instant::now();
+        if *tokens < 1.0 {
+            return Fault::Throttle;
+        }
+        *tokens -= 1.0;
+        Fault::None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_sockets_converge_at_fifty_frames_a_second() {
+    let (world, services) = world().await;
+    let users = join_all((0..4).map(|_| world.user("user"))).await;
+    let uri = users[0].start_chat().await;
+    join_all(users[1..].iter().map(|user| user.join(&uri))).await;
+    let query = format!("?uri={uri}");
+    let open = async |n: usize| {
+        let token = format!("Token {}", users[n % users.len()].token);
+        world.open(&query, &[("authorization", &token)]).await.unwrap()
+    };
+    let sockets: Vec<Socket> = stream::iter((0..200).map(open)).buffer_unordered(16).collect().await;
+    services[3].calls();
+    services[3].inject(throttle());
+    for n in 0..4 {
+        users[n % users.len()].post(&uri, &n.to_string()).await;
+    }
+    let history: BTreeSet<u64> =
+        users[0].history(&uri).await.iter().map(|entry| entry["id"].as_u64().unwrap()).collect();
+    // A socket that is closed fails here.
+    let listen = async |mut socket: Socket| {
+        let mut missing = history.clone();
+        while !missing.is_empty() {
+            let entry = socket.receive().await.unwrap_or_else(|code| panic!("a socket was closed with {code}"));
+            missing.remove(&entry["id"].as_u64().unwrap_or_default());
+        }
+        socket
+    };
+    let started = Instant::now();
+    let all = join_all(sockets.into_iter().map(listen));
+    let sockets = tokio::time::timeout(PATIENCE, all).await.expect("not all sockets converged");
+    let calls = services[3].calls();
+    println!("{} sockets after {:?}, {} calls", sockets.len(), started.elapsed(), calls.len());
+    assert!(calls.iter().all(|call| call.operation != "DELETE"), "a socket was closed");
+    assert_eq!(sockets.len(), 200);
+}
+
+/// The connection of a user's only socket.
+async fn connection(user: &User<'_>) -> String {
+    let items = user.world.items(&format!("USER#{}", user.id)).await;
+    items.iter().find_map(|item| item.get("connection_id")).unwrap().as_s().unwrap().clone()
+}
+
+/// Whether a call of `@connections` is about a connection.
+fn is_about(call: &Call, connection: &str) -> bool {
+    call.path.contains(connection) || call.path.contains(&connection.replace('=', "%3D"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_socket_that_fails_alone_is_closed() {
+    const TRIES: u32 = 8;
+    let (world, services) = world().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    let (mut annas, bens) = (anna.subscribed(&uri).await, ben.subscribed(&uri).await);
+    let (well, ill) = (connection(&anna).await, connection(&ben).await);
+    // A frame as it has always been queued. The number of receives says nothing.
+    let frame = json!({"uri": uri, "n": 1}).to_string();
+    let queued = |to: &str| json!({"uri": uri, "to": {"connection": to}, "frame": frame, "written": null});
+    let records = [record(&well, &queued(&well)), record(&ill, &queued(&ill))];
+    let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+
+    services[3].refuse(|call| call.caller == "by-hand");
+    for _ in 0..=TRIES {
+        assert_eq!(batches::failures(&deliver, &records).await.len(), 2, "the gateway fails for all");
+    }
+    let failing = ill.clone();
+    services[3].refuse(move |call| call.caller == "by-hand" && call.operation == "POST" && is_about(call, &failing));
+    // Another process, which knows nothing of the failures. In a row: a frame that is written ends the count.
+    let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+    for _ in 1..TRIES {
+        assert_eq!(batches::failures(&deliver, &records).await, [ill.as_str()]);
+    }
+    services[3].refuse(|_| false);
+    assert!(batches::failures(&deliver, &records).await.is_empty());
+    let failing = ill.clone();
+    services[3].refuse(move |call| call.caller == "by-hand" && call.operation == "POST" && is_about(call, &failing));
+    // With nothing else to send, the gateway is asked.
+    for _ in 1..TRIES {
+        let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+        assert_eq!(batches::failures(&deliver, &records[1..]).await, [ill.as_str()]);
+    }
+    assert!(batches::failures(&deliver, &records).await.is_empty());
+    assert_eq!(bens.closed().await, 1000);
+    assert_eq!(annas.next().await["n"], 1);
+}
+
+fn record(id: &str, body: &Value) -> Value {
+    batches::record(id, id, 100, body)
+}
