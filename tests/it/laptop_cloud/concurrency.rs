@@ -32,12 +32,12 @@ Resources:
         Things:
           Type: DynamoDB
           Properties: { Stream: !GetAtt Things.StreamArn, StartingPosition: TRIM_HORIZON, MaximumRetryAttempts: 0 }
-  Sockets: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action } }
-  Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Sockets, StageName: ws } }
-  Route: { Type: AWS::ApiGatewayV2::Route, Properties: { ApiId: !Ref Sockets, RouteKey: $default, Target: !Sub 'integrations/${Integration}' } }
-  Integration:
-    Type: AWS::ApiGatewayV2::Integration
-    Properties: { ApiId: !Ref Sockets, IntegrationType: AWS_PROXY, IntegrationUri: !Sub '${Everything.Arn}' }
+  Sockets:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      StageName: ws
+      RouteSelectionExpression: $request.body.action
+      Routes: { $default: { FunctionArn: !GetAtt Everything.Arn } }
 Outputs:
   Work: { Value: !Ref Work }
   Things: { Value: !Ref Things }
