@@ -4,6 +4,7 @@ mod concurrency;
 mod functions;
 mod http;
 mod message_limits;
+mod settings;
 mod small_cloud;
 mod stream;
 mod table_limits;
