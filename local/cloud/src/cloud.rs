@@ -112,7 +112,9 @@ impl Cloud {
         services::create(&description, &database, &addresses, &options.keys).await?;
         let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
         environment.extend(options.environment.clone());
-        let lambda = Lambda::start(&description.functions, &options.functions, &environment, &options.keys, &meter);
+        let concurrency = options.like_aws.lambda_concurrency;
+        let lambda =
+            Lambda::start(&description.functions, &options.functions, &environment, &options.keys, concurrency, &meter);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         start_sources(&description, &addresses, &options.keys, &database, &lambda, &mut source_stage);
         let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;

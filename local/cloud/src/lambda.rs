@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     access::Keys,
@@ -46,6 +47,8 @@ pub(crate) enum InvokeError {
         "Function.ResponseSizeTooLarge: Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
     )]
     TooLarge,
+    #[error("Rate exceeded: too many functions are running")]
+    Throttled,
     #[error("{0}")]
     Failed(String),
 }
@@ -54,6 +57,8 @@ pub(crate) enum InvokeError {
 pub(crate) struct Lambda {
     pub(crate) meter: Meter,
     functions: BTreeMap<String, Running>,
+    /// The executions that may still begin, where they are limited.
+    concurrency: Option<Arc<Semaphore>>,
 }
 
 struct Running {
@@ -76,6 +81,7 @@ impl Lambda {
         place: &Functions,
         environment: &BTreeMap<String, String>,
         keys: &Keys,
+        concurrency: Option<u32>,
         meter: &Meter,
     ) -> Result<Self, String> {
         let started = functions.iter().map(|(logical_id, function)| {
@@ -99,7 +105,8 @@ impl Lambda {
             };
             Ok((logical_id.clone(), Running { name, timeout, memory, place }))
         });
-        Ok(Self { meter: meter.clone(), functions: started.collect::<Result<_, String>>()? })
+        let concurrency = concurrency.map(|most| Arc::new(Semaphore::new(most as usize)));
+        Ok(Self { meter: meter.clone(), functions: started.collect::<Result<_, String>>()?, concurrency })
     }
 
     /// The name of a function for log lines.
@@ -110,9 +117,12 @@ impl Lambda {
     /// Invokes a function and waits for its response.
     pub(crate) async fn invoke(&self, logical_id: &str, event: &Value) -> Result<Value, InvokeError> {
         let function = self.functions.get(logical_id).ok_or_else(|| failed("there is no such function"))?;
+        // An execution is not queued (https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html).
+        let execution = self.concurrency.clone().map(Semaphore::try_acquire_owned).transpose();
+        let execution = execution.map_err(|_| InvokeError::Throttled)?;
         self.meter.add(&function.name, "lambda:Invoke", function.memory);
         match &function.place {
-            Place::InProcess(handler) => call(handler, &function.name, function.timeout, event).await,
+            Place::InProcess(handler) => call(handler, &function.name, function.timeout, event, execution).await,
             Place::Endpoint { client, url } => post(client, url, function.timeout, event).await,
         }
     }
@@ -120,10 +130,22 @@ impl Lambda {
 
 /// Calls a function in this process. As on Lambda it runs to its end even if its caller goes away, hence the separate
 /// task, and is ended at its time-out.
-async fn call(handler: &Handler, name: &str, timeout: Duration, event: &Value) -> Result<Value, InvokeError> {
+async fn call(
+    handler: &Handler,
+    name: &str,
+    timeout: Duration,
+    event: &Value,
+    execution: Option<OwnedSemaphorePermit>,
+) -> Result<Value, InvokeError> {
     let payload = serde_json::value::to_raw_value(event).map_err(failed)?;
     let event = LambdaEvent::new(payload, context(name, timeout));
-    match tokio::spawn(tokio::time::timeout(timeout, handler(event))).await {
+    let invocation = tokio::time::timeout(timeout, handler(event));
+    let ended = tokio::spawn(async move {
+        let ended = invocation.await;
+        drop(execution);
+        ended
+    });
+    match ended.await {
         Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
         Ok(Ok(Ok(response))) if response.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
         Ok(Ok(response)) => response.map_err(failed),

@@ -29,9 +29,12 @@ pub struct LikeAws {
     pub connections_frame_limit: bool,
     /// SNS and SQS reject characters outside XML's.
     pub messages_characters: bool,
+    /// SNS and SQS check the size of a batch and the ids of its entries.
+    pub messages_batches: bool,
     /// A receive returns up to ten messages of one message group.
     pub messages_group_batches: bool,
-    /// Messages per second that a message group of a topic or queue takes, before requests are throttled.
+    /// Messages per second that a message group of a topic takes, and requests per second that one of a queue takes,
+    /// before requests are throttled.
     pub messages_group_rate: Option<u32>,
     /// Concurrent executions of all functions, before invocations are throttled.
     pub lambda_concurrency: Option<u32>,
@@ -59,6 +62,7 @@ impl LikeAws {
             connections_burst: Some(5_000),
             connections_frame_limit: true,
             messages_characters: true,
+            messages_batches: true,
             messages_group_batches: true,
             messages_group_rate: Some(300),
             lambda_concurrency: Some(1_000),

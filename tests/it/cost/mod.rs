@@ -71,7 +71,9 @@ impl<'a> Measurement<'a> {
         };
         let usage: Usage = after.iter().filter_map(change).collect();
         self.before = after;
-        if std::env::var_os("DETAILS").is_some() { eprintln!("DETAILS {usage:#?}"); }
+        if std::env::var_os("DETAILS").is_some() {
+            eprintln!("DETAILS {usage:#?}");
+        }
         usage
     }
 }

@@ -1,10 +1,10 @@
 //! The AWS services that functions call, DynamoDB, SNS and SQS: embedded, and served on separate ports, so that any AWS
 //! client can use them.
 
-mod bridge;
 mod client;
 mod data;
 mod dynamodb;
+mod messages;
 mod metered;
 mod resources;
 mod table_limits;
@@ -16,8 +16,8 @@ use bytes::Bytes;
 use dynoxide::Database;
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, request::Parts};
-use rustack_sns_core::{config::SnsConfig, handler::RustackSnsHandler, provider::RustackSns};
-use rustack_sqs_core::{config::SqsConfig, handler::RustackSqsHandler, provider::RustackSqs};
+use rustack_sns_core::{config::SnsConfig, provider::RustackSns};
+use rustack_sqs_core::{config::SqsConfig, provider::RustackSqs};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -28,9 +28,9 @@ use crate::{
     shutdown::{self, Stage},
     usage::Meter,
 };
-use bridge::Bridge;
 pub(crate) use client::{client_config, environment};
 pub(crate) use data::Data;
+use messages::{Bridge, Queues, Topics};
 pub(crate) use resources::create;
 use table_limits::LimitedDatabase;
 
@@ -72,8 +72,8 @@ pub(crate) fn serve(
     let queues = Arc::new(queues);
     let config = SnsConfig { host: "127.0.0.1".to_owned(), port: port(&listeners.sns)?, ..SnsConfig::default() };
     let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues.clone()))));
-    let topics = Service::Sns(Arc::new(RustackSnsHandler::new(topics)));
-    let queues = Service::Sqs(Arc::new(RustackSqsHandler::new(queues)));
+    let topics = Service::Sns(Arc::new(Topics::new(topics, like_aws)));
+    let queues = Service::Sqs(Arc::new(Queues::new(&queues, like_aws)));
     let services = [
         (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(tables)),
         (listeners.sns, Protocol::Sns, topics),
@@ -100,13 +100,12 @@ pub(crate) fn serve(
 #[derive(Clone)]
 enum Service {
     DynamoDb(Arc<LimitedDatabase>),
-    Sns(Arc<RustackSnsHandler>),
-    Sqs(Arc<RustackSqsHandler>),
+    Sns(Arc<Topics>),
+    Sqs(Arc<Queues>),
 }
 
 impl Service {
     async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Body> {
-        let id = uuid::Uuid::new_v4().to_string();
         if parts.method != Method::POST {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -114,22 +113,8 @@ impl Service {
         }
         match self {
             Self::DynamoDb(tables) => tables.answer(parts, body).await,
-            Self::Sns(handler) => {
-                use rustack_sns_http::{dispatch, request, response, router};
-                let response = match router::resolve_operation(&request::parse_form_params(&body)) {
-                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
-                    Err(error) => Err(error),
-                };
-                response.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
-            }
-            Self::Sqs(handler) => {
-                use rustack_sqs_http::{dispatch, response, router};
-                let response = match router::resolve_operation(&parts.headers) {
-                    Ok(operation) => dispatch::dispatch_operation(handler.as_ref(), operation, body).await,
-                    Err(error) => Err(error),
-                };
-                response.unwrap_or_else(|error| response::error_to_response(&error, &id)).map(Body::new)
-            }
+            Self::Sns(topics) => topics.answer(body).await,
+            Self::Sqs(queues) => queues.answer(parts, body).await,
         }
     }
 }

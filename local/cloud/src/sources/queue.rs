@@ -1,7 +1,7 @@
 //! The SQS event source: polls a queue and invokes a function with batches of its messages.
 //!
 //! As on Lambda, handled messages are deleted, and messages that the function reports as failed return after the
-//! queue's visibility time-out. If the invocation fails, the whole batch returns
+//! queue's visibility time-out. If the invocation fails or is throttled, the whole batch returns
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).
 
 use std::{collections::HashSet, sync::Arc, time::Duration};

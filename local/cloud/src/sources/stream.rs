@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     description::{REGION, StreamSource},
-    lambda::Lambda,
+    lambda::{InvokeError, Lambda},
     shutdown::{self, Stage},
 };
 
@@ -153,15 +153,21 @@ impl Reader {
         let mut parts: Vec<(&[Record], u64)> = vec![(batch, 0)];
         let mut delay = FIRST_DELAY;
         while let Some((part, failures)) = parts.pop() {
-            let (rest, whole) = match self.invoke(part).await {
+            let ended = self.invoke(part).await;
+            let (rest, whole) = match ended {
                 Handled::All => {
                     delay = FIRST_DELAY;
                     continue;
                 }
                 Handled::UpTo(place) => (&part[place..], false),
                 Handled::Nothing => (part, true),
+                Handled::Throttled => (part, false),
             };
-            let failures = if rest.len() < part.len() { 1 } else { failures + 1 };
+            let failures = match ended {
+                Handled::Throttled => failures,
+                _ if rest.len() < part.len() => 1,
+                _ => failures + 1,
+            };
             if self.is_discarded(rest, failures) {
                 self.discard(rest, failures, shard).await;
                 continue;
@@ -208,6 +214,7 @@ impl Reader {
                 tracing::debug!(records = records.len(), "stream → {name}");
                 if self.source.reports_failures { handled(&answer, records) } else { Handled::All }
             }
+            Err(InvokeError::Throttled) => Handled::Throttled,
             Err(error) => {
                 tracing::error!(function = name, %error, "a batch failed");
                 Handled::Nothing
@@ -223,12 +230,14 @@ struct Read {
 }
 
 /// How much of a batch the function has handled.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handled {
     All,
     /// All before this place.
     UpTo(usize),
     Nothing,
+    /// The function did not run, which is no failure of the batch.
+    Throttled,
 }
 
 /// Evaluates a function's response: the first record that it reports and all after it are retried. As on Lambda, a

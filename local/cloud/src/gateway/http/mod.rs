@@ -16,7 +16,7 @@ use axum::{
 
 use crate::{
     description::HttpApi,
-    lambda::{Lambda, REQUEST_BYTES},
+    lambda::{InvokeError, Lambda, REQUEST_BYTES},
     server::{BodyError, TimeLimits, message, request_id, unreadable},
     usage::units_of,
 };
@@ -88,6 +88,8 @@ impl HttpGateway {
         }
         let response = match self.lambda.invoke(&route.function, &event).await {
             Ok(answer) => response::response(answer),
+            // AWS does not document it; this is what users report.
+            Err(InvokeError::Throttled) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
             Err(error) => {
                 tracing::error!(function = self.lambda.name(&route.function), %error, "an invocation failed");
                 message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")

@@ -8,7 +8,7 @@ use rustack_sqs_core::provider::RustackSqs;
 use rustack_sqs_model::input::SendMessageInput;
 
 /// Delivers messages from topics to the queues that subscribe to them.
-pub(super) struct Bridge(pub(super) Arc<RustackSqs>);
+pub(crate) struct Bridge(pub(crate) Arc<RustackSqs>);
 
 #[async_trait]
 impl SqsPublisher for Bridge {
