@@ -121,17 +121,14 @@ async fn only_signed_requests_reach_a_service() {
     for service in services(&world, &id) {
         let rejected = if service.name == "dynamodb" { 400 } else { 403 };
         let right = Signer::new(&world, service.name);
-        // With a session token as well.
-        let mut request = service.request();
-        Signer { session: Some("token".to_owned()), ..right.clone() }.sign(&mut request);
-        assert_eq!(send(request).await.status(), 200, "{}", service.name);
-
         let elsewhere = if service.name == "sns" { "sqs" } else { "sns" };
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let wrong = [
             (Signer { secret: "local".to_owned(), ..right.clone() }, "InvalidSignatureException"),
             (Signer { id: "AKIDEXAMPLE".to_owned(), ..right.clone() }, "UnrecognizedClientException"),
+            (Signer { session: Some("token".to_owned()), ..right.clone() }, "UnrecognizedClientException"),
             (Signer { service: elsewhere, ..right.clone() }, "InvalidSignatureException"),
+            (Signer { region: "eu-west-1", ..right.clone() }, "InvalidSignatureException"),
             (Signer { time: SystemTime::now() - minutes(6), ..right.clone() }, "InvalidSignatureException"),
             (Signer { time: SystemTime::now() + minutes(6), ..right.clone() }, "InvalidSignatureException"),
         ];
@@ -185,8 +182,34 @@ async fn sdks_parse_the_errors_of_the_guard() {
     assert_eq!(rejected.headers()["x-amzn-errortype"], "InvalidSignatureException");
     assert!(rejected.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains("signature"));
     world.environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret);
-    world.environment.insert("AWS_SESSION_TOKEN".to_owned(), "left over from elsewhere".to_owned());
     world.dynamodb().list_tables().send().await.unwrap();
+    for (variable, value, error, message) in [
+        (
+            "AWS_SESSION_TOKEN",
+            "left over",
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+        ),
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AKIDEXAMPLE",
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+        ),
+        (
+            "AWS_REGION",
+            "eu-west-1",
+            "SignatureDoesNotMatch",
+            "Credential should be scoped to a valid region, not 'eu-west-1'. ",
+        ),
+    ] {
+        let right = world.environment.insert(variable.to_owned(), value.to_owned()).unwrap();
+        let sqs = world.sqs().list_queues().send().await.unwrap_err().into_service_error();
+        assert_eq!((sqs.code(), sqs.message()), (Some(error), Some(message)));
+        let sns = world.sns().list_topics().send().await.unwrap_err().into_service_error();
+        assert_eq!((sns.code(), sns.message()), (Some(error), Some(message)));
+        world.environment.insert(variable.to_owned(), right);
+    }
     world.sns().list_topics().send().await.unwrap();
     world.sqs().list_queues().send().await.unwrap();
 }

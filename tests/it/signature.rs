@@ -17,6 +17,7 @@ pub struct Signer {
     pub id: String,
     pub secret: String,
     pub session: Option<String>,
+    pub region: &'static str,
     pub service: &'static str,
     pub time: SystemTime,
     /// A header to omit from the signature.
@@ -28,12 +29,12 @@ impl Signer {
     pub fn new(world: &World, service: &'static str) -> Self {
         let variable = |name| world.variable(name).to_owned();
         let (id, secret) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));
-        Self { id, secret, session: None, service, time: SystemTime::now(), leaves_out: None }
+        Self { id, secret, session: None, region: "us-east-1", service, time: SystemTime::now(), leaves_out: None }
     }
 
     pub fn sign(&self, request: &mut Request) {
         let identity = Credentials::new(&self.id, &self.secret, self.session.clone(), None, "tests").into();
-        let params = v4::SigningParams::builder().identity(&identity).region("us-east-1").name(self.service);
+        let params = v4::SigningParams::builder().identity(&identity).region(self.region).name(self.service);
         let mut settings = SigningSettings::default();
         settings.excluded_headers.get_or_insert_default().extend(self.leaves_out.map(Into::into));
         let params = params.time(self.time).settings(settings).build().unwrap().into();

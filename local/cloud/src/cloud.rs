@@ -206,13 +206,13 @@ fn start_gateway(
     let website = options.website.as_deref().map(|folder| Website::new(folder, &description.website_headers));
     let websocket = description.websocket.clone().map(|api| {
         let (stopped, tasks) = (stage.stopped.clone(), sockets.clone());
-        WebSocketGateway::new(api, lambda.clone(), domain.clone(), stopped, tasks)
+        WebSocketGateway::new(api, lambda.clone(), domain.clone(), stopped, tasks, &options.like_aws)
     });
     let api = description.http.clone();
     let gateway = Arc::new(Gateway {
         hosts: Hosts::new(port, &options.hosts),
         website: website.transpose().map_err(StartError::Website)?,
-        http: HttpGateway { api, lambda: lambda.clone(), domain, limits: options.limits },
+        http: HttpGateway::new(api, lambda.clone(), domain, options.limits, &options.like_aws),
         websocket,
         connections: access.guard(Protocol::Connections, port, MESSAGE_BYTES),
     });

@@ -1,19 +1,15 @@
 //! IAM policies that are enforced, for a template that has nothing to do with chat.
 
-use std::{collections::BTreeMap, fs, sync::Arc};
-
 use aws_sdk_dynamodb::{
     error::ProvideErrorMetadata,
     types::{AttributeValue, ConditionCheck, Delete, Get, Put, TransactGetItem, TransactWriteItem},
 };
-use confab_cloud::{Cloud, Functions, LikeAws, Template};
+use confab_cloud::{Cloud, LikeAws};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{
-    signature::Signer,
-    world::{World, options},
-};
+use super::client;
+use crate::{signature::Signer, world::World};
 
 const TEMPLATE: &str = r#"
 Resources:
@@ -64,27 +60,9 @@ Resources:
           PolicyDocument: { Statement: { Effect: Allow, Action: "dynamodb:GetItem", Resource: !GetAtt Things.Arn } }
 "#;
 
-/// The cloud of a template, whose functions do nothing.
 async fn cloud(template: &str, permissions: bool) -> Result<Cloud, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("template.yaml");
-    fs::write(&path, template).unwrap();
-    let mut options = options();
-    (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = Functions::InProcess(Arc::new(|_, _| Ok(Arc::new(|_| Box::pin(async { Ok(Value::Null) })))));
-    options.like_aws = LikeAws { permissions, ..LikeAws::default() };
-    Cloud::start(options).await.map_err(|error| error.to_string())
-}
-
-/// Calls the services as a function would, or as a client that is none.
-fn caller(cloud: &Cloud, function: Option<&str>) -> World {
-    let mut environment = cloud.client_environment();
-    if let Some(function) = function {
-        environment.insert("AWS_ACCESS_KEY_ID".to_owned(), function.to_owned());
-        environment.insert("AWS_SECRET_ACCESS_KEY".to_owned(), cloud.secret_access_key(function));
-    }
-    let (http_url, websocket_url) = (cloud.http_url(), cloud.websocket_url().unwrap());
-    World { http_url, websocket_url, environment, client: reqwest::Client::new(), cloud: None }
+    let like_aws = LikeAws { permissions, ..LikeAws::default() };
+    super::cloud(template, |_| Value::Null, like_aws).await.map_err(|error| error.to_string())
 }
 
 const TABLE: &str = "confab-Things";
@@ -126,7 +104,7 @@ const DENIED: &str = "AccessDeniedException";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_may_do_what_its_policies_allow() {
     let cloud = cloud(TEMPLATE, true).await.unwrap();
-    let (writer, reader) = (caller(&cloud, Some("Writer")), caller(&cloud, Some("Reader")));
+    let (writer, reader) = (client(&cloud, Some("Writer")), client(&cloud, Some("Reader")));
     let put_item =
         async |id: &str| failure(writer.dynamodb().put_item().table_name(TABLE).item("id", text(id)).send().await);
     assert_eq!(put_item("A#1").await, None);
@@ -168,14 +146,14 @@ async fn a_function_may_do_what_its_policies_allow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_transaction_are_authorized_under_every_reading() {
     let cloud = cloud(TEMPLATE, true).await.unwrap();
-    let writer = caller(&cloud, Some("Writer"));
+    let writer = client(&cloud, Some("Writer"));
     assert_eq!(transact(&writer, vec![put("A#1"), put("B#1")]).await, None);
     assert_eq!(transact(&writer, vec![put("A#2"), check("B#2")]).await, None);
     assert_eq!(transact(&writer, vec![delete("A#1"), put("A#3")]).await, None);
     // `PutItem` is allowed for `B#4`, and `DeleteItem` for `A#4`, but not with the key of the other.
     assert_eq!(transact(&writer, vec![delete("A#4"), put("B#4")]).await.as_deref(), Some(DENIED));
     assert_eq!(transact(&writer, vec![put("A#5"), put("C#5")]).await.as_deref(), Some(DENIED));
-    let admin = caller(&cloud, None);
+    let admin = client(&cloud, None);
     let get = admin.dynamodb().get_item().table_name(TABLE).key("id", text("A#5")).send().await.unwrap();
     assert!(get.item.is_none(), "a denied transaction has written");
 }
@@ -183,7 +161,7 @@ async fn members_of_a_transaction_are_authorized_under_every_reading() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_service_denies_in_its_own_words() {
     let cloud = cloud(TEMPLATE, true).await.unwrap();
-    let (writer, admin) = (caller(&cloud, Some("Writer")), caller(&cloud, None));
+    let (writer, admin) = (client(&cloud, Some("Writer")), client(&cloud, None));
     let publish = async |topic: &str| {
         let topic = format!("arn:aws:sns:us-east-1:000000000000:{topic}");
         failure(writer.sns().publish().topic_arn(topic).message("x").send().await)
@@ -219,7 +197,7 @@ async fn each_service_denies_in_its_own_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_denied_without_the_setting() {
     let cloud = cloud(TEMPLATE, false).await.unwrap();
-    let writer = caller(&cloud, Some("Writer"));
+    let writer = client(&cloud, Some("Writer"));
     assert_eq!(transact(&writer, vec![delete("A#4"), put("C#4")]).await, None);
     writer.dynamodb().scan().table_name(TABLE).send().await.unwrap();
 }

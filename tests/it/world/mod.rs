@@ -191,8 +191,8 @@ impl World {
         aws_sdk_sqs::Client::new(&self.aws("SQS"))
     }
 
-    fn aws(&self, service: &str) -> SdkConfig {
-        let session = self.environment.get("AWS_SESSION_TOKEN").cloned();
+    pub fn aws(&self, service: &str) -> SdkConfig {
+        let session = self.environment.get("AWS_SESSION_TOKEN").filter(|token| !token.is_empty()).cloned();
         let (id, secret) = (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY"));
         let mut config = SdkConfig::builder()
             .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())

@@ -13,7 +13,7 @@ use chrono::{NaiveDateTime, Utc};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header, request::Parts};
 use rustack_auth::{
     AuthError, CredentialProvider, hash_payload,
-    sigv4::{AuthResult, parse_authorization_header},
+    sigv4::{ParsedAuth, parse_authorization_header},
     verify_sigv4,
 };
 
@@ -22,9 +22,12 @@ use super::{
     keys::KnownKeys,
     permissions::Permissions,
     protocol::Protocol,
-    rejection::{SignatureError, denied, unsigned},
+    rejection::{SignatureError, denied, payload_too_large, unsigned},
 };
-use crate::server::{TimeLimits, message, unreadable};
+use crate::{
+    description::REGION,
+    server::{BodyError, TimeLimits, message, unreadable},
+};
 
 /// The age at which AWS rejects a signature
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
@@ -57,10 +60,13 @@ impl Guard {
             return Err(message(StatusCode::FORBIDDEN, "The Host is not a name of this service"));
         }
         if !parts.headers.contains_key(header::AUTHORIZATION) {
-            return Err(unsigned(self.protocol, SignatureError::Missing));
+            return Err(unsigned(self.protocol, &SignatureError::Missing));
         }
-        let body = self.limits.read(body, self.body_bytes).await.map_err(unreadable)?;
-        let caller = self.verify(&parts, &body).map_err(|error| unsigned(self.protocol, error))?;
+        let body = self.limits.read(body, self.body_bytes).await.map_err(|error| match (self.protocol, error) {
+            (Protocol::Connections, BodyError::TooLarge) => payload_too_large(),
+            _ => unreadable(error),
+        })?;
+        let caller = self.verify(&parts, &body).map_err(|error| unsigned(self.protocol, &error))?;
         if let Some(permissions) = &self.permissions {
             let authorized = permissions.authorize(&caller, self.protocol, &parts, &body);
             authorized.map_err(|refused| denied(self.protocol, &refused))?;
@@ -71,6 +77,40 @@ impl Guard {
 
     /// The access key id that a request is signed with.
     fn verify(&self, parts: &Parts, body: &[u8]) -> Result<String, SignatureError> {
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let authorization = authorization.and_then(|text| parse_authorization_header(text).ok());
+        let authorization = authorization.ok_or(SignatureError::Incomplete)?;
+        // These keys are permanent; AWS accepts session tokens with temporary keys only.
+        let token = parts.headers.get("x-amz-security-token").is_some_and(|token| !token.is_empty());
+        if token || !self.keys.knows(&authorization.access_key_id) {
+            return Err(SignatureError::UnknownKey);
+        }
+        self.check_scope(&authorization)?;
+        let time = signing_time(parts)?;
+        if authorization.date != time.format("%Y%m%d").to_string() {
+            return Err(SignatureError::Date);
+        }
+        self.check_signature(parts, body)?;
+        // The headers that determine the server and the operation must be signed.
+        let mut required =
+            ["host", "x-amz-date", "x-amz-target"].into_iter().filter(|name| parts.headers.contains_key(*name));
+        if required.any(|name| !authorization.signed_headers.iter().any(|signed| signed == name)) {
+            return Err(SignatureError::Incomplete);
+        }
+        let age = Utc::now().naive_utc().signed_duration_since(time).num_seconds();
+        if age.abs() > SIGNATURE_SECONDS { Err(SignatureError::Expired) } else { Ok(authorization.access_key_id) }
+    }
+
+    /// A signature is for one region and one service.
+    fn check_scope(&self, authorization: &ParsedAuth) -> Result<(), SignatureError> {
+        if authorization.region != REGION {
+            return Err(SignatureError::Region(authorization.region.clone()));
+        }
+        let service = self.protocol.scope();
+        if authorization.service == service { Ok(()) } else { Err(SignatureError::Service(service)) }
+    }
+
+    fn check_signature(&self, parts: &Parts, body: &[u8]) -> Result<(), SignatureError> {
         // All services except S3 sign the path as it is sent, encoded once more, but the library decodes it first
         // (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html#create-canonical-request).
         let path = parts.uri.path().replace('%', "%25");
@@ -80,33 +120,18 @@ impl Guard {
         signed.uri = Uri::try_from(format!("{path}{query}")).map_err(|_| SignatureError::Incomplete)?;
         signed.headers = parts.headers.clone();
         let keys: &dyn CredentialProvider = &self.keys;
-        let AuthResult { access_key_id, service, signed_headers, .. } =
-            verify_sigv4(&signed, &hash_payload(body), keys).map_err(|error| match error {
-                AuthError::SignatureDoesNotMatch if !self.knows_key(parts) => SignatureError::UnknownKey,
-                AuthError::SignatureDoesNotMatch | AuthError::InvalidPayloadHash => SignatureError::Mismatch,
-                _ => SignatureError::Incomplete,
-            })?;
-        if service != self.protocol.scope() {
-            return Err(SignatureError::Mismatch);
+        match verify_sigv4(&signed, &hash_payload(body), keys) {
+            Ok(_) => Ok(()),
+            Err(AuthError::SignatureDoesNotMatch | AuthError::InvalidPayloadHash) => Err(SignatureError::Mismatch),
+            Err(_) => Err(SignatureError::Incomplete),
         }
-        // The headers that determine the server and the operation must be signed.
-        let mut required =
-            ["host", "x-amz-date", "x-amz-target"].into_iter().filter(|name| parts.headers.contains_key(*name));
-        if required.any(|name| !signed_headers.iter().any(|signed| signed == name)) {
-            return Err(SignatureError::Incomplete);
-        }
-        let date = parts.headers.get("x-amz-date").and_then(|date| date.to_str().ok()).unwrap_or_default();
-        let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| SignatureError::Incomplete)?;
-        let age = Utc::now().naive_utc().signed_duration_since(date).num_seconds();
-        if age.abs() > SIGNATURE_SECONDS { Err(SignatureError::Expired) } else { Ok(access_key_id) }
     }
+}
 
-    /// Whether the access key id of a request is known.
-    fn knows_key(&self, parts: &Parts) -> bool {
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let parsed = authorization.and_then(|text| parse_authorization_header(text).ok());
-        parsed.is_some_and(|parsed| self.keys.knows(&parsed.access_key_id))
-    }
+/// When a request was signed.
+fn signing_time(parts: &Parts) -> Result<NaiveDateTime, SignatureError> {
+    let date = parts.headers.get("x-amz-date").and_then(|date| date.to_str().ok()).unwrap_or_default();
+    NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| SignatureError::Incomplete)
 }
 
 /// Whether a browser sends this request for a web page, of this origin or another.

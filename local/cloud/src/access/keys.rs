@@ -85,8 +85,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The access keys that requests may be signed with. Every id has a key, which cannot be derived without the secret.
-/// The list of known ids only serves to reject other ids with the right error.
+/// The access keys that requests may be signed with: those of clients and functions.
 #[derive(Clone)]
 pub(crate) struct KnownKeys {
     keys: Keys,

@@ -7,55 +7,70 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::{permissions::Denied, policy::Denial, protocol::Protocol};
+use crate::server::{BodyError, unreadable};
 
 /// What is wrong with a request's signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SignatureError {
     Missing,
     Incomplete,
     UnknownKey,
+    /// It is for this other region.
+    Region(String),
+    /// It is not for this service.
+    Service(&'static str),
+    /// It is for another day than the request's.
+    Date,
     Mismatch,
     Expired,
 }
 
 impl SignatureError {
-    /// The exception of JSON protocols, the code of query protocols, and the message.
-    fn words(self) -> (&'static str, &'static str, &'static str) {
+    /// The exception of JSON protocols, and the code of query protocols.
+    fn codes(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Missing => (
-                "MissingAuthenticationTokenException",
-                "MissingAuthenticationToken",
-                "Request is missing Authentication Token",
-            ),
-            Self::Incomplete => (
-                "IncompleteSignatureException",
-                "IncompleteSignature",
-                "Authorization header requires existence of Credential, SignedHeaders, Signature and X-Amz-Date.",
-            ),
-            Self::UnknownKey => (
-                "UnrecognizedClientException",
-                "InvalidClientTokenId",
-                "The security token included in the request is invalid.",
-            ),
-            Self::Mismatch => (
-                "InvalidSignatureException",
-                "SignatureDoesNotMatch",
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
-                 Access Key and signing method. Consult the service documentation for details.",
-            ),
-            Self::Expired => (
-                "InvalidSignatureException",
-                "SignatureDoesNotMatch",
-                "Signature expired: the request must be signed within five minutes of its arrival.",
-            ),
+            Self::Missing => ("MissingAuthenticationTokenException", "MissingAuthenticationToken"),
+            Self::Incomplete => ("IncompleteSignatureException", "IncompleteSignature"),
+            Self::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId"),
+            _ => ("InvalidSignatureException", "SignatureDoesNotMatch"),
         }
+    }
+
+    /// AWS's message.
+    fn text(&self) -> String {
+        let text = match self {
+            Self::Region(region) => {
+                return format!("Credential should be scoped to a valid region, not '{region}'. ");
+            }
+            Self::Service(service) => return format!("Credential should be scoped to correct service: '{service}'. "),
+            Self::Missing => "Request is missing Authentication Token",
+            Self::Incomplete => {
+                "Authorization header requires existence of Credential, SignedHeaders, Signature and X-Amz-Date."
+            }
+            Self::UnknownKey => "The security token included in the request is invalid.",
+            Self::Date => "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP",
+            Self::Mismatch => {
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+                 Access Key and signing method. Consult the service documentation for details."
+            }
+            Self::Expired => "Signature expired: the request must be signed within five minutes of its arrival.",
+        };
+        text.to_owned()
     }
 }
 
 /// The response to a request without a valid signature.
-pub(super) fn unsigned(protocol: Protocol, error: SignatureError) -> Response<Body> {
-    let (exception, code, text) = error.words();
-    rejection(protocol, exception, code, text)
+pub(super) fn unsigned(protocol: Protocol, error: &SignatureError) -> Response<Body> {
+    let (exception, code) = error.codes();
+    rejection(protocol, exception, code, &error.text())
+}
+
+/// The response to a request of `@connections` that is too large
+/// (<https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/connections-connectionid.html>).
+pub(super) fn payload_too_large() -> Response<Body> {
+    let mut response = unreadable(BodyError::TooLarge);
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static("PayloadTooLargeException"));
+    response
 }
 
 /// The response to a request that the caller's policies do not allow. Services differ in the action's case.

@@ -5,9 +5,11 @@ mod model;
 mod properties;
 mod resources;
 mod stack;
+mod throttling;
 mod website_headers;
 
 pub(crate) use model::{
-    Cors, Description, Function, HttpApi, HttpRoute, QueueSource, StreamSource, Table, WebSocketApi, WebSocketRoute,
+    Cors, Description, Function, HttpApi, HttpRoute, QueueSource, RouteThrottling, StreamSource, Table, Throttling,
+    WebSocketApi, WebSocketRoute,
 };
 pub(crate) use stack::{ACCOUNT, Addresses, REGION, Stack, arn};

@@ -30,6 +30,16 @@ pub(crate) struct HttpRoute {
     pub(crate) function: String,
 }
 
+impl HttpRoute {
+    /// The route key, such as `GET /path`.
+    pub(crate) fn key(&self) -> String {
+        match self.path.as_str() {
+            "" => "$default".to_owned(),
+            path => format!("{} {path}", self.method),
+        }
+    }
+}
+
 /// The CORS configuration of an HTTP API.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -42,11 +52,28 @@ pub(crate) struct Cors {
     pub(crate) max_age: Option<u64>,
 }
 
+/// The throttling settings of a route, each of which may be missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RouteThrottling {
+    /// Requests per second.
+    pub(crate) rate: Option<f64>,
+    pub(crate) burst: Option<u32>,
+}
+
+/// The throttling settings of an API's stage.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Throttling {
+    pub(crate) default: RouteThrottling,
+    /// By route key.
+    pub(crate) routes: BTreeMap<String, RouteThrottling>,
+}
+
 /// The HTTP API.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpApi {
     pub(crate) routes: Vec<HttpRoute>,
     pub(crate) cors: Option<Cors>,
+    pub(crate) throttling: Throttling,
 }
 
 /// A route of the WebSocket API.
@@ -65,6 +92,7 @@ pub(crate) struct WebSocketApi {
     /// The path in a frame to the member that names its route.
     pub(crate) selection: Vec<String>,
     pub(crate) routes: BTreeMap<String, WebSocketRoute>,
+    pub(crate) throttling: Throttling,
 }
 
 /// An SQS event source: a queue and the function that handles its messages.

@@ -13,6 +13,7 @@ use super::{
     },
     properties::{EventProperties, FunctionProperties, QueueEvent, StreamEvent, WebSocketProperties},
     stack::{Stack, api_id, arn},
+    throttling::throttling,
     website_headers::policy_headers,
 };
 use crate::template::{Names, Resolved, TemplateError};
@@ -56,7 +57,10 @@ impl Description {
         let name = stack.name_of(logical_id, resource);
         match resource["Type"].as_str().ok_or("it has no Type")? {
             "AWS::Serverless::Function" => self.add_function(logical_id, resource)?,
-            "AWS::Serverless::HttpApi" => self.http.cors = properties.get("CorsConfiguration").map(read).transpose()?,
+            "AWS::Serverless::HttpApi" => {
+                self.http.cors = properties.get("CorsConfiguration").map(read).transpose()?;
+                self.http.throttling = throttling(properties)?;
+            }
             "AWS::Serverless::WebSocketApi" => self.add_websocket_api(logical_id, properties)?,
             "AWS::IAM::Role" => {
                 let arn = stack.attribute(logical_id, resource, "Arn").unwrap_or_default();
@@ -150,6 +154,7 @@ impl Description {
     }
 
     fn add_websocket_api(&mut self, logical_id: &str, properties: &Value) -> Result<(), String> {
+        let throttling = throttling(properties)?;
         let properties: WebSocketProperties = read(properties)?;
         let expression = &properties.route_selection_expression;
         let selection = expression.trim_matches(['$', '{', '}']).strip_prefix("request.body.");
@@ -163,7 +168,8 @@ impl Description {
             );
         }
         let selection = selection.split('.').map(str::to_owned).collect();
-        self.websocket = Some(WebSocketApi { id: api_id(logical_id), stage: properties.stage_name, selection, routes });
+        self.websocket =
+            Some(WebSocketApi { id: api_id(logical_id), stage: properties.stage_name, selection, routes, throttling });
         Ok(())
     }
 

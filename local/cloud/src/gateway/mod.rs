@@ -2,6 +2,7 @@
 
 mod event_fields;
 mod http;
+mod throttle;
 mod website;
 mod websocket;
 

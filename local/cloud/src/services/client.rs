@@ -23,10 +23,12 @@ pub(crate) fn client_config(endpoint: &str, keys: &Keys) -> SdkConfig {
 }
 
 /// The variables by which AWS clients find the services.
-pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, String); 7] {
+pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, String); 8] {
     [
         ("AWS_ACCESS_KEY_ID", access::CLIENT),
         ("AWS_SECRET_ACCESS_KEY", &keys.secret(access::CLIENT)),
+        // These keys have none; one that is left over from elsewhere would be rejected.
+        ("AWS_SESSION_TOKEN", ""),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_ENDPOINT_URL_DYNAMODB", &addresses.dynamodb),

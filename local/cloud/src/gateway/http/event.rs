@@ -32,10 +32,7 @@ pub(super) fn event(request: RoutedRequest<'_>, domain: &str) -> Value {
     headers.entry("x-forwarded-for").or_insert_with(|| json!(request.peer.ip().to_string()));
     headers.entry("x-forwarded-port").or_insert_with(|| json!(domain.rsplit(':').next()));
     headers.entry("x-forwarded-proto").or_insert_with(|| json!("http"));
-    let route_key = match route.path.as_str() {
-        "" => "$default".to_owned(),
-        path => format!("{} {path}", route.method),
-    };
+    let route_key = route.key();
     let user_agent = headers.get("user-agent").cloned().unwrap_or_else(|| json!(""));
     let mut event = json!({
         "version": "2.0",

@@ -16,11 +16,14 @@ use axum::{
 
 use crate::{
     description::HttpApi,
+    gateway::throttle::StageThrottle,
     lambda::{InvokeError, Lambda, REQUEST_BYTES},
+    like_aws::LikeAws,
     server::{BodyError, TimeLimits, message, request_id, unreadable},
     usage::units_of,
 };
 use event::RoutedRequest;
+use routes::Path;
 
 /// The event of a smaller body is never too large for Lambda, whatever its encoding.
 const SMALL_BODY_BYTES: usize = 512 * 1024;
@@ -30,13 +33,28 @@ const REQUEST_UNIT: usize = 512 * 1024;
 
 /// The HTTP API.
 pub(crate) struct HttpGateway {
-    pub(crate) api: HttpApi,
-    pub(crate) lambda: Arc<Lambda>,
-    pub(crate) domain: String,
-    pub(crate) limits: TimeLimits,
+    api: HttpApi,
+    lambda: Arc<Lambda>,
+    domain: String,
+    limits: TimeLimits,
+    throttle: StageThrottle,
+    literal_slashes: bool,
+    remap_www_authenticate: bool,
 }
 
 impl HttpGateway {
+    pub(crate) fn new(
+        api: HttpApi,
+        lambda: Arc<Lambda>,
+        domain: String,
+        limits: TimeLimits,
+        like_aws: &LikeAws,
+    ) -> Self {
+        let LikeAws { stage_throttling, literal_slashes, remap_www_authenticate, .. } = *like_aws;
+        let throttle = if stage_throttling { StageThrottle::new(&api.throttling) } else { StageThrottle::unlimited() };
+        Self { api, lambda, domain, limits, throttle, literal_slashes, remap_www_authenticate }
+    }
+
     /// Answers a request.
     pub(crate) async fn answer(&self, parts: Parts, body: Body, peer: SocketAddr) -> Response<Body> {
         let started = Instant::now();
@@ -51,7 +69,9 @@ impl HttpGateway {
         if let Ok(id) = HeaderValue::try_from(&id) {
             response.headers_mut().insert("apigw-requestid", id);
         }
-        if let (Some(cors), Some(origin)) = (&self.api.cors, origin) {
+        // AWS does not document whether responses of the throttle have headers for CORS.
+        let is_throttled = function.is_none() && response.status() == StatusCode::TOO_MANY_REQUESTS;
+        if let (Some(cors), Some(origin), false) = (&self.api.cors, origin, is_throttled) {
             cors::allow(cors, &origin, response.headers_mut());
         }
         tracing::info!(
@@ -75,9 +95,13 @@ impl HttpGateway {
             Ok(body) => body,
             Err(error) => return (None, unreadable(error)),
         };
-        let Some((route, parameters)) = routes::find(&self.api.routes, parts.method.as_str(), parts.uri.path()) else {
+        let path = if self.literal_slashes { Path::literal(parts.uri.path()) } else { Path::new(parts.uri.path()) };
+        let Some((route, parameters)) = routes::find(&self.api.routes, parts.method.as_str(), path) else {
             return (None, message(StatusCode::NOT_FOUND, "Not Found"));
         };
+        if !self.throttle.admits(&route.key()) {
+            return (None, message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"));
+        }
         let Some(parameters) = parameters else {
             return (None, bad_request("The path is not UTF-8", id));
         };
@@ -87,6 +111,7 @@ impl HttpGateway {
             return (None, unreadable(BodyError::TooLarge));
         }
         let response = match self.lambda.invoke(&route.function, &event).await {
+            Ok(answer) if self.remap_www_authenticate => response::remap_www_authenticate(response::response(answer)),
             Ok(answer) => response::response(answer),
             // AWS does not document it; this is what users report.
             Err(InvokeError::Throttled) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),

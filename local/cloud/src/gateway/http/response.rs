@@ -49,6 +49,18 @@ pub(super) fn response(answer: Value) -> Response<Body> {
     well_formed().unwrap_or_else(|| message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
 }
 
+/// The name under which `WWW-Authenticate` of a function may arrive, as reported for AWS; REST APIs document it
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>).
+const REMAPPED: HeaderName = HeaderName::from_static("x-amzn-remapped-www-authenticate");
+
+/// A response whose `WWW-Authenticate` has another name.
+pub(super) fn remap_www_authenticate(mut response: Response<Body>) -> Response<Body> {
+    if let Some(value) = response.headers_mut().remove(header::WWW_AUTHENTICATE) {
+        response.headers_mut().insert(REMAPPED, value);
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -13,8 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-/// How many messages may wait for a client that does not read.
-const QUEUED_MESSAGES: usize = 256;
+use super::outgoing::{Close, Outgoing};
 
 /// What is known about a connection when it starts.
 pub(super) struct ConnectionInfo {
@@ -58,31 +57,35 @@ impl Activity {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) info: Arc<ConnectionInfo>,
-    pub(super) outgoing: mpsc::Sender<String>,
-    pub(super) close: watch::Sender<bool>,
+    pub(super) outgoing: Outgoing,
     pub(super) activity: Activity,
 }
 
 /// A connection for the task that runs its socket.
 pub(super) struct SocketChannels {
-    pub(super) outgoing: mpsc::Sender<String>,
+    pub(super) outgoing: Outgoing,
     pub(super) queued: mpsc::Receiver<String>,
-    pub(super) closed: watch::Receiver<bool>,
+    pub(super) closed: watch::Receiver<Option<Close>>,
     pub(super) activity: Activity,
 }
 
 /// All connections by their ids.
-#[derive(Default)]
-pub(super) struct Connections(Mutex<HashMap<String, Connection>>);
+pub(super) struct Connections {
+    open: Mutex<HashMap<String, Connection>>,
+    /// Whether a message must fit into a frame.
+    limits_frames: bool,
+}
 
 impl Connections {
+    pub(super) fn new(limits_frames: bool) -> Self {
+        Self { open: Mutex::default(), limits_frames }
+    }
+
     /// Makes a connection known.
     pub(super) fn register(&self, info: &Arc<ConnectionInfo>) -> SocketChannels {
-        let (outgoing, queued) = mpsc::channel(QUEUED_MESSAGES);
-        let (close, closed) = watch::channel(false);
+        let (outgoing, queued, closed) = Outgoing::new(self.limits_frames);
         let activity = Activity::new();
-        let connection =
-            Connection { info: info.clone(), outgoing: outgoing.clone(), close, activity: activity.clone() };
+        let connection = Connection { info: info.clone(), outgoing: outgoing.clone(), activity: activity.clone() };
         self.lock().insert(info.id.clone(), connection);
         SocketChannels { outgoing, queued, closed, activity }
     }
@@ -96,6 +99,6 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::connections::{Connection, Connections};
+use super::{
+    connections::{Connection, Connections},
+    outgoing::NORMAL,
+};
 use crate::server::message;
 
 /// Answers a request about one connection.
@@ -18,7 +21,7 @@ pub(super) fn answer(connections: &Connections, id: &str, method: &Method, body:
     match *method {
         Method::GET => describe(&connection),
         Method::DELETE => {
-            connection.close.send_replace(true);
+            connection.outgoing.close(NORMAL);
             empty(StatusCode::NO_CONTENT)
         }
         Method::POST => match connection.outgoing.try_send(String::from_utf8_lossy(body).into_owned()) {
@@ -53,6 +56,11 @@ fn empty(status: StatusCode) -> Response<Body> {
 
 fn gone() -> Response<Body> {
     exception(StatusCode::GONE, "GoneException", "Gone")
+}
+
+/// The response to a request above the limit of `@connections`.
+pub(super) fn throttled() -> Response<Body> {
+    exception(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "Too Many Requests")
 }
 
 fn exception(status: StatusCode, kind: &'static str, text: &str) -> Response<Body> {

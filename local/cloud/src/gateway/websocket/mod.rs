@@ -9,6 +9,7 @@ mod connections;
 mod events;
 mod limits;
 mod management;
+mod outgoing;
 mod routes;
 mod socket;
 
@@ -22,7 +23,14 @@ use axum::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::{description::WebSocketApi, lambda::Lambda, server::message, usage::units_of};
+use crate::{
+    description::WebSocketApi,
+    gateway::throttle::{Bucket, StageThrottle},
+    lambda::Lambda,
+    like_aws::LikeAws,
+    server::message,
+    usage::units_of,
+};
 use connections::{ConnectionInfo, Connections};
 use events::Events;
 use limits::FRAME_BYTES;
@@ -34,6 +42,8 @@ pub(crate) struct WebSocketGateway {
     stage: String,
     routes: Arc<Routes>,
     connections: Connections,
+    /// The limit of `@connections`.
+    management: Bucket,
     stopped: watch::Receiver<bool>,
     /// Opening and running sockets, which outlive the requests that open them.
     tasks: TaskTracker,
@@ -46,11 +56,16 @@ impl WebSocketGateway {
         domain: String,
         stopped: watch::Receiver<bool>,
         tasks: TaskTracker,
+        like_aws: &LikeAws,
     ) -> Arc<Self> {
-        let WebSocketApi { stage, selection, routes, .. } = api;
+        let WebSocketApi { stage, selection, routes, throttling, .. } = api;
+        let LikeAws { stage_throttling, connections_rate, connections_burst, connections_frame_limit, .. } = *like_aws;
+        let throttle = if stage_throttling { StageThrottle::new(&throttling) } else { StageThrottle::unlimited() };
+        let management = Bucket::of(connections_rate.map(f64::from), connections_burst);
         let events = Events { domain, stage: stage.clone() };
-        let routes = Arc::new(Routes { selection, routes, events, lambda });
-        Arc::new(Self { stage, routes, connections: Connections::default(), stopped, tasks })
+        let routes = Arc::new(Routes { selection, routes, events, lambda, throttle });
+        let connections = Connections::new(connections_frame_limit);
+        Arc::new(Self { stage, routes, connections, management, stopped, tasks })
     }
 
     /// Whether a path belongs to this API: its stage, and `@connections` below that.
@@ -68,6 +83,9 @@ impl WebSocketGateway {
 
     /// Answers a request of `@connections`.
     pub(crate) fn manage(&self, id: &str, method: &Method, body: &[u8]) -> Response<Body> {
+        if !self.management.admits() {
+            return management::throttled();
+        }
         if method == Method::POST {
             self.routes.lambda.meter.add("", "websocket:Post", units_of(body.len(), FRAME_BYTES));
         }

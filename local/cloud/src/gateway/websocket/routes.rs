@@ -10,7 +10,9 @@ use super::{
     events::Events,
     limits::{FRAME_BYTES, MESSAGE_BYTES},
 };
-use crate::{description::WebSocketRoute, lambda::Lambda, server::request_id, usage::units_of};
+use crate::{
+    description::WebSocketRoute, gateway::throttle::StageThrottle, lambda::Lambda, server::request_id, usage::units_of,
+};
 
 /// The routes of an API.
 pub(super) struct Routes {
@@ -19,12 +21,16 @@ pub(super) struct Routes {
     pub(super) routes: BTreeMap<String, WebSocketRoute>,
     pub(super) events: Events,
     pub(super) lambda: Arc<Lambda>,
+    pub(super) throttle: StageThrottle,
 }
 
 impl Routes {
     /// Asks the function of `$connect` whether to accept a connection. Returns its status and the subprotocol that it
     /// selects.
     pub(super) async fn connect(&self, info: &ConnectionInfo, parts: &Parts) -> (StatusCode, Option<HeaderValue>) {
+        if !self.throttle.admits("$connect") {
+            return (StatusCode::TOO_MANY_REQUESTS, None);
+        }
         let Some(WebSocketRoute { function, .. }) = self.routes.get("$connect") else { return (StatusCode::OK, None) };
         let started = Instant::now();
         let (status, protocol) = match self.lambda.invoke(function, &self.events.connect(info, parts)).await {
@@ -57,6 +63,9 @@ impl Routes {
         let failure =
             |message: &str| json!({ "message": message, "connectionId": info.id, "requestId": id }).to_string();
         let Some(route) = self.routes.get(key) else { return Some(failure("Forbidden")) };
+        if !self.throttle.admits(key) {
+            return Some(failure("Too Many Requests"));
+        }
         let answer = match self.lambda.invoke(&route.function, &self.events.message(info, key, &id, text)).await {
             Ok(response) if route.responds => response["body"].as_str().map(str::to_owned),
             Ok(_) => None,

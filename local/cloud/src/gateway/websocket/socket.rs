@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     connections::{Activity, ConnectionInfo, Connections, SocketChannels},
     limits::{IDLE, LIFETIME},
+    outgoing::{Close, NORMAL, Outgoing, TOO_LARGE},
     routes::Routes,
 };
 use crate::shutdown;
@@ -25,17 +26,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const CONCURRENT_FRAMES: usize = 64;
 
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
-const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const UNSUPPORTED: u16 = 1003;
 /// Stands for a close without a code.
 const NO_CODE: u16 = 1005;
 /// Stands for an end without a close.
 pub(super) const NO_CLOSE: u16 = 1006;
-const TOO_LARGE: u16 = 1009;
-
-/// A code and a reason.
-type Close = (u16, &'static str);
 
 /// What to do after a frame.
 enum Received {
@@ -64,7 +60,7 @@ pub(super) async fn run(
     let (code, reason) = loop {
         tokio::select! {
             () = &mut stop => break (GOING_AWAY, "the laptop cloud stops"),
-            _ = closed.changed() => break (NORMAL, "Connection Closed Normally"),
+            _ = closed.changed() => break closed.borrow().unwrap_or(NORMAL),
             () = sleep_until(oldest) => break (GOING_AWAY, "the connection is two hours old"),
             // The activity may have changed since the branch was polled.
             () = sleep_until(activity.instant() + IDLE) => if activity.instant() + IDLE <= Instant::now() {
@@ -94,10 +90,9 @@ pub(super) async fn run(
 }
 
 /// Handles one frame.
-async fn answer(routes: Arc<Routes>, info: Arc<ConnectionInfo>, text: String, outgoing: mpsc::Sender<String>) {
+async fn answer(routes: Arc<Routes>, info: Arc<ConnectionInfo>, text: String, outgoing: Outgoing) {
     if let Some(answer) = routes.message(&info, &text).await {
-        // It fails if the socket has closed.
-        let _ = outgoing.send(answer).await;
+        outgoing.send(answer).await;
     }
 }
 
@@ -108,7 +103,7 @@ fn received(frame: Option<Result<Message, axum::Error>>) -> Received {
         Some(Ok(Message::Binary(_))) => Received::End((UNSUPPORTED, "binary frames are not supported")),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Received::Control,
         Some(Ok(Message::Close(frame))) => Received::End((frame.map_or(NO_CODE, |frame| frame.code), "")),
-        Some(Err(error)) if is_too_large(&error) => Received::End((TOO_LARGE, "the message is too large")),
+        Some(Err(error)) if is_too_large(&error) => Received::End(TOO_LARGE),
         Some(Err(_)) | None => Received::End((NO_CLOSE, "")),
     }
 }
