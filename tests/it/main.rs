@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod batches;
 mod calls;
+mod characters;
 mod chats;
 mod convergence;
 mod data_file;
