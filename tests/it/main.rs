@@ -16,6 +16,7 @@ mod documents;
 mod events;
 mod exchange;
 mod faults;
+mod frame_sizes;
 mod golden;
 mod guard;
 mod import;
