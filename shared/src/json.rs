@@ -4,17 +4,6 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// Characters that stand in a JSON string as they are, and that some readers stumble over: U+0085, U+2028 and U+2029
-/// end a line for Python's `splitlines`, JavaScript before 2019 and others; U+FFFE and U+FFFF are outside what SQS
-/// takes (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
-const ESCAPED: [(char, &str); 5] = [
-    ('\u{85}', "\\u0085"),
-    ('\u{2028}', "\\u2028"),
-    ('\u{2029}', "\\u2029"),
-    ('\u{FFFE}', "\\ufffe"),
-    ('\u{FFFF}', "\\uffff"),
-];
-
 /// A value as JSON on one line.
 ///
 /// # Errors
@@ -23,21 +12,29 @@ pub(crate) fn to_line(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map(escape).map_err(Error::internal)
 }
 
-/// Finished JSON with those characters escaped. Outside of strings they cannot stand in JSON, so its meaning stays the
-/// same.
+/// Finished JSON without characters that some readers reject or stumble over: those that SNS and SQS do not take, and
+/// U+0085, U+2028 and U+2029, which end a line for Python's `splitlines`, JavaScript before 2019 and others. Outside of
+/// strings they cannot stand in JSON, so its meaning stays the same.
 pub(crate) fn escape(json: String) -> String {
-    let is_escaped = |c: char| ESCAPED.iter().any(|(escaped, _)| *escaped == c);
+    let is_escaped = |c: char| !is_taken(c) || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
     if !json.contains(is_escaped) {
         return json;
     }
     let mut line = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        match ESCAPED.iter().find(|(escaped, _)| *escaped == c) {
-            Some((_, escape)) => line.push_str(escape),
-            None => line.push(c),
+        match is_escaped(c) {
+            // All of them have four digits.
+            true => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => line.push(c),
         }
     }
     line
+}
+
+/// Whether a message may have this character
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
+fn is_taken(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
 
 #[cfg(test)]
@@ -49,11 +46,6 @@ mod tests {
     /// Where `str.splitlines` of Python cuts, which cuts most of all.
     const LINE_ENDS: [char; 11] =
         ['\n', '\r', '\u{B}', '\u{C}', '\u{1C}', '\u{1D}', '\u{1E}', '\u{85}', '\u{2028}', '\u{2029}', '\0'];
-
-    /// What SQS takes.
-    fn is_taken(c: char) -> bool {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
-    }
 
     #[test]
     fn no_character_cuts_a_line_or_is_refused_by_a_queue() {
@@ -72,6 +64,11 @@ mod tests {
             let line = to_line(&value).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
             prop_assert_eq!(escape(line.clone()), line);
+        }
+
+        #[test]
+        fn whatever_is_escaped_is_taken(text in any::<String>(), more in "[\0-\u{20}\u{7F}-\u{A0}\u{FFF0}-\u{FFFF}]{0,20}") {
+            prop_assert!(escape(text + &more).chars().all(is_taken));
         }
     }
 }

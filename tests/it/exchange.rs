@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use crate::world::{World, unique};
+use crate::world::{World, template, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_program_can_publish_to_a_chat() {
@@ -75,4 +75,23 @@ async fn a_queue_receives_the_events_of_one_chat() {
     assert_eq!(texts, ["this 0", "this 1", "this 2"]);
     let left = sqs.receive_message().queue_url(&queue_url).wait_time_seconds(1).send().await.unwrap();
     assert!(world.emulator() || left.messages.unwrap_or_default().is_empty());
+}
+
+/// In the template, since no emulator moves what SNS cannot deliver.
+#[test]
+fn what_sns_cannot_deliver_is_dead_lettered() {
+    let template = template();
+    let resources = template.body()["Resources"].as_object().unwrap();
+    let redrive = &resources["FanoutSubscription"]["Properties"]["RedrivePolicy"];
+    assert_eq!(redrive["deadLetterTargetArn"], json!({"Fn::GetAtt": ["DeadLetters", "Arn"]}));
+    assert_eq!(resources["DeadLetters"]["Properties"]["FifoQueue"], true, "as its topic");
+    let mut policies = resources.values().filter(|resource| resource["Type"] == "AWS::SQS::QueuePolicy");
+    let allows = |policy: &Value| {
+        let statement = &policy["Properties"]["PolicyDocument"]["Statement"][0];
+        statement["Principal"]["Service"] == "sns.amazonaws.com"
+            && statement["Resource"] == redrive["deadLetterTargetArn"]
+            && statement["Condition"]["ArnEquals"]["aws:SourceArn"] == json!({"Ref": "Topic"})
+    };
+    assert!(policies.any(allows), "SNS may not send to it");
+    assert!(resources.contains_key("DeadLettersAlarm"));
 }

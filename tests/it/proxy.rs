@@ -38,6 +38,8 @@ pub enum Fault {
     Refuse,
     /// The service throttles; the call has no effect.
     Throttle,
+    /// SQS does not take the message; the call has no effect.
+    Reject,
     /// The call is delayed.
     Slow(Duration),
     /// The call has no effect, and there is no response before the caller's time-out.
@@ -219,6 +221,7 @@ async fn pass(State(proxy): State<Proxy>, request: Request<Body>) -> Response<Bo
         Fault::Refuse => return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
         // Each service has a different name for it, and all SDKs know all of them.
         Fault::Throttle => return failure(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException"),
+        Fault::Reject => return failure(StatusCode::BAD_REQUEST, "InvalidMessageContents"),
         Fault::Reset => return broken(),
         Fault::Hang => {
             tokio::time::sleep(Duration::from_secs(4)).await;

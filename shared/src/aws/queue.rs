@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::{
     Client,
+    operation::send_message::SendMessageError,
     types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry},
 };
 
@@ -29,14 +30,20 @@ impl Queue {
         Ok(Self { client: Client::new(&config(environment, "SQS")), url })
     }
 
-    /// Sends a message. Within five minutes, SQS drops another one with the same deduplication id.
+    /// Sends a message. Within five minutes, SQS drops another one with the same deduplication id. A message that SQS
+    /// does not take is logged and skipped, since another attempt would fail too.
     ///
     /// # Errors
     /// When SQS fails.
     pub(crate) async fn send(&self, group: &str, deduplication_id: &str, body: String) -> Result<()> {
         let message = self.client.send_message().queue_url(&self.url).message_group_id(group);
-        message.message_deduplication_id(deduplication_id).message_body(body).send().await?;
-        Ok(())
+        match message.message_deduplication_id(deduplication_id).message_body(body).send().await {
+            Err(error) if error.as_service_error().is_some_and(SendMessageError::is_invalid_message_contents) => {
+                tracing::error!(group, deduplication_id, "SQS does not take a message, which is skipped");
+                Ok(())
+            }
+            sent => Ok(sent.map(drop)?),
+        }
     }
 
     /// Deletes received messages.

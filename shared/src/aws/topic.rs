@@ -1,6 +1,6 @@
 //! The exchange: an SNS FIFO topic.
 
-use aws_sdk_sns::{Client, types::PublishBatchRequestEntry};
+use aws_sdk_sns::{Client, error::ProvideErrorMetadata, types::PublishBatchRequestEntry};
 
 use super::client::config;
 use crate::{Error, Result, environment::Environment};
@@ -32,10 +32,11 @@ impl Topic {
         Ok(Self { client: Client::new(&config(environment, "SNS")), arn })
     }
 
-    /// Publishes messages of one message group, in order.
+    /// Publishes messages of one message group, in order. A message that SNS does not take is logged and skipped, since
+    /// another attempt would fail too.
     ///
     /// # Errors
-    /// When SNS fails or rejects a message.
+    /// When SNS fails.
     pub(crate) async fn publish(&self, group: &str, messages: Vec<TopicMessage>) -> Result<()> {
         if let [message] = messages.as_slice() {
             return self.publish_one(group, message).await;
@@ -48,8 +49,13 @@ impl Topic {
 
     async fn publish_one(&self, group: &str, TopicMessage { deduplication_id, body }: &TopicMessage) -> Result<()> {
         let request = self.client.publish().topic_arn(&self.arn).message_group_id(group);
-        request.message_deduplication_id(deduplication_id).message(body).send().await?;
-        Ok(())
+        match request.message_deduplication_id(deduplication_id).message(body).send().await {
+            Err(error) if error.code().is_some_and(is_rejection) => {
+                skip(group, deduplication_id);
+                Ok(())
+            }
+            sent => Ok(sent.map(drop)?),
+        }
     }
 
     async fn publish_batch(&self, group: &str, batch: &[TopicMessage]) -> Result<()> {
@@ -65,9 +71,22 @@ impl Topic {
         let entries = entries.collect::<Result<Vec<_>>>()?;
         let request = self.client.publish_batch().topic_arn(&self.arn);
         let answer = request.set_publish_batch_request_entries(Some(entries)).send().await?;
-        match answer.failed().first() {
+        let (rejected, failed): (Vec<_>, Vec<_>) =
+            answer.failed().iter().partition(|failed| failed.sender_fault && is_rejection(&failed.code));
+        rejected.iter().for_each(|rejected| skip(group, &rejected.id));
+        match failed.first() {
             Some(failed) => Err(Error::internal(format!("SNS rejected {}: {}", failed.id, failed.code))),
             None => Ok(()),
         }
     }
+}
+
+/// Whether SNS rejects a message for what it contains
+/// (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>).
+fn is_rejection(code: &str) -> bool {
+    matches!(code, "InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid")
+}
+
+fn skip(group: &str, deduplication_id: &str) {
+    tracing::error!(group, deduplication_id, "SNS does not take a message, which is skipped");
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::frame::MESSAGE_BYTES;
+use super::frame::FRAME_BYTES;
 use crate::{
     chats::entry::EntryType,
     date::Date,
@@ -48,7 +48,7 @@ impl Notification {
         let create_date = entry_id.and_then(|_| Date::deserialize(object.get("create_date")?).ok());
         let is_typing = object.get("type").and_then(Value::as_str) == Some(TYPING);
         let except = is_typing.then(|| object["user"]["id"].as_u64().map(UserId)).flatten();
-        (line.len() <= MESSAGE_BYTES).then_some(Self { uri, entry_id, line, create_date, except })
+        (line.len() <= FRAME_BYTES).then_some(Self { uri, entry_id, line, create_date, except })
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn other_bodies_are_not_notifications() {
-        let too_large = json!({"uri": URI, "x": "y".repeat(MESSAGE_BYTES)}).to_string();
+        let too_large = json!({"uri": URI, "x": "y".repeat(FRAME_BYTES)}).to_string();
         for body in [
             "",
             "nonsense",
