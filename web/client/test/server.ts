@@ -256,6 +256,21 @@ export class Server {
     });
   }
 
+  /** All markers of a chat that move within five seconds are published together. */
+  #publishReadMarker(chat: ChatRecord, user: User): void {
+    const { uri, readMarkers } = chat;
+    if (chat.movedReadMarkers.size === 0) {
+      this.#clock.after(5000, () => {
+        const moved = [...chat.movedReadMarkers].filter((id) => readMarkers.has(id));
+        chat.movedReadMarkers.clear();
+        if (moved.length > 0) {
+          this.publish(uri, { type: "read", read: Object.fromEntries(moved.map((id) => [id, readMarkers.get(id)])) });
+        }
+      });
+    }
+    chat.movedReadMarkers.add(user.id);
+  }
+
   #send(socket: FakeSocket, frame: object): void {
     if (this.happens("loss")) {
       socket.isDamaged = true;
@@ -306,10 +321,11 @@ export class Server {
         }
         return undefined;
       case "read": {
-        const read_id = Math.max(chat.readMarkers.get(user.id) ?? 0, Math.min(action.id, chat.log.length));
-        chat.readMarkers.set(user.id, read_id);
-        this.publish(uri, { type: "read", user, read_id });
-        return undefined;
+        const before = chat.readMarkers.get(user.id) ?? 0;
+        const marker = Math.max(before, Math.min(action.id, chat.log.length));
+        chat.readMarkers.set(user.id, marker);
+        if (marker > before) this.#publishReadMarker(chat, user);
+        return { type: "read", read: { [user.id]: marker } };
       }
       case "send":
         return this.#performSend(chat, user, action);
