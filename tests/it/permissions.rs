@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use self::policies::Grant;
 use crate::{
-    proxy::{Fault, Proxy},
+    proxy::{Call, Fault, Proxy},
     world::{PASSWORD, User, World, eventually, options, template, unique},
 };
 
@@ -25,10 +25,12 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
     let [dynamodb, sns, sqs, sockets] = services;
-    // Transactions take a while, so that those of a crowd overlap and most of them lose their race.
-    dynamodb.inject(|call| {
-        let is_transaction = call.operation == "TransactWriteItems";
-        if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
+    // Transactions take a while, so that those of a crowd overlap and most of them lose their race. Subscribing to several
+    // chats takes so long that the connection is dropped meanwhile.
+    dynamodb.inject(|call| match call.operation.as_str() {
+        "TransactWriteItems" => Fault::Slow(Duration::from_millis(30)),
+        "BatchWriteItem" if is_registration_of_several(call) => Fault::Slow(Duration::from_secs(1)),
+        _ => Fault::None,
     });
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
@@ -44,6 +46,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         ends(&world).await;
         large_chats_and_slow_consumers(&world, &sockets).await;
         tokens_live_on(&world).await;
+        interrupted_registrations(&world, &dynamodb).await;
         used.append(&mut policies::for_table(dynamodb.calls()));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
@@ -266,6 +269,28 @@ async fn ends(world: &World) {
         world.delete(token["pk"].as_s().unwrap(), token["sk"].as_s().unwrap()).await;
     }
     heard.closed().await;
+}
+
+fn is_registration_of_several(call: &Call) -> bool {
+    call.caller == "ws-message" && call.body.matches("PutRequest").count() > 1
+}
+
+/// Subscriptions whose connection goes while they are registered, or whose registration was cut off.
+async fn interrupted_registrations(world: &World, dynamodb: &Proxy) {
+    let user = world.user("user").await;
+    let chats = [user.start_chat().await, user.start_chat().await];
+    let asked: Vec<Value> = chats.iter().map(|uri| json!({ "uri": uri })).collect();
+    let mut socket = user.socket().await;
+    let before = dynamodb.count_of("ws-message", "BatchWriteItem");
+    socket.send(&json!({"action": "subscribe", "chats": asked})).await;
+    eventually("it registers", async || dynamodb.count_of("ws-message", "BatchWriteItem") > before).await;
+    assert_eq!(user.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
+    socket.closed().await;
+    user.leave_orphaned_subscriber(&chats[0]).await;
+    for uri in &chats {
+        eventually("there is no subscriber", async || world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty())
+            .await;
+    }
 }
 
 async fn large_chats_and_slow_consumers(world: &World, sockets: &Proxy) {

@@ -149,14 +149,14 @@ export class Chat extends Emitter<ChatEventMap> {
     this.#sendReadMarkerIn(READ_INTERVAL);
   }
 
-  /** Sends a read marker that has not been sent yet now, such as before the client closes. */
+  /** Sends a waiting read marker now, such as before the client closes. */
   sendReadMarker(): void {
     if (!this.#cancelRead) return;
-    this.#cancelRead();
-    this.#cancelRead = undefined;
-    if (this.#readId > this.#knownReadId) {
-      this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
-    }
+    this.#cancelReadTimer();
+    if (this.#readId <= this.#knownReadId) return;
+    const isSent = this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
+    // Again if there is no response.
+    if (isSent) this.#sendReadMarkerIn(READ_INTERVAL);
   }
 
   /** Sends a typing indicator, at most one per interval. Call it with each key press. */
@@ -191,12 +191,24 @@ export class Chat extends Emitter<ChatEventMap> {
 
   /** Sends the read marker after a time, unless it is waiting already or the server knows it. */
   #sendReadMarkerIn(milliseconds: number): void {
-    if (this.#readId <= this.#knownReadId) return;
+    if (this.#readId <= this.#knownReadId || this.#state === "left" || this.#state === "closed") return;
     this.#cancelRead ??= this.#options.environment.after(milliseconds, () => this.sendReadMarker());
+  }
+
+  #cancelReadTimer(): void {
+    this.#cancelRead?.();
+    this.#cancelRead = undefined;
   }
 
   #setKnownReadMarkers(read: EphemeralState["read"]): void {
     this.#knownReadId = Math.max(this.#knownReadId, read?.[this.#options.me] ?? 0);
+    if (this.#readId <= this.#knownReadId) this.#cancelReadTimer();
+  }
+
+  #onReadError(frame: ErrorFrame): void {
+    this.#cancelReadTimer();
+    if (isPermanent(frame.status)) return;
+    this.#sendReadMarkerIn(Math.max(READ_INTERVAL, (frame.retry_after ?? 0) * 1000));
   }
 
   #onWindow(type: string, listener: () => void): () => void {
@@ -259,9 +271,7 @@ export class Chat extends Emitter<ChatEventMap> {
         break;
       case "error":
         if (frame.action === "subscribe") this.#onSubscribeError(frame);
-        if (frame.action === "read" && !isPermanent(frame.status)) {
-          this.#sendReadMarkerIn(Math.max(READ_INTERVAL, (frame.retry_after ?? 0) * 1000));
-        }
+        if (frame.action === "read") this.#onReadError(frame);
         break;
       case "sent":
       case "done":
@@ -417,7 +427,7 @@ export class Chat extends Emitter<ChatEventMap> {
   #end(state: "left" | "closed"): boolean {
     if (this.#state === "left" || this.#state === "closed") return false;
     this.#cancelSubscribe?.();
-    this.#cancelRead?.();
+    this.#cancelReadTimer();
     this.#abort.abort();
     this.#isLoading = false;
     this.#skipPause();

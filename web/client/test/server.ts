@@ -395,8 +395,8 @@ export class Server {
     const token = new Headers(init.headers).get("Authorization")?.replace("Token ", "") ?? "";
     const user = this.tokens.get(token);
     if (!user) return Response.json({ detail: "Invalid token." }, { status: 401 });
-    if (url.pathname === "/auth/me/") return Response.json(user);
-    const [, uri = "", resource] = /^\/api\/chats\/([^/]+)\/(messages\/|members\/)?$/.exec(url.pathname) ?? [];
+    if (url.pathname === "/auth/me") return Response.json(user);
+    const [, uri = "", resource] = /^\/api\/chats\/([^/]+)(?:\/(messages|members))?\/?$/.exec(url.pathname) ?? [];
     const chat = this.#chats.get(uri);
     if (!chat) return Response.json({ detail: "Not found." }, { status: 404 });
     if (!chat.members.has(user.id)) {
@@ -405,10 +405,10 @@ export class Server {
     // A response is not a snapshot: the log may grow between the two reads.
     const last_id = chat.log.length;
     await this.#pause();
-    const body = resource === "messages/" ? this.#history(chat, url.searchParams, user) : this.#detail(chat);
+    const body = resource === "messages" ? this.#history(chat, url.searchParams, user) : this.#detail(chat);
     await this.#pause();
     init.signal?.throwIfAborted();
-    if (resource === "members/") {
+    if (resource === "members") {
       return Response.json(chat.memberPage(Number(url.searchParams.get("cursor")), this.memberPageSize));
     }
     return Response.json({ id: 1, uri, last_id, ...body });
