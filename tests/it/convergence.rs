@@ -111,6 +111,12 @@ impl Client<'_> {
     }
 
     /// A marker moves forward only.
+    fn read(&mut self, object: &Value) {
+        for (user_id, id) in object["read"].as_object().unwrap() {
+            self.reads(user_id.parse().unwrap(), id.as_u64().unwrap());
+        }
+    }
+
     fn reads(&mut self, user_id: u64, id: u64) {
         let read_id = self.read.entry(user_id).or_default();
         *read_id = id.max(*read_id);
@@ -137,9 +143,7 @@ impl Client<'_> {
                 for entry in object["entries"].as_array().unwrap() {
                     assert!(self.fold(entry), "a hole in {object}");
                 }
-                for (user_id, id) in object["read"].as_object().unwrap() {
-                    self.reads(user_id.parse().unwrap(), id.as_u64().unwrap());
-                }
+                self.read(&object);
             }
             "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" => {
                 // At a gap, for example before the response to its subscription, it subscribes again.
@@ -147,7 +151,7 @@ impl Client<'_> {
                     self.subscribe().await;
                 }
             }
-            "read" => self.reads(object["user"]["id"].as_u64().unwrap(), object["read_id"].as_u64().unwrap()),
+            "read" => self.read(&object),
             "sent" => {}
             other => panic!("{other}"),
         }

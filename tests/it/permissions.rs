@@ -28,7 +28,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
     let [dynamodb, sns, sqs, sockets] = services.clone();
-    dynamodb.inject(slow_transactions);
+    dynamodb.inject(slow_writes);
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = fs::read_to_string(&path).unwrap();
@@ -44,6 +44,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         large_chats_and_slow_consumers(&world, &services).await;
         groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
+        interrupted_registrations(&world, &dynamodb).await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
@@ -268,6 +269,28 @@ async fn ends(world: &World) {
     heard.closed().await;
 }
 
+fn is_registration_of_several(call: &Call) -> bool {
+    call.caller == "ws-message" && call.body.matches("PutRequest").count() > 1
+}
+
+/// Subscriptions whose connection goes while they are registered, or whose registration was cut off.
+async fn interrupted_registrations(world: &World, dynamodb: &Proxy) {
+    let user = world.user("user").await;
+    let chats = [user.start_chat().await, user.start_chat().await];
+    let asked: Vec<Value> = chats.iter().map(|uri| json!({ "uri": uri })).collect();
+    let mut socket = user.socket().await;
+    let before = dynamodb.count_of("ws-message", "BatchWriteItem");
+    socket.send(&json!({"action": "subscribe", "chats": asked})).await;
+    eventually("it registers", async || dynamodb.count_of("ws-message", "BatchWriteItem") > before).await;
+    assert_eq!(user.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
+    socket.closed().await;
+    user.leave_orphaned_subscriber(&chats[0]).await;
+    for uri in &chats {
+        eventually("there is no subscriber", async || world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty())
+            .await;
+    }
+}
+
 async fn large_chats_and_slow_consumers(world: &World, services: &[Proxy; 4]) {
     let sockets = &services[3];
     let owner = world.user("owner").await;
@@ -333,13 +356,17 @@ async fn groups_that_fail_or_hang(world: &World, services: &[Proxy; 4]) {
         let function = batches::by_hand(world, services, function, function);
         assert_eq!(batches::failures(&function, &records).await, [chats[1].as_str()]);
     }
-    dynamodb.inject(slow_transactions);
+    dynamodb.inject(slow_writes);
 }
 
-/// Transactions take a while, so that those of a crowd overlap and most of them lose their race.
-fn slow_transactions(call: &Call) -> Fault {
-    let is_transaction = call.operation == "TransactWriteItems";
-    if is_transaction { Fault::Slow(Duration::from_millis(30)) } else { Fault::None }
+/// Transactions take a while, so that those of a crowd overlap and most of them lose their race. Subscribing to several
+/// chats takes so long that the connection is dropped meanwhile.
+fn slow_writes(call: &Call) -> Fault {
+    match call.operation.as_str() {
+        "TransactWriteItems" => Fault::Slow(Duration::from_millis(30)),
+        "BatchWriteItem" if is_registration_of_several(call) => Fault::Slow(Duration::from_secs(1)),
+        _ => Fault::None,
+    }
 }
 
 /// Whatever is asked with a token that has not been used for long extends it.

@@ -87,7 +87,7 @@ async fn large_chats_get_no_presence_read_or_typing_events() {
     let (mut annas, mut bens) = (anna.subscribed(&uri).await, ben.subscribed(&uri).await);
     bens.send(&json!({"action": "typing", "uri": uri})).await;
     let read = bens.ask(&json!({"action": "read", "uri": uri, "id": 1})).await;
-    assert_eq!((&read["type"], &read["read_id"]), (&json!("read"), &json!(1)));
+    assert_eq!(read, json!({"type": "read", "uri": uri, "read": {ben.id.to_string(): 1}}));
     let standing = anna.socket().await.subscribe(&uri, 0).await;
     assert_eq!((standing.get("read"), standing.get("online")), (Some(&Value::Null), Some(&Value::Null)), "{standing}");
     let shown = anna.get(&format!("/api/chats/{uri}/")).await.1;

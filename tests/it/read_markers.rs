@@ -1,6 +1,6 @@
 //! The list of chats, read markers and unread counts.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures_util::{StreamExt, future::join_all, stream};
@@ -217,15 +217,17 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     }
     let mut subscriber = anna.subscribed(&uri).await;
     let user = anna.get(&format!("/api/chats/{uri}/")).await.1["members"][1].clone();
-    let expected = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
-    assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, expected(3)));
-    assert_eq!(subscriber.next_of("read").await, expected(3));
+    let response = |id: u64| json!({"type": "read", "uri": uri, "user": user, "read_id": id});
+    let event = |id: u64| json!({"type": "read", "uri": uri, "read": {ben.id.to_string(): id}});
+    assert_eq!(mark(&ben, &uri, 3).await, (StatusCode::OK, response(3)));
+    assert_eq!(subscriber.next_of("read").await, event(3));
     // A marker at or behind its position does not move, and no event is sent.
-    assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (expected(3), expected(3)));
+    assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (response(3), response(3)));
     let mut socket = ben.socket().await;
     let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
-    assert_eq!(answer, expected(5));
-    assert_eq!(subscriber.next_of("read").await, expected(5));
+    assert_eq!(answer, event(5));
+    assert_eq!(socket.ask(&json!({"action": "read", "uri": uri, "id": 4})).await, event(5));
+    assert_eq!(subscriber.next_of("read").await, event(5));
     for (id, status) in [(json!(6), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
         let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
         assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");
@@ -237,6 +239,58 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     let markers = json!({anna.id.to_string(): 0, ben.id.to_string(): 5});
     assert_eq!(anna.get(&format!("/api/chats/{uri}/")).await.1["read"], markers);
     assert_eq!(anna.socket().await.subscribe(&uri, 0).await["read"], markers);
+}
+
+/// All markers that move within a few seconds are one event, whose size grows with the members and whose number does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_costs_at_most_three_frames_per_message_and_socket() {
+    let world = World::any().await;
+    let owner = world.user("owner").await;
+    let uri = owner.start_chat().await;
+    let mut users = vec![owner];
+    for _ in 0..9 {
+        let user = world.user("member").await;
+        user.join(&uri).await;
+        users.push(user);
+    }
+    let mut sockets = Vec::new();
+    for user in &users {
+        sockets.push(user.subscribed(&uri).await);
+    }
+    for socket in &mut sockets {
+        loop {
+            let object = socket.next_of_any().await;
+            assert_ne!(object["type"], "read", "joining moves no marker: {object}");
+            if object["type"] == "online" && object["user"]["id"] == users[9].id {
+                break;
+            }
+        }
+        socket.frames = 0;
+    }
+    let mut last = 0;
+    for author in &users {
+        last = author.post(&uri, "hello").await;
+    }
+    // Each member reads each message on arrival, until all know that all have read all of them.
+    let frames = join_all(sockets.iter_mut().map(async |socket| {
+        let mut markers: BTreeMap<String, u64> = BTreeMap::new();
+        while markers.len() < users.len() || markers.values().any(|id| *id < last) {
+            let object = socket.next_of_any().await;
+            match object["type"].as_str().unwrap() {
+                "message" => socket.send(&json!({"action": "read", "uri": uri, "id": object["id"]})).await,
+                "read" => {
+                    for (user, id) in object["read"].as_object().unwrap() {
+                        let marker = markers.entry(user.clone()).or_default();
+                        *marker = id.as_u64().unwrap().max(*marker);
+                    }
+                }
+                _ => {}
+            }
+        }
+        socket.frames
+    }))
+    .await;
+    assert!(frames.iter().all(|frames| *frames <= 3 * users.len()), "{frames:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

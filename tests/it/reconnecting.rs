@@ -1,10 +1,8 @@
 //! Subscribing to many chats in one frame, as clients do after a reconnect.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     proxy::Proxy,
@@ -172,14 +170,7 @@ async fn reconcile_completes_an_interrupted_registration() {
     let user = world.user("anna").await;
     let uri = user.start_chat().await;
     let mut socket = user.subscribed(&uri).await;
-    let mut subscriber = world.items(&format!("SUBSCRIBERS#{uri}")).await.remove(0);
-    let id = "interrupted=";
-    let shard = Sha256::digest(id)[0] % 16;
-    for (name, value) in [("sk", format!("{shard:x}#{id}")), ("connection_id", id.to_owned())] {
-        subscriber.insert(name.to_owned(), AttributeValue::S(value));
-    }
-    let put = world.dynamodb().put_item().table_name(world.variable("TABLE_NAME"));
-    put.set_item(Some(subscriber)).send().await.unwrap();
+    user.leave_orphaned_subscriber(&uri).await;
     let subscribers = async || world.items(&format!("SUBSCRIBERS#{uri}")).await.len();
     eventually("only the real one is left", async || subscribers().await == 1).await;
     user.post(&uri, "live").await;

@@ -1,8 +1,13 @@
 //! Ephemeral events, which are sent to sockets and are not in the log.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::{auth::user::User, ids::ChatUri};
+use crate::{
+    auth::user::User,
+    ids::{ChatUri, EntryId, UserId},
+};
 
 /// An ephemeral event, as clients and the exchange see it.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -16,6 +21,8 @@ pub(crate) enum EphemeralEvent<'a> {
     Online { uri: &'a ChatUri, user: Option<&'a User> },
     /// A user has gone offline in a chat.
     Offline { uri: &'a ChatUri, user: Option<&'a User> },
+    /// Read markers have moved to these entries. As the answer to `read`: the caller's own marker.
+    Read { uri: &'a ChatUri, read: &'a BTreeMap<UserId, EntryId> },
     /// A member is typing. It is not sent to its author, and not at all in a large chat.
     Typing { uri: &'a ChatUri, user: &'a User },
 }

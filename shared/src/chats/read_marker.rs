@@ -1,12 +1,9 @@
-//! Read markers: how far each member has read. A marker moves forward only; the other members are notified, except in
-//! large chats.
+//! Read markers: how far each member has read. A marker moves forward only. The table's stream leads `reconcile` to
+//! broadcast it.
 
 use serde::Serialize;
 
-use super::{
-    access::ChatAccess,
-    member::{MEMBERS_SHOWN, Member},
-};
+use super::{access::ChatAccess, ephemeral::EphemeralEvent, member::Member};
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
@@ -14,6 +11,7 @@ use crate::{
     aws::table::{Applied, read},
     error::Invalid,
     ids::{ChatUri, EntryId},
+    json,
 };
 
 /// A member's read marker.
@@ -26,8 +24,18 @@ pub struct ReadMarker {
     read_id: EntryId,
 }
 
+impl ReadMarker {
+    /// The marker as an event on one line.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn event(&self) -> Result<String> {
+        json::to_line(&EphemeralEvent::Read { uri: &self.uri, read: &[(self.user.id, self.read_id)].into() })
+    }
+}
+
 impl Confab {
-    /// Moves the caller's read marker forward to the entry `id`, and notifies the chat. A marker that is there already,
+    /// Moves the caller's read marker forward to the entry `id`. A marker that is there already,
     /// or further, stays where it is; the response says where.
     ///
     /// # Errors
@@ -49,11 +57,6 @@ impl Confab {
             Applied::Done(_) => {}
             Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(item)?.read_id)),
             Applied::ConditionFailed(None) => return Err(Error::not_a_member()),
-        }
-        // As with presence: in a large chat, what each member does would be sent to all.
-        if chat.member_count <= MEMBERS_SHOWN {
-            let uri = &chat.uri;
-            self.broadcast(uri, format!("{uri}-read-{}-{id}", user.id), &marker(id)).await;
         }
         Ok(marker(id))
     }

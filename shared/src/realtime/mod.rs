@@ -8,6 +8,7 @@ mod fanout;
 pub(crate) mod frame;
 mod notification;
 mod presence;
+mod read_markers;
 pub(crate) mod recovery;
 mod relay;
 pub mod stream;

@@ -1,7 +1,7 @@
 //! The table's stream, and reconciliation: what follows from a change of the table is done once more from here, in case
 //! the request that made the change was cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::{
         ephemeral::EphemeralEvent,
         member::{MEMBER, Member},
     },
-    ids::{ChatUri, ConnectionId, SequenceNumber, UserId},
+    ids::{ChatUri, ConnectionId, EntryId, SequenceNumber, UserId},
     json,
     key::{Key, Partition},
     realtime::subscription::NewSubscription,
@@ -49,6 +49,38 @@ enum FollowUp {
     Presence(ChatUri, UserId),
 }
 
+/// What follows from some records, with the place of the record to retry from.
+#[derive(Default)]
+struct FollowUps {
+    each: BTreeMap<FollowUp, usize>,
+    subscriptions: BTreeMap<NewSubscription, usize>,
+    /// The members of each chat whose read markers moved.
+    markers: BTreeMap<ChatUri, (usize, BTreeSet<UserId>)>,
+}
+
+impl FollowUps {
+    fn of(records: &[StreamRecord]) -> Self {
+        let mut follow_ups = Self::default();
+        for (place, record) in records.iter().enumerate() {
+            // The last of several records with one follow-up sees what all of them have led to.
+            follow_ups.each.extend(record.follow_up().map(|follow_up| (follow_up, place)));
+            follow_ups.subscriptions.extend(record.new_subscription().map(|subscription| (subscription, place)));
+            if let Some((uri, user_id)) = record.moved_marker() {
+                // Here each record adds a member, so a retry begins with the first.
+                follow_ups.markers.entry(uri).or_insert_with(|| (place, BTreeSet::new())).1.insert(user_id);
+            }
+        }
+        follow_ups
+    }
+}
+
+/// The part of a member that matters here.
+#[derive(Deserialize)]
+struct MarkedMember {
+    user_id: UserId,
+    read_id: EntryId,
+}
+
 /// The part of a subscriber that matters here.
 #[derive(Deserialize)]
 struct SubscribedUser {
@@ -79,6 +111,16 @@ impl StreamRecord {
             }
             _ => None,
         }
+    }
+
+    /// The member whose read marker moved with this change. The marker of who joins follows from the log.
+    fn moved_marker(&self) -> Option<(ChatUri, UserId)> {
+        let (Partition::Chat, uri) = Partition::parse(&self.key.pk)? else { return None };
+        self.key.sk.strip_prefix(MEMBER)?;
+        let [old, new] = [&self.old, &self.item];
+        let member = |item: &Option<Item>| serde_dynamo::from_item::<_, MarkedMember>(item.clone()?).ok();
+        let (old, new) = (member(old)?, member(new)?);
+        (new.read_id > old.read_id).then_some((uri.parse().ok()?, new.user_id))
     }
 
     /// The subscription that was registered with this change.
@@ -112,21 +154,23 @@ impl Confab {
     /// Does what follows from changes of the table, each follow-up once, and returns the sequence number of the first
     /// record to retry.
     pub async fn reconcile(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
-        // The last of several records with one follow-up sees what all of them have led to.
-        let mut follow_ups: BTreeMap<FollowUp, usize> = BTreeMap::new();
-        let mut subscriptions: BTreeMap<NewSubscription, usize> = BTreeMap::new();
-        for (place, record) in records.iter().enumerate() {
-            follow_ups.extend(record.follow_up().map(|follow_up| (follow_up, place)));
-            subscriptions.extend(record.new_subscription().map(|subscription| (subscription, place)));
-        }
+        let FollowUps { each, subscriptions, markers } = FollowUps::of(records);
         let checked = self.check_subscriptions(subscriptions.keys().collect()).await.inspect_err(Error::log);
         let unchecked = subscriptions.into_values().filter(|_| checked.is_err()).min();
         // Concurrently: what is not done before the function's time-out is done again, all of it.
-        let done = stream::iter(follow_ups).map(async |(follow_up, place)| {
+        let done = stream::iter(each).map(async |(follow_up, place)| {
             let done = self.follow_up(&follow_up, &records[place].sequence_number).await;
             done.inspect_err(Error::log).err().map(|_| place)
         });
-        let failed: Vec<usize> = done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
+        let mut failed: Vec<usize> =
+            done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
+        let broadcast = stream::iter(markers).map(async |(uri, (place, user_ids))| {
+            let broadcast = self.broadcast_read_markers(&uri, &user_ids).await;
+            broadcast.inspect_err(Error::log).err().map(|_| place)
+        });
+        failed.extend(
+            broadcast.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect::<Vec<_>>().await,
+        );
         failed.into_iter().chain(unchecked).min().map(|place| records[place].sequence_number.clone())
     }
 
@@ -156,8 +200,11 @@ impl Confab {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use proptest::prelude::*;
+    use serde_dynamo::AttributeValue;
 
     fn record(pk: &str, sk: &str, item: Option<Item>) -> StreamRecord {
         let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
@@ -178,6 +225,36 @@ mod tests {
         let joined = record(&format!("CHAT#{uri}"), "MEMBER#7", some.clone());
         assert_eq!(joined.follow_up(), Some(FollowUp::Joining(uri.parse().unwrap(), UserId(7))));
         assert_eq!(StreamRecord { old: some.clone(), ..joined }.follow_up(), None, "a read marker has moved");
+    }
+
+    #[test]
+    fn markers_that_moved_are_collected_by_chat() {
+        let member = |user_id: u64, read_id: u64| {
+            let number = |number: u64| AttributeValue::N(number.to_string());
+            Some(Item::from(HashMap::from([
+                ("user_id".to_owned(), number(user_id)),
+                ("read_id".to_owned(), number(read_id)),
+            ])))
+        };
+        let change = |uri: &str, user_id, old, item| {
+            let record = record(&format!("CHAT#{uri}"), &format!("MEMBER#{user_id}"), item);
+            StreamRecord { old, ..record }
+        };
+        let (one, two) = ("0123456789abcde", "123456789abcdef");
+        let records = [
+            change(one, 7, None, member(7, 3)),
+            change(two, 7, member(7, 1), member(7, 2)),
+            change(one, 7, member(7, 3), member(7, 3)),
+            change(one, 8, member(8, 1), member(8, 4)),
+            change(one, 7, member(7, 3), member(7, 4)),
+            change(one, 8, member(8, 4), member(8, 5)),
+            change(one, 9, member(9, 4), None),
+        ];
+        let expected = [(one, (3, vec![7, 8])), (two, (1, vec![7]))];
+        let expected = expected.map(|(uri, (place, ids))| {
+            (uri.parse().unwrap(), (place, ids.into_iter().map(UserId).collect::<BTreeSet<UserId>>()))
+        });
+        assert_eq!(FollowUps::of(&records).markers, expected.into());
     }
 
     proptest! {

@@ -61,7 +61,11 @@ pub fn for_table(calls: Vec<Call>, transactions: &mut BTreeSet<Grant>) -> BTreeS
             }
             "BatchWriteItem" => {
                 let writes = body["RequestItems"].as_object().unwrap().values().flat_map(|all| all.as_array().unwrap());
-                writes.for_each(|write| add("BatchWriteItem", &write["DeleteRequest"]["Key"]["pk"]));
+                let key = |write: &Value| match &write["PutRequest"]["Item"] {
+                    Value::Null => write["DeleteRequest"]["Key"]["pk"].clone(),
+                    item => item["pk"].clone(),
+                };
+                writes.for_each(|write| add("BatchWriteItem", &key(write)));
             }
             "Query" => add("Query", &body["ExpressionAttributeValues"][":pk"]),
             "PutItem" => add("PutItem", &body["Item"]["pk"]),

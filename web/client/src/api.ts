@@ -166,47 +166,47 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     account: { username: string; password: string } & Profile,
     signal?: AbortSignal,
   ): Promise<Pick<User, "id" | "username" | "email">> {
-    return this.#request("POST", "/auth/users/create/", { body: account, signal }, false);
+    return this.#request("POST", "/auth/users/create", { body: account, signal }, false);
   }
 
   /** Logs in. The returned token is used from now on. */
   async logIn(username: string, password: string, signal?: AbortSignal): Promise<string> {
     const request = { body: { username, password }, signal };
-    const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/create/", request, false);
+    const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/create", request, false);
     this.token = response.auth_token;
     return response.auth_token;
   }
 
   /** Logs out: revokes the token and closes its sockets. */
   async logOut(signal?: AbortSignal): Promise<void> {
-    await this.#request("POST", "/auth/token/destroy/", { signal });
+    await this.#request("POST", "/auth/token/destroy", { signal });
     this.token = undefined;
   }
 
   /** The profile of the logged-in user. */
   me(signal?: AbortSignal): Promise<User> {
-    return this.#request("GET", "/auth/me/", { signal });
+    return this.#request("GET", "/auth/me", { signal });
   }
 
   /** Updates the profile; omitted fields stay the same. */
   updateMe(profile: Profile, signal?: AbortSignal): Promise<User> {
-    return this.#request("PATCH", "/auth/me/", { body: profile, signal });
+    return this.#request("PATCH", "/auth/me", { body: profile, signal });
   }
 
   /** Changes the password, and revokes all other tokens. */
   setPassword(current: string, password: string, signal?: AbortSignal): Promise<void> {
     const body = { current_password: current, new_password: password };
-    return this.#request("POST", "/auth/password/", { body, signal });
+    return this.#request("POST", "/auth/password", { body, signal });
   }
 
   /** The user's chats: the first `limit` (by default 20, at most 100), or the page with this URL. */
   chats(page: { limit?: number } | string = {}, signal?: AbortSignal): Promise<ChatPage> {
-    return this.#request("GET", "/api/chats/", { query: page, signal });
+    return this.#request("GET", "/api/chats", { query: page, signal });
   }
 
   /** Creates a chat, and returns its uri, with which others can join. */
   async createChat(signal?: AbortSignal): Promise<string> {
-    return (await this.#request<{ uri: string }>("POST", "/api/chats/", { signal })).uri;
+    return (await this.#request<{ uri: string }>("POST", "/api/chats", { signal })).uri;
   }
 
   /** A chat with its members. */
@@ -216,7 +216,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
 
   /** The page of a chat's members with this URL, such as {@link ChatDetail.members_next}. */
   members(uri: string, page: string, signal?: AbortSignal): Promise<MemberPage> {
-    return this.#request("GET", `${chatPath(uri)}members/`, { query: page, signal });
+    return this.#request("GET", `${chatPath(uri)}/members`, { query: page, signal });
   }
 
   /** Joins a chat, with the user's own username, or adds others (at most 24, all or none). */
@@ -232,7 +232,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
 
   /** Leaves a chat, or removes another member, which only the owner can do. */
   removeMember(uri: string, username: string, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chatPath(uri)}members/${encodePathSegment(username)}/`, { signal });
+    return this.#request("DELETE", `${chatPath(uri)}/members/${encodePathSegment(username)}`, { signal });
   }
 
   /**
@@ -244,7 +244,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     page: { before?: number; after?: number; limit?: number } | string = {},
     signal?: AbortSignal,
   ): Promise<HistoryPage> {
-    return this.#request("GET", `${chatPath(uri)}messages/`, { query: page, signal });
+    return this.#request("GET", `${chatPath(uri)}/messages`, { query: page, signal });
   }
 
   /** Posts a message. A `key` makes this idempotent for a day. {@link Client.send} retries automatically. */
@@ -256,17 +256,17 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   ): Promise<PostedMessage> {
     const headers: Record<string, string> = options.key === undefined ? {} : { "Idempotency-Key": options.key };
     const body = { message, ...(options.replyTo !== undefined && { reply_to: options.replyTo }) };
-    return this.#request("POST", `${chatPath(uri)}messages/`, { body, headers, signal });
+    return this.#request("POST", `${chatPath(uri)}/messages`, { body, headers, signal });
   }
 
   /** Edits a message of the user. */
   edit(uri: string, id: number, message: string, signal?: AbortSignal): Promise<Message> {
-    return this.#request("PATCH", `${chatPath(uri)}messages/${id}/`, { body: { message }, signal });
+    return this.#request("PATCH", `${chatPath(uri)}/messages/${id}`, { body: { message }, signal });
   }
 
   /** Deletes a message of the user, or any message if the user owns the chat. */
   delete(uri: string, id: number, signal?: AbortSignal): Promise<void> {
-    return this.#request("DELETE", `${chatPath(uri)}messages/${id}/`, { signal });
+    return this.#request("DELETE", `${chatPath(uri)}/messages/${id}`, { signal });
   }
 
   /** Adds a reaction to a message. */
@@ -285,12 +285,12 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     page: { q: string; before?: number; limit?: number } | string,
     signal?: AbortSignal,
   ): Promise<SearchPage> {
-    return this.#request("GET", `${chatPath(uri)}search/`, { query: page, signal });
+    return this.#request("GET", `${chatPath(uri)}/search`, { query: page, signal });
   }
 
   /** Moves the user's read marker forward to an entry, and returns its position. */
   markRead(uri: string, id: number, signal?: AbortSignal): Promise<{ read_id: number }> {
-    return this.#request("PUT", `${chatPath(uri)}read/`, { body: { id }, signal });
+    return this.#request("PUT", `${chatPath(uri)}/read`, { body: { id }, signal });
   }
 
   async #request<Result>(method: string, path: string, request: Request, authorized = true): Promise<Result> {
@@ -340,11 +340,11 @@ function parseBody<Result>(text: string): Result {
 }
 
 function chatPath(uri: string): string {
-  return `/api/chats/${encodePathSegment(uri)}/`;
+  return `/api/chats/${encodePathSegment(uri)}`;
 }
 
 function reactionPath(uri: string, id: number, emoji: string): string {
-  return `${chatPath(uri)}messages/${id}/reactions/${encodePathSegment(emoji)}/`;
+  return `${chatPath(uri)}/messages/${id}/reactions/${encodePathSegment(emoji)}`;
 }
 
 /** The query string. Only the query of a page URL is used, since the server may know itself by another host name. */

@@ -7,10 +7,14 @@ import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
 import { reloadHistory } from "./reloadHistory.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
-import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
+import type { Entry, EphemeralState, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
+/** The minimum interval in milliseconds between read markers. Others see them about five seconds later anyway. */
+const READ_INTERVAL = 5_000;
+/** When a page is hidden, it may not come back. */
+const HIDING_EVENTS = ["visibilitychange", "pagehide"];
 /** The minimum interval in milliseconds between typing indicators, the same as the server's. */
 const TYPING_INTERVAL = 3_000;
 
@@ -59,7 +63,11 @@ export class Chat extends Emitter<ChatEventMap> {
   /** Whether the chat has been loaded once. */
   #isLoaded = false;
   #isChangeQueued = false;
+  /** The entry up to which the user has read, and up to which the server knows it. */
   #readId = 0;
+  #knownReadId = 0;
+  /** Cancels the timer that sends the read marker, if it is set. */
+  #cancelRead: (() => void) | undefined;
   #typingSentAt = Number.NEGATIVE_INFINITY;
   #olderRequest: Promise<boolean> | undefined;
   #membersRequest: Promise<boolean> | undefined;
@@ -85,6 +93,7 @@ export class Chat extends Emitter<ChatEventMap> {
         this.#resubscribe();
       }),
       connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#setState("behind")),
+      ...HIDING_EVENTS.map((type) => this.#onWindow(type, () => this.sendReadMarker())),
     ];
     void this.#load();
   }
@@ -126,12 +135,28 @@ export class Chat extends Emitter<ChatEventMap> {
     return this.#membersRequest;
   }
 
-  /** Moves the user's read marker to an entry, by default the last one. Without a connection, this is sent later. */
+  /**
+   * Moves the user's read marker to an entry, by default the last one. The timeline has it at once. The server gets at
+   * most one in five seconds, the last; without a connection, it is sent later.
+   */
   markRead(id = this.#lastId): void {
-    this.#readId = Math.max(this.#readId, Math.min(id, this.#lastId));
-    if (this.#readId > this.#ownReadMarker()) {
-      this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
-    }
+    const readId = Math.min(id, this.#lastId);
+    if (readId <= this.#readId) return;
+    this.#readId = readId;
+    const { me } = this.#options;
+    this.#timeline.applyEvent({ type: "read", uri: this.uri, read: { [me]: readId } }, 0);
+    this.#queueChange();
+    this.#sendReadMarkerIn(READ_INTERVAL);
+  }
+
+  /** Sends a waiting read marker now, such as before the client closes. */
+  sendReadMarker(): void {
+    if (!this.#cancelRead) return;
+    this.#cancelReadTimer();
+    if (this.#readId <= this.#knownReadId) return;
+    const isSent = this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
+    // Again if there is no response.
+    if (isSent) this.#sendReadMarkerIn(READ_INTERVAL);
   }
 
   /** Sends a typing indicator, at most one per interval. Call it with each key press. */
@@ -143,6 +168,7 @@ export class Chat extends Emitter<ChatEventMap> {
 
   /** Unsubscribes. */
   close(): void {
+    this.sendReadMarker();
     if (this.#state !== "left" && this.#end("closed")) {
       this.#options.connection.send({ action: "unsubscribe", uri: this.uri });
     }
@@ -163,8 +189,32 @@ export class Chat extends Emitter<ChatEventMap> {
     });
   }
 
-  #ownReadMarker(): number {
-    return this.#timeline.readMarkers.get(this.#options.me) ?? 0;
+  /** Sends the read marker after a time, unless it is waiting already or the server knows it. */
+  #sendReadMarkerIn(milliseconds: number): void {
+    if (this.#readId <= this.#knownReadId || this.#state === "left" || this.#state === "closed") return;
+    this.#cancelRead ??= this.#options.environment.after(milliseconds, () => this.sendReadMarker());
+  }
+
+  #cancelReadTimer(): void {
+    this.#cancelRead?.();
+    this.#cancelRead = undefined;
+  }
+
+  #setKnownReadMarkers(read: EphemeralState["read"]): void {
+    this.#knownReadId = Math.max(this.#knownReadId, read?.[this.#options.me] ?? 0);
+    if (this.#readId <= this.#knownReadId) this.#cancelReadTimer();
+  }
+
+  #onReadError(frame: ErrorFrame): void {
+    this.#cancelReadTimer();
+    if (isPermanent(frame.status)) return;
+    this.#sendReadMarkerIn(Math.max(READ_INTERVAL, (frame.retry_after ?? 0) * 1000));
+  }
+
+  #onWindow(type: string, listener: () => void): () => void {
+    const { window } = this.#options.environment;
+    window?.addEventListener(type, listener);
+    return () => window?.removeEventListener(type, listener);
   }
 
   #resubscribe(): void {
@@ -208,6 +258,7 @@ export class Chat extends Emitter<ChatEventMap> {
       case "online":
       case "offline": {
         const { environment } = this.#options;
+        if (frame.type === "read") this.#setKnownReadMarkers(frame.read);
         this.#timeline.applyEvent(frame, environment.elapsed());
         // There is no event for a user who stops typing.
         if (frame.type === "typing") environment.after(TYPING_EXPIRY + 100, () => this.#queueChange());
@@ -220,6 +271,7 @@ export class Chat extends Emitter<ChatEventMap> {
         break;
       case "error":
         if (frame.action === "subscribe") this.#onSubscribeError(frame);
+        if (frame.action === "read") this.#onReadError(frame);
         break;
       case "sent":
       case "done":
@@ -244,6 +296,7 @@ export class Chat extends Emitter<ChatEventMap> {
     const before = this.#lastId;
     for (const entry of frame.entries) this.#onEntry(entry);
     this.#timeline.setEphemeralState(frame);
+    this.#setKnownReadMarkers(frame.read);
     if (this.#isLoading) return;
     if (this.#pending.size > 0) {
       // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing
@@ -254,7 +307,7 @@ export class Chat extends Emitter<ChatEventMap> {
     }
     this.#backoff.reset();
     this.#setState("live");
-    this.markRead(this.#readId);
+    this.#sendReadMarkerIn(READ_INTERVAL);
   }
 
   #onEntry(entry: Entry): void {
@@ -328,11 +381,12 @@ export class Chat extends Emitter<ChatEventMap> {
     if (detail.last_id < this.#lastId) {
       // The log is shorter than before: the server was restored from a backup.
       this.#timeline = new Timeline(me);
-      this.#lastId = this.#readId = 0;
+      this.#lastId = this.#readId = this.#knownReadId = 0;
       this.#pending.clear();
     }
     const { timeline } = this;
     timeline.setDetail(detail);
+    this.#setKnownReadMarkers(detail.read);
     this.#loads++;
     if (timeline.firstId === Number.POSITIVE_INFINITY) {
       timeline.addHistory(await api.history(this.uri, { limit: PAGE_SIZE }, signal));
@@ -373,6 +427,7 @@ export class Chat extends Emitter<ChatEventMap> {
   #end(state: "left" | "closed"): boolean {
     if (this.#state === "left" || this.#state === "closed") return false;
     this.#cancelSubscribe?.();
+    this.#cancelReadTimer();
     this.#abort.abort();
     this.#isLoading = false;
     this.#skipPause();

@@ -77,8 +77,10 @@ export class Client {
   /** Closes the connection and all chats. The outbox stays in its storage. */
   close(): void {
     this.#offUnauthorized();
+    const chats = [...this.#chats.values()];
+    for (const chat of chats) chat.sendReadMarker();
     this.connection.close();
-    for (const chat of [...this.#chats.values()]) chat.close();
+    for (const chat of chats) chat.close();
   }
 
   #removeShown(uri: string): void {

@@ -11,7 +11,7 @@ import type { Action, ErrorFrame, Frame, Subscription } from "./wire.js";
 
 /** All in milliseconds. The gateway closes a socket that is idle for 10 minutes, and any socket after 2 hours. */
 const OPEN_TIMEOUT = 15_000;
-const PING_INTERVAL = 5 * 60_000;
+const PING_INTERVAL = 9 * 60_000;
 const PONG_TIMEOUT = 10_000;
 const MAX_AGE = 110 * 60_000;
 /** Jitter of the maximum age, so that sockets that were opened together are not replaced together. */
@@ -264,8 +264,9 @@ export class Connection extends Emitter<ConnectionEventMap> {
     state.cancelTimer();
     state.isAwaitingPong = true;
     state.socket.send(toJson({ action: "ping" } satisfies Action));
+    // The interval counts from the pong, since the gateway allows little more.
     state.cancelTimer = this.#environment.after(PONG_TIMEOUT, () =>
-      state.isAwaitingPong ? this.#onLost(state) : this.#schedulePing(state, PING_INTERVAL),
+      state.isAwaitingPong ? this.#onLost(state) : this.#schedulePing(state, PING_INTERVAL - PONG_TIMEOUT),
     );
   }
 

@@ -37,7 +37,7 @@ function isFrame(frame: Fields): boolean {
     case "owner":
       return isEntry(frame);
     case "read":
-      return isUser(frame.user) && isId(frame.read_id);
+      return isReadMarkers(frame.read);
     case "typing":
     case "online":
     case "offline":
@@ -72,8 +72,11 @@ function isMessageUpdate(frame: Fields): boolean {
 }
 
 function isEphemeralState({ read = null, online = null }: Fields): boolean {
-  const isReadValid = read === null || (isObject(read) && Object.values(read).every(isId));
-  return isReadValid && (online === null || isArrayOf(online, isId));
+  return (read === null || isReadMarkers(read)) && (online === null || isArrayOf(online, isId));
+}
+
+function isReadMarkers(value: unknown): boolean {
+  return isObject(value) && Object.values(value).every(isId);
 }
 
 function isUser(value: unknown): boolean {

@@ -175,15 +175,18 @@ export class Timeline {
 
   /** Sets the state that is not in the log. Null or absent means unknown. */
   setEphemeralState({ read, online }: EphemeralState): void {
-    if (read) for (const [user, id] of Object.entries(read)) this.#moveReadMarker(Number(user), id);
+    if (read) this.#moveReadMarkers(read);
     else for (const id of [...this.#readMarkers.keys()]) if (id !== this.#me) this.#readMarkers.delete(id);
     this.#online = online ? new Set(online.filter((id) => this.#members.has(id))) : null;
   }
 
   /** Applies an event that arrived at the time `now` (as in {@link typing}). */
   applyEvent(event: ChatEvent, now: number): void {
+    if (event.type === "read") {
+      this.#moveReadMarkers(event.read);
+      return;
+    }
     const { user } = event;
-    if (event.type === "read") this.#moveReadMarker(user.id, event.read_id);
     if (event.type === "typing") this.#typing.set(user.id, { user, until: now + TYPING_EXPIRY });
     if (event.type === "online" && this.#members.has(user.id)) this.#online?.add(user.id);
     if (event.type === "offline") {
@@ -239,6 +242,10 @@ export class Timeline {
   /**
    * Markers only move forward. They may arrive after their user left. In a large chat, the own user may not be loaded.
    */
+  #moveReadMarkers(read: Readonly<Record<string, number>>): void {
+    for (const [user, id] of Object.entries(read)) this.#moveReadMarker(Number(user), id);
+  }
+
   #moveReadMarker(user: number, id: number): void {
     if (this.#members.has(user) || (user === this.#me && this.#unloadedMembers > 0)) {
       this.#readMarkers.set(user, Math.max(id, this.#readMarkers.get(user) ?? 0));

@@ -89,7 +89,8 @@ export type Entry = MessageEntry | MessageUpdateEntry | MemberEntry;
 
 /** An event in a chat that is not stored in its log: a read marker, a typing indicator, or presence. */
 export type ChatEvent =
-  | { readonly type: "read"; readonly uri: string; readonly user: User; readonly read_id: number }
+  /** Read markers, by user id: those of the chat that have moved, or as the response to `read` the own one. */
+  | { readonly type: "read"; readonly uri: string; readonly read: Readonly<Record<string, number>> }
   | { readonly type: "typing" | "online" | "offline"; readonly uri: string; readonly user: User };
 
 /** The state of a chat that is not in its log. In chats with more than 100 members it is null or absent: unknown. */

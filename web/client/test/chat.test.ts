@@ -122,26 +122,6 @@ test("a busy server's retry_after is respected", async () => {
   assert.equal(chat.state, "live");
 });
 
-test("read markers move forward, and are sent once there is a connection", async () => {
-  const world = new World();
-  const { chat } = await openLiveChat(world);
-  const ann = (await openLiveChat(world, world.ann)).chat;
-  world.post(3);
-  await world.advance(100);
-  assert.equal(ann.timeline.readMarkers.get(world.bob.user.id), 1);
-  chat.markRead(2);
-  await world.advance(100);
-  assert.equal(ann.timeline.readMarkers.get(world.bob.user.id), 2);
-  assert.equal(chat.timeline.readMarkers.get(world.bob.user.id), 2);
-  chat.markRead(1);
-  assert.equal(world.server.sockets[0]?.actionsOf("read").length, 1);
-  world.server.cut();
-  chat.markRead();
-  await world.advance(2000);
-  assert.equal(world.server.readMarkers(URI).get(world.bob.user.id), 4);
-  assert.equal(ann.timeline.readMarkers.get(world.bob.user.id), 4);
-});
-
 test("typing indicators are limited in rate, and expire", async () => {
   const world = new World();
   const { chat } = await openLiveChat(world);
@@ -240,7 +220,7 @@ test("invalid frames with a type of the protocol do no harm", async () => {
     for (const type of [...types, "read", "typing", "online", "offline", "subscribed"]) {
       world.server.publish(URI, { type });
       world.server.publish(URI, { type, ...fields, user: null });
-      world.server.publish(URI, { type, ...fields, id: "next", of: "first", read_id: "last" });
+      world.server.publish(URI, { type, ...fields, id: "next", of: "first", read: { 1: "last" } });
       world.server.publish(URI, {
         type,
         ...fields,

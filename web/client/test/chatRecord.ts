@@ -24,6 +24,8 @@ export class ChatRecord {
   log: LogRecord[] = [];
   readonly members = new Map<number, User>();
   readonly readMarkers = new Map<number, number>();
+  /** The users whose read markers moved and were not published yet. */
+  readonly movedReadMarkers = new Set<number>();
   /** Sent messages by user id and idempotency key. */
   readonly keys = new Map<string, LogRecord>();
 

@@ -94,15 +94,15 @@ test("a socket that neither opens nor fails times out", async () => {
   assert.equal(world.server.sockets.length, 2);
 });
 
-test("an idle socket is pinged every five minutes, a busy one is not", async () => {
+test("an idle socket is pinged every nine minutes, a busy one is not", async () => {
   const world = new World();
   world.bob.client().chat(URI);
-  await world.advance(4 * MINUTE);
+  await world.advance(8 * MINUTE);
   world.post(1);
-  await world.advance(4 * MINUTE);
+  await world.advance(8 * MINUTE);
   assert.equal(world.server.socket.actionsOf("ping").length, 0);
-  await world.advance(62 * MINUTE);
-  assert.equal(world.server.socket.actionsOf("ping").length, 12);
+  await world.advance(74 * MINUTE);
+  assert.equal(world.server.socket.actionsOf("ping").length, 9);
   assert.equal(world.server.sockets.length, 1);
 });
 
@@ -112,7 +112,7 @@ test("a dead socket is detected and replaced", async () => {
   await world.advance(100);
   world.server.socket.isDead = true;
   world.post(1);
-  await world.advance(5 * MINUTE + 12_000);
+  await world.advance(9 * MINUTE + 12_000);
   assert.equal(world.server.sockets.length, 2);
   assert.deepEqual(texts(chat), ["message 2"]);
 });
@@ -333,12 +333,12 @@ test("setting the clock does not affect pings, timers and typing indicators", as
     const [socket] = world.server.sockets;
     assert.equal(socket?.actionsOf("typing").length, 2, `${days} days`);
     await world.advance(30 * MINUTE);
-    assert.equal(socket?.actionsOf("ping").length, 5, `${days} days`);
+    assert.equal(socket?.actionsOf("ping").length, 3, `${days} days`);
     assert.ok(timers < 200, `${timers} timers`);
     assert.equal(first.state, "live");
     assert.equal(world.server.sockets.length, 2);
     socket.isDead = true;
-    await world.advance(6 * MINUTE);
+    await world.advance(10 * MINUTE);
     assert.equal(world.server.sockets.length, 3, `${days} days`);
   }
 });

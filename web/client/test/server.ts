@@ -256,6 +256,21 @@ export class Server {
     });
   }
 
+  /** All markers of a chat that move within five seconds are published together. */
+  #publishReadMarker(chat: ChatRecord, user: User): void {
+    const { uri, readMarkers } = chat;
+    if (chat.movedReadMarkers.size === 0) {
+      this.#clock.after(5000, () => {
+        const moved = [...chat.movedReadMarkers].filter((id) => readMarkers.has(id));
+        chat.movedReadMarkers.clear();
+        if (moved.length > 0) {
+          this.publish(uri, { type: "read", read: Object.fromEntries(moved.map((id) => [id, readMarkers.get(id)])) });
+        }
+      });
+    }
+    chat.movedReadMarkers.add(user.id);
+  }
+
   #send(socket: FakeSocket, frame: object): void {
     if (this.happens("loss")) {
       socket.isDamaged = true;
@@ -306,10 +321,11 @@ export class Server {
         }
         return undefined;
       case "read": {
-        const read_id = Math.max(chat.readMarkers.get(user.id) ?? 0, Math.min(action.id, chat.log.length));
-        chat.readMarkers.set(user.id, read_id);
-        this.publish(uri, { type: "read", user, read_id });
-        return undefined;
+        const before = chat.readMarkers.get(user.id) ?? 0;
+        const marker = Math.max(before, Math.min(action.id, chat.log.length));
+        chat.readMarkers.set(user.id, marker);
+        if (marker > before) this.#publishReadMarker(chat, user);
+        return { type: "read", read: { [user.id]: marker } };
       }
       case "send":
         return this.#performSend(chat, user, action);
@@ -379,8 +395,8 @@ export class Server {
     const token = new Headers(init.headers).get("Authorization")?.replace("Token ", "") ?? "";
     const user = this.tokens.get(token);
     if (!user) return Response.json({ detail: "Invalid token." }, { status: 401 });
-    if (url.pathname === "/auth/me/") return Response.json(user);
-    const [, uri = "", resource] = /^\/api\/chats\/([^/]+)\/(messages\/|members\/)?$/.exec(url.pathname) ?? [];
+    if (url.pathname === "/auth/me") return Response.json(user);
+    const [, uri = "", resource] = /^\/api\/chats\/([^/]+)(?:\/(messages|members))?\/?$/.exec(url.pathname) ?? [];
     const chat = this.#chats.get(uri);
     if (!chat) return Response.json({ detail: "Not found." }, { status: 404 });
     if (!chat.members.has(user.id)) {
@@ -389,10 +405,10 @@ export class Server {
     // A response is not a snapshot: the log may grow between the two reads.
     const last_id = chat.log.length;
     await this.#pause();
-    const body = resource === "messages/" ? this.#history(chat, url.searchParams, user) : this.#detail(chat);
+    const body = resource === "messages" ? this.#history(chat, url.searchParams, user) : this.#detail(chat);
     await this.#pause();
     init.signal?.throwIfAborted();
-    if (resource === "members/") {
+    if (resource === "members") {
       return Response.json(chat.memberPage(Number(url.searchParams.get("cursor")), this.memberPageSize));
     }
     return Response.json({ id: 1, uri, last_id, ...body });

@@ -118,7 +118,7 @@ async function storm(seed: number): Promise<string> {
     server.weather = FAIR;
     await clock.advance(4000);
     server.cut((socket) => socket.isDamaged);
-    await clock.advance(8 * MINUTE);
+    await clock.advance(12 * MINUTE);
     for (const visitor of visitors) {
       const { user } = visitor.person;
       assert.equal(visitor.client.connection.state, "open");

@@ -193,7 +193,7 @@ test("the owner can change, and former members are removed everywhere", () => {
   // Late events do not restore them.
   timeline.setEphemeralState({ read: { 1: 1, 2: 1 }, online: [1, 2] });
   timeline.applyEvent({ type: "online", uri: URI, user: bob.user }, 0);
-  timeline.applyEvent({ type: "read", uri: URI, user: bob.user, read_id: 3 }, 0);
+  timeline.applyEvent({ type: "read", uri: URI, read: { [bob.user.id]: 3 } }, 0);
   assert.deepEqual([timeline.online, [...timeline.readMarkers.keys()]], [new Set([1]), [1]]);
 });
 
@@ -219,7 +219,7 @@ test("null or absent presence and read markers are unknown", () => {
     // The own marker works although the own user is not loaded.
     const pages = { members: users, member_count: 102, members_next: "/next" };
     timeline.setDetail({ ...chat, ...pages, last_id: 2, ...unknown });
-    timeline.applyEvent({ type: "read", uri: URI, user: bob.user, read_id: 7 }, 0);
+    timeline.applyEvent({ type: "read", uri: URI, read: { [bob.user.id]: 7 } }, 0);
     assert.deepEqual([timeline.online, [...timeline.readMarkers]], [null, [[2, 7]]]);
     timeline.setDetail({ ...chat, last_id: 3, read: { 1: 4 }, online: [] });
     assert.deepEqual([timeline.online, timeline.readMarkers.get(1)], [new Set(), 4]);

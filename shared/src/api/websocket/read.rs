@@ -1,4 +1,4 @@
-//! `read`: moves the caller's read marker forward.
+//! `read`: moves the caller's read marker forward. The answer looks like the event that the chat gets later.
 
 use super::{request::required_text, response::SocketResponse};
 use crate::{
@@ -20,6 +20,6 @@ impl MarkRead {
 
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
-        SocketResponse::frame(&confab.mark_read(&access, self.id?).await?)
+        confab.mark_read(&access, self.id?).await?.event().map(SocketResponse::Frame)
     }
 }
