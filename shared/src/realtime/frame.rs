@@ -4,8 +4,6 @@
 /// socket with 1009 for a larger one
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html>).
 pub(crate) const FRAME_BYTES: usize = 32 * 1024 - 1;
-/// The most bytes of a `subscribed` answer.
-pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
 
 /// Joins lines into as few frames as hold them. A line that fits no frame, as the event of an imported message may be,
 /// is left out: its clients see a hole in the log.
