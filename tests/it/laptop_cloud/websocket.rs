@@ -72,7 +72,10 @@ async fn a_close_frame_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_can_be_closed() {
-    let world = World::own(options()).await;
+    let mut options = options();
+    // The messages are larger than a frame.
+    options.like_aws.connections_frame_limit = false;
+    let world = World::own(options).await;
     let user = world.user("anna").await;
     // This one is open and not read.
     let _socket = user.socket().await;

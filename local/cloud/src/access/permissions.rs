@@ -2,9 +2,9 @@
 //!
 //! On AWS, SAM adds managed policies to each function's role: `AWSLambdaBasicExecutionRole` for logs,
 //! `AWSXRayDaemonWriteAccess` for tracing, and `AWSLambdaSQSQueueExecutionRole` and `AWSLambdaDynamoDBExecutionRole`
-//! for event sources, all of them with the resource `*`
-//! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html>). Here the
-//! event sources have the client's key, so a function has what the template says and nothing else.
+//! for event sources, all of them with the resource `*`, and a statement for the queue that an event source sends failed
+//! batches to (<https://github.com/aws/serverless-application-model/blob/develop/samtranslator/model/eventsources/pull.py>).
+//! Here the event sources have the client's key, so a function has what the template says and nothing else.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use regex::Regex;
 use serde_json::Value;
 
-use super::{attributes, call, tables::Tables};
+use super::{attributes, tables::Tables};
 use crate::{
     access::policy::{
         ATTRIBUTES, Call, Context, ENCLOSING_OPERATION, LEADING_KEYS, RETURN_CONSUMED_CAPACITY, RETURN_VALUES, SELECT,
@@ -22,16 +22,19 @@ pub(super) fn calls(operation: &str, body: &Value, tables: &Tables) -> Vec<Call>
         "BatchGetItem" | "BatchWriteItem" => batch(&action, body, tables),
         "TransactGetItems" | "TransactWriteItems" => transaction(operation, body, tables),
         // The actions depend on the statements, and the keys on their text
-        // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html). PartiQL is always denied here.
+        // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html). Here PartiQL needs an unlimited
+        // permission for DynamoDB.
         "ExecuteStatement" | "BatchExecuteStatement" | "ExecuteTransaction" => {
-            vec![call("dynamodb:PartiQL", table_arn("*"), Context::new())]
+            vec![Call::new("dynamodb:PartiQL", table_arn("*"), Context::new())]
         }
-        "ListTables" => vec![call(action, table_arn("*"), Context::new())],
-        "ListStreams" => vec![call(action, table_arn("*/stream/*"), Context::new())],
-        "DescribeStream" | "GetShardIterator" => vec![call(action, text(body, "StreamArn"), Context::new())],
-        "GetRecords" => vec![call(action, table_arn(&format!("{}/stream/latest", read_table(body))), Context::new())],
+        "ListTables" => vec![Call::new(action, table_arn("*"), Context::new())],
+        "ListStreams" => vec![Call::new(action, table_arn("*/stream/*"), Context::new())],
+        "DescribeStream" | "GetShardIterator" => vec![Call::new(action, text(body, "StreamArn"), Context::new())],
+        "GetRecords" => {
+            vec![Call::new(action, table_arn(&format!("{}/stream/latest", read_table(body))), Context::new())]
+        }
         "ListTagsOfResource" | "TagResource" | "UntagResource" => {
-            vec![call(action, text(body, "ResourceArn"), Context::new())]
+            vec![Call::new(action, text(body, "ResourceArn"), Context::new())]
         }
         _ => vec![on_table(&action, body, tables)],
     }
@@ -42,7 +45,7 @@ fn on_table(action: &str, body: &Value, tables: &Tables) -> Call {
     let table = name_of(&text(body, "TableName")).to_owned();
     let index = body["IndexName"].as_str();
     let resource = table_arn(&index.map_or_else(|| table.clone(), |index| format!("{table}/index/{index}")));
-    let keys = tables.partition_key(&table, index).and_then(|name| key(body, name)).into_iter().collect();
+    let keys = tables.partition_key(&table, index).and_then(|name| key(action, body, name)).into_iter().collect();
     let mut context = Context::from([(LEADING_KEYS, keys), (ATTRIBUTES, attributes::named(body))]);
     let parameters =
         [(SELECT, "Select"), (RETURN_VALUES, "ReturnValues"), (RETURN_CONSUMED_CAPACITY, "ReturnConsumedCapacity")];
@@ -51,7 +54,7 @@ fn on_table(action: &str, body: &Value, tables: &Tables) -> Call {
             context.insert(name, vec![value.to_owned()]);
         }
     }
-    call(action, resource, context)
+    Call::new(action, resource, context)
 }
 
 /// One call for each table of a batch, with all keys of that table.
@@ -73,7 +76,7 @@ fn batch(action: &str, body: &Value, tables: &Tables) -> Vec<Call> {
             named.extend(attributes::named(requests));
             let context = [(LEADING_KEYS, keys), (ATTRIBUTES, named)];
             let context = context.map(|(name, values)| (name, values.into_iter().collect()));
-            call(action, table_arn(table), Context::from(context))
+            Call::new(action, table_arn(table), Context::from(context))
         })
         .collect()
 }
@@ -107,12 +110,19 @@ fn transaction(operation: &str, body: &Value, tables: &Tables) -> Vec<Call> {
     members.iter().flat_map(readings).collect()
 }
 
-/// The partition key of a request about one item or one partition; a scan has none.
-fn key(body: &Value, name: &str) -> Option<String> {
-    let item = if body["Key"].is_null() { &body["Item"] } else { &body["Key"] };
-    scalar(&item[name])
-        .or_else(|| scalar(&body["KeyConditions"][name]["AttributeValueList"][0]))
-        .or_else(|| scalar(&body["ExpressionAttributeValues"][condition_value(body, name)?]))
+/// The partition key of a request about one item or one partition; others, such as a scan, have none.
+fn key(action: &str, body: &Value, name: &str) -> Option<String> {
+    match action {
+        "dynamodb:PutItem" => scalar(&body["Item"][name]),
+        "dynamodb:GetItem" | "dynamodb:UpdateItem" | "dynamodb:DeleteItem" | "dynamodb:ConditionCheckItem" => {
+            scalar(&body["Key"][name])
+        }
+        "dynamodb:Query" => match condition_value(body, name) {
+            Some(placeholder) => scalar(&body["ExpressionAttributeValues"][placeholder]),
+            None => scalar(&body["KeyConditions"][name]["AttributeValueList"][0]),
+        },
+        _ => None,
+    }
 }
 
 /// The placeholder of the value that a key condition compares the partition key with.
@@ -192,7 +202,10 @@ mod tests {
                 assert_eq!(read(operation, body), [expect(operation, "things", &["a"])]);
             }
         }
-        assert_eq!(read("Scan", json!({ "TableName": "things" })), [expect("Scan", "things", &[])]);
+        // Members that an operation does not have count for nothing.
+        let body = json!({ "TableName": "things", "Item": item, "Key": { "id": { "S": "other" } } });
+        assert_eq!(read("PutItem", body.clone()), [expect("PutItem", "things", &["a"])]);
+        assert_eq!(read("Scan", body), [expect("Scan", "things", &[])]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::call;
 use crate::{
     access::policy::{Call, Context},
     description::arn,
@@ -25,7 +24,7 @@ pub(super) fn sns(body: &[u8]) -> Option<Call> {
         (_, _, Some(name)) => arn("sns", name),
         _ => "*".to_owned(),
     };
-    Some(call(format!("sns:{action}"), resource, Context::new()))
+    Some(Call::new(format!("sns:{action}"), resource, Context::new()))
 }
 
 /// What a request to SQS asks for.
@@ -34,7 +33,7 @@ pub(super) fn sqs(operation: &str, body: &Value) -> Call {
     let action = operation.strip_suffix("Batch").unwrap_or(operation);
     let name = body["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).or(body["QueueName"].as_str());
     let resource = body["SourceArn"].as_str().map_or_else(|| arn("sqs", name.unwrap_or("*")), str::to_owned);
-    call(format!("sqs:{action}"), resource, Context::new())
+    Call::new(format!("sqs:{action}"), resource, Context::new())
 }
 
 #[cfg(test)]

@@ -46,10 +46,6 @@ impl CallReader {
         let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let (stage, connection) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
         let resource = format!("{}/{stage}/{}/{connection}", self.websocket_id, parts.method);
-        call("execute-api:ManageConnections", arn("execute-api", &resource), Context::new())
+        Call::new("execute-api:ManageConnections", arn("execute-api", &resource), Context::new())
     }
-}
-
-fn call(action: impl Into<String>, resource: String, context: Context) -> Call {
-    Call { action: action.into(), resource, context }
 }

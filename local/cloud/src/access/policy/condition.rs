@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{pattern::Pattern, statement::texts};
+use super::{call::Context, pattern::Pattern, texts::texts};
 
 /// The partition keys of the items that a request is about.
 pub(crate) const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
@@ -37,9 +37,6 @@ const KEYS: [&str; 11] = [
 /// Keys with several values need `ForAllValues` or `ForAnyValue`; AWS does not say what they mean without
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html>).
 const MULTIVALUED: [&str; 2] = [LEADING_KEYS, ATTRIBUTES];
-
-/// The values of a request's condition keys.
-pub(crate) type Context = std::collections::BTreeMap<&'static str, Vec<String>>;
 
 /// A condition on one key.
 #[derive(Clone, Debug)]

@@ -1,35 +1,21 @@
 //! Evaluates identity-based policies of IAM
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>).
 
+mod call;
 mod condition;
 mod managed;
 mod pattern;
 mod statement;
+mod texts;
 
 use serde_json::{Value, json};
 
+pub(crate) use call::{Call, Context, Denial};
 pub(crate) use condition::{
-    ATTRIBUTES, Context, ENCLOSING_OPERATION, LEADING_KEYS, PRINCIPAL_ACCOUNT, PRINCIPAL_ARN, REQUESTED_REGION,
+    ATTRIBUTES, ENCLOSING_OPERATION, LEADING_KEYS, PRINCIPAL_ACCOUNT, PRINCIPAL_ARN, REQUESTED_REGION,
     RESOURCE_ACCOUNT, RETURN_CONSUMED_CAPACITY, RETURN_VALUES, SECURE_TRANSPORT, SELECT,
 };
 use statement::{Effect, Statement};
-
-/// What a caller asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) action: String,
-    pub(crate) resource: String,
-    pub(crate) context: Context,
-}
-
-/// Why a call is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Denial {
-    /// No statement allows it.
-    Implicit,
-    /// A statement denies it.
-    Explicit,
-}
 
 /// The statements of all policies of a role, as far as they are about the services here.
 #[derive(Clone, Debug, Default)]

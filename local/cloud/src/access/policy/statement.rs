@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, condition::Condition, pattern::Pattern};
+use super::{call::Call, condition::Condition, pattern::Pattern, texts::texts};
 
 /// The services whose requests are authorized here, as actions name them.
 const SERVICES: [&str; 4] = ["dynamodb", "sns", "sqs", "execute-api"];
@@ -88,19 +88,4 @@ fn is_about_other_services(members: &Map<String, Value>) -> Result<bool, String>
         !service.contains(['*', '?']) && !SERVICES.contains(&service.as_str())
     };
     Ok(texts(actions)?.iter().all(is_other))
-}
-
-/// One text or a list of texts. Numbers and booleans count as texts.
-pub(super) fn texts(value: &Value) -> Result<Vec<String>, String> {
-    let text = |value: &Value| match value {
-        // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
-        Value::String(text) if text.contains("${") => Err(format!("the policy variable in {text} is not supported")),
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        other => Err(format!("{other} is not a text")),
-    };
-    match value {
-        Value::Array(values) => values.iter().map(text).collect(),
-        value => Ok(vec![text(value)?]),
-    }
 }
