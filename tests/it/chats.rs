@@ -173,7 +173,10 @@ async fn former_members_receive_no_events() {
             let ended = socket.next_of("unsubscribed").await;
             assert_eq!(ended, json!({"type": "unsubscribed", "uri": uri}));
             socket.send(&json!({"action": "subscribe", "uri": other_chat})).await;
-            assert_eq!(socket.next().await["type"], "subscribed");
+            // The end of a subscription may be notified of twice.
+            let next = socket.next().await;
+            let next = if next == ended { socket.next().await } else { next };
+            assert_eq!(next["type"], "subscribed");
             let rejected = socket.ask(&json!({"action": "subscribe", "uri": uri, "after": 0})).await;
             assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(403)));
         }

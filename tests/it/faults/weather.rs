@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use confab_cloud::{Functions, Options, Template};
+use confab_cloud::{Functions, LikeAws, Options, Template};
 use fastrand::Rng;
 use lambda_runtime::LambdaEvent;
 use serde_json::Value;
@@ -106,6 +106,16 @@ impl Weather {
     }
 }
 
+/// Conflicts and throttling, with less capacity than AWS has, since a test posts less than a busy chat.
+fn harsh() -> LikeAws {
+    LikeAws {
+        dynamodb_partition_reads: Some(300),
+        dynamodb_partition_writes: Some(60),
+        messages_group_rate: Some(10),
+        ..LikeAws::preset()
+    }
+}
+
 /// A cloud whose functions reach all services through bad weather, and are cut off in it.
 pub async fn stormy_world(on: &Arc<AtomicBool>, rng: &mut Rng) -> World {
     let services = [Proxy::start().await, Proxy::start().await, Proxy::start().await, Proxy::start().await];
@@ -115,6 +125,9 @@ pub async fn stormy_world(on: &Arc<AtomicBool>, rng: &mut Rng) -> World {
     }
     let fate = Weather::new(on, rng.fork());
     let mut options = Options { template: impatient(), functions: mortal(move |_| fate.polls()), ..options() };
+    if rng.bool() {
+        options.like_aws = harsh();
+    }
     options.parameters.insert("LargeChat".to_owned(), (*rng.choice(&["2", "500"]).unwrap()).to_owned());
     Proxy::before_all(&services, options).await
 }

@@ -45,7 +45,7 @@ pub(super) fn json(database: &Database, parts: &Parts, request: &Value) -> Resul
         .map_err(|error| Box::new(failed(&error)))
 }
 
-fn failed(error: &DynoxideError) -> Response<Body> {
+pub(super) fn failed(error: &DynoxideError) -> Response<Body> {
     let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response(status, error.to_json())
 }
@@ -103,7 +103,7 @@ fn call(database: &Database, operation: &str, body: &[u8]) -> Option<Result<Stri
 }
 
 /// Reads a request. The prefixes in the engine's errors determine the exception.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
@@ -122,7 +122,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, DynoxideError> {
     })
 }
 
-fn write<T: serde::Serialize>(answer: &T) -> Result<String, DynoxideError> {
+pub(super) fn write<T: serde::Serialize>(answer: &T) -> Result<String, DynoxideError> {
     serde_json::to_string(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 
 use super::{
-    client::{Item, Table, is_fresh, pause, read},
+    client::{Item, Table, contention_pauses, is_fresh, pause, read},
     write::Write,
 };
 use crate::{Error, Result, key::Key, metrics};
@@ -67,8 +67,7 @@ impl Table {
     async fn get_batch(&self, keys: &[Key]) -> Result<Vec<(Key, Item)>> {
         let mut found = Vec::new();
         let mut wanted: Vec<Item> = keys.iter().cloned().map(Item::from).collect();
-        let mut pauses =
-            ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(4).with_jitter().build();
+        let mut pauses = contention_pauses();
         loop {
             let request = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build()?;
             metrics::called_dynamodb();

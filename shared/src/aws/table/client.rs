@@ -82,9 +82,19 @@ pub(super) fn is_fresh(item: &Item) -> bool {
     expires_at.is_none_or(|expires_at| expires_at >= Date::now().epoch_seconds())
 }
 
-/// The back-off where transactions contend for an item.
-pub(super) fn conflict_pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(7).with_jitter().build()
+/// How long requests back off in all while others contend for an item or a partition, well before API Gateway's limit
+/// of 30 seconds.
+const CONTENTION: Duration = Duration::from_secs(8);
+
+/// The back-off where requests contend for an item or a partition. DynamoDB does not queue them.
+pub(super) fn contention_pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(10))
+        .with_max_delay(Duration::from_millis(400))
+        .without_max_times()
+        .with_total_delay(Some(CONTENTION))
+        .with_jitter()
+        .build()
 }
 
 /// Waits for the next pause, or fails with [`Error::Busy`] after the last.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    client::{Table, conflict_pauses, pause},
+    client::{Table, contention_pauses, pause},
     write::{Otherwise, Write},
 };
 use crate::{
@@ -28,7 +28,7 @@ impl Table {
     /// # Errors
     /// As [`Table::transact_once`]; [`Error::Busy`] if the items stay in use.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<()> {
-        let mut pauses = conflict_pauses();
+        let mut pauses = contention_pauses();
         while self.transact_once(writes.clone()).await? == Transacted::Conflict {
             metrics::count(Metric::TransactionRetries, 1);
             pause(&mut pauses, None).await?;

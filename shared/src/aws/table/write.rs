@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
 use serde::Serialize;
 use serde_dynamo::aws_sdk_dynamodb_1::{to_attribute_value, to_item};
 
-use super::client::{Item, Table, conflict_pauses, pause};
+use super::client::{Item, Table, contention_pauses, pause};
 use crate::{Error, Result, date::Date, error::Cause, key::Key, metrics};
 
 /// A failed condition returns the item that it was evaluated on.
@@ -254,7 +254,7 @@ impl Table {
     /// # Errors
     /// When DynamoDB fails, or the item stays in use.
     pub(crate) async fn attempt(&self, write: Write) -> Result<Applied> {
-        let mut pauses = conflict_pauses();
+        let mut pauses = contention_pauses();
         loop {
             match self.attempt_once(write.clone()).await {
                 Err(Error::Busy(Some(cause))) if is_conflict(&cause) => pause(&mut pauses, Some(cause)).await?,

@@ -1,5 +1,7 @@
 //! The items that a request to DynamoDB names, and how large they are.
 
+use std::collections::HashMap;
+
 use dynoxide::{
     Database,
     types::{AttributeValue, Item, item_size},
@@ -26,56 +28,95 @@ pub(super) struct NamedItem {
     pub(super) is_eventual: bool,
 }
 
-/// The items of a request in its order. `None` if it is not valid, or names its items by an expression.
-pub(super) fn named(database: &Database, operation: Operation, request: &Value) -> Option<Vec<NamedItem>> {
-    let tables = || request["RequestItems"].as_object();
-    match operation {
-        Operation::Get | Operation::Put | Operation::Update | Operation::Delete => {
-            Some(vec![one(database, request["TableName"].as_str()?, request)?])
-        }
-        Operation::TransactWrite | Operation::TransactGet => {
-            let actions = request["TransactItems"].as_array()?.iter();
-            let actions = actions.map(|action| action.as_object()?.values().find(|action| action.is_object()));
-            actions.map(|action| one(database, action?["TableName"].as_str()?, action?)).collect()
-        }
-        Operation::BatchWrite => {
-            let writes = tables()?
-                .iter()
-                .flat_map(|(table, writes)| writes.as_array().into_iter().flatten().map(move |write| (table, write)));
-            let requests = writes.map(|(table, write)| Some((table, write.as_object()?.values().next()?)));
-            requests.map(|request| request.and_then(|(table, request)| one(database, table, request))).collect()
-        }
-        Operation::BatchGet => {
-            let keys = tables()?.iter().flat_map(|(table, read)| {
-                let keys = read["Keys"].as_array().into_iter().flatten();
-                keys.map(move |key| (table, json!({ "Key": key, "ConsistentRead": read["ConsistentRead"] })))
-            });
-            keys.map(|(table, read)| one(database, table, &read)).collect()
-        }
-        Operation::Query | Operation::Scan => None,
+/// Reads the items of one request.
+pub(super) struct Reader<'a> {
+    database: &'a Database,
+    /// Whether sizes are needed, which takes a read of each item.
+    sizes: bool,
+    schemas: HashMap<String, Vec<KeyElement>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(database: &'a Database, sizes: bool) -> Self {
+        Self { database, sizes, schemas: HashMap::new() }
     }
-}
 
-/// The partition that these attributes of an item belong to.
-pub(super) fn partition(database: &Database, table: &str, attributes: &Value) -> Option<ItemKey> {
-    let mut key = key(database, table, attributes)?.0;
-    key.sort = None;
-    Some(key)
-}
+    /// The items of a request in its order. `None` if it is not valid, or names its items by an expression.
+    pub(super) fn named(&mut self, operation: Operation, request: &Value) -> Option<Vec<NamedItem>> {
+        let tables = || request["RequestItems"].as_object();
+        match operation {
+            Operation::Get | Operation::Put | Operation::Update | Operation::Delete => {
+                Some(vec![self.one(request["TableName"].as_str()?, request)?])
+            }
+            Operation::TransactWrite | Operation::TransactGet => {
+                let actions = request["TransactItems"].as_array()?.iter();
+                let actions = actions.map(|action| action.as_object()?.values().find(|action| action.is_object()));
+                actions.map(|action| self.one(action?["TableName"].as_str()?, action?)).collect()
+            }
+            Operation::BatchWrite => {
+                let writes = tables()?.iter().flat_map(|(table, writes)| {
+                    writes.as_array().into_iter().flatten().map(move |write| (table, write))
+                });
+                let requests = writes.map(|(table, write)| Some((table, write.as_object()?.values().next()?)));
+                requests.map(|request| request.and_then(|(table, request)| self.one(table, request))).collect()
+            }
+            Operation::BatchGet => {
+                let keys = tables()?.iter().flat_map(|(table, read)| {
+                    let keys = read["Keys"].as_array().into_iter().flatten();
+                    keys.map(move |key| (table, json!({ "Key": key, "ConsistentRead": read["ConsistentRead"] })))
+                });
+                keys.map(|(table, read)| self.one(table, &read)).collect()
+            }
+            Operation::Query | Operation::Scan => None,
+        }
+    }
 
-/// The item of one action.
-fn one(database: &Database, table: &str, action: &Value) -> Option<NamedItem> {
-    let attributes = if action["Item"].is_object() { &action["Item"] } else { &action["Key"] };
-    let (key, names) = key(database, table, attributes)?;
-    let stored = json!({ "TableName": table, "Key": names, "ConsistentRead": true });
-    let stored = database.get_item(serde_json::from_value(stored).ok()?).ok()?.item;
-    let stored = stored.as_ref().map_or(0, item_size);
-    let size = match serde_json::from_value::<Item>(action["Item"].clone()) {
-        Ok(item) => stored.max(item_size(&item)),
-        // The size after an update is known only after it; the values in its expressions are the most that it adds.
-        Err(_) => stored + values_size(&action["ExpressionAttributeValues"]),
-    };
-    Some(NamedItem { key, size, is_eventual: action["ConsistentRead"] != true })
+    /// The partition that these attributes of an item belong to.
+    pub(super) fn partition(&mut self, table: &str, attributes: &Item) -> Option<ItemKey> {
+        let mut key = self.key(table, |name| attributes.get(name).cloned())?.0;
+        key.sort = None;
+        Some(key)
+    }
+
+    /// The item of one action.
+    fn one(&mut self, table: &str, action: &Value) -> Option<NamedItem> {
+        let attributes = if action["Item"].is_object() { &action["Item"] } else { &action["Key"] };
+        let (key, names) = self.key(table, |name| serde_json::from_value(attributes.get(name)?.clone()).ok())?;
+        let size = if self.sizes { self.size(table, names, action)? } else { 0 };
+        Some(NamedItem { key, size, is_eventual: action["ConsistentRead"] != true })
+    }
+
+    fn size(&self, table: &str, key: Item, action: &Value) -> Option<usize> {
+        let request = json!({ "TableName": table, "Key": key, "ConsistentRead": true });
+        let stored = self.database.get_item(serde_json::from_value(request).ok()?).ok()?.item;
+        let stored = stored.as_ref().map_or(0, item_size);
+        Some(match serde_json::from_value::<Item>(action["Item"].clone()) {
+            Ok(item) => stored.max(item_size(&item)),
+            // The size after an update is known only after it; the values in its expressions are the most that it
+            // adds.
+            Err(_) => stored + values_size(&action["ExpressionAttributeValues"]),
+        })
+    }
+
+    /// The key among an item's attributes, also as attributes.
+    fn key(&mut self, table: &str, value: impl Fn(&str) -> Option<AttributeValue>) -> Option<(ItemKey, Item)> {
+        if !self.schemas.contains_key(table) {
+            let metadata = self.database.get_table_metadata(table).ok()??;
+            self.schemas.insert(table.to_owned(), serde_json::from_str(&metadata.key_schema).ok()?);
+        }
+        let mut key = ItemKey { table: table.to_owned(), partition: String::new(), sort: None };
+        let mut attributes = Item::new();
+        for KeyElement { attribute_name, key_type } in self.schemas.get(table)? {
+            let value = value(attribute_name)?;
+            let text = value.to_key_string()?;
+            attributes.insert(attribute_name.clone(), value);
+            match key_type.as_str() {
+                "HASH" => key.partition = text,
+                _ => key.sort = Some(text),
+            }
+        }
+        Some((key, attributes))
+    }
 }
 
 fn values_size(values: &Value) -> usize {
@@ -87,22 +128,4 @@ fn values_size(values: &Value) -> usize {
 struct KeyElement {
     attribute_name: String,
     key_type: String,
-}
-
-/// The key among an item's attributes, also as a request writes it.
-fn key(database: &Database, table: &str, attributes: &Value) -> Option<(ItemKey, Value)> {
-    let table_metadata = database.get_table_metadata(table).ok()??;
-    let schema: Vec<KeyElement> = serde_json::from_str(&table_metadata.key_schema).ok()?;
-    let mut key = ItemKey { table: table.to_owned(), partition: String::new(), sort: None };
-    let mut names = serde_json::Map::new();
-    for KeyElement { attribute_name, key_type } in schema {
-        let value = attributes.get(&attribute_name)?;
-        let text = serde_json::from_value::<AttributeValue>(value.clone()).ok()?.to_key_string()?;
-        names.insert(attribute_name, value.clone());
-        match key_type.as_str() {
-            "HASH" => key.partition = text,
-            _ => key.sort = Some(text),
-        }
-    }
-    Some((key, Value::Object(names)))
 }

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use dynoxide::Database;
+use dynoxide::{Database, actions::query::QueryRequest, types::capacity_wanted};
 use http::{Response, StatusCode, request::Parts};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ use super::dynamodb;
 use crate::like_aws::LikeAws;
 use batch::LeftOut;
 use conflicts::{Conflict, Conflicts};
-use items::{ItemKey, NamedItem};
+use items::{ItemKey, NamedItem, Reader};
 use operation::Operation;
 use throughput::Throughput;
 
@@ -81,21 +81,29 @@ impl LimitedDatabase {
     async fn limited(&self, operation: Operation, parts: &Parts, body: Bytes) -> Response<Body> {
         let request: Value = serde_json::from_slice(&body).unwrap_or_default();
         let needs_items = self.conflicts.is_some() || !self.throughput.is_unlimited();
-        let items = needs_items.then(|| items::named(&self.database, operation, &request)).flatten();
+        let mut reader = Reader::new(&self.database, !self.throughput.is_unlimited());
+        let items = needs_items.then(|| reader.named(operation, &request)).flatten();
         let keys: Vec<ItemKey> = items.iter().flatten().map(|item| item.key.clone()).collect();
         let token = request["ClientRequestToken"].as_str();
         let begun = self.conflicts.as_ref().map(|conflicts| conflicts.begin(operation, &keys, token)).transpose();
-        tokio::time::sleep(self.latencies.of(operation)).await;
+        // A transaction's conditions are checked in its first phase, so one that fails is short
+        // (https://www.usenix.org/conference/atc23/presentation/idziorek).
+        let phase = self.latencies.of(operation) / 2;
+        tokio::time::sleep(phase).await;
         let progress = match begun {
             Ok(progress) => progress,
             Err(conflict) => return rejected(operation, &conflict),
         };
         let left_out = progress.as_ref().map_or_else(|| vec![false; keys.len()], |progress| progress.left_out.clone());
-        match items {
+        let answer = match items {
             Some(items) => self.named(operation, parts, body, request, &items, left_out),
-            None if operation == Operation::Query => self.query(parts, body, request),
+            None if operation == Operation::Query && !self.throughput.is_unlimited() => self.query(parts, &body),
             None => dynamodb::answer(&self.database, parts, &body),
+        };
+        if answer.status() == StatusCode::OK {
+            tokio::time::sleep(phase).await;
         }
+        answer
     }
 
     /// Passes a request to the engine whose items are known, without those that are left out of a batch.
@@ -135,32 +143,36 @@ impl LimitedDatabase {
     }
 
     /// What a query costs is known after it, and so is its partition, unless it finds nothing.
-    fn query(&self, parts: &Parts, body: Bytes, mut request: Value) -> Response<Body> {
-        // Indexes have partitions of their own.
-        if self.throughput.is_unlimited() || request["IndexName"].is_string() {
-            return dynamodb::answer(&self.database, parts, &body);
-        }
-        let is_wanted = matches!(request["ReturnConsumedCapacity"].as_str(), Some("TOTAL" | "INDEXES"));
-        if !is_wanted && let Some(request) = request.as_object_mut() {
-            request.insert("ReturnConsumedCapacity".to_owned(), json!("TOTAL"));
-        }
-        let mut answer = match dynamodb::json(&self.database, parts, &request) {
-            Ok(answer) => answer,
-            Err(error) => return *error,
+    fn query(&self, parts: &Parts, body: &Bytes) -> Response<Body> {
+        let request = dynamodb::read::<QueryRequest>(body);
+        let Some(mut request) = request.ok().filter(|request| request.index_name.is_none()) else {
+            // It is not valid, or of an index, which has partitions of its own.
+            return dynamodb::answer(&self.database, parts, body);
         };
-        let table = request["TableName"].as_str().unwrap_or_default();
-        let attributes = [&answer["LastEvaluatedKey"], &answer["Items"][0]];
-        let key = attributes.into_iter().find_map(|found| items::partition(&self.database, table, found));
-        let units = answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap_or_default();
+        let table = request.table_name.clone();
+        let is_wanted = capacity_wanted(request.return_consumed_capacity.as_deref());
+        if !is_wanted {
+            request.return_consumed_capacity = Some("TOTAL".to_owned());
+        }
+        let mut answer = match self.database.query(request) {
+            Ok(answer) => answer,
+            Err(error) => return dynamodb::failed(&error),
+        };
+        let found = answer.last_evaluated_key.as_ref().or_else(|| answer.items.as_ref()?.first());
+        let key = found.and_then(|found| Reader::new(&self.database, false).partition(&table, found));
+        let units = answer.consumed_capacity.as_ref().map_or(0.0, |consumed| consumed.capacity_units);
         if let Some(key) = key
             && !self.throughput.admits_read(&key, units)
         {
             return rejection::throttled(&self.database, Operation::Query, &key, &[]);
         }
-        if !is_wanted && let Some(answer) = answer.as_object_mut() {
-            answer.remove("ConsumedCapacity");
+        if !is_wanted {
+            answer.consumed_capacity = None;
         }
-        dynamodb::response(StatusCode::OK, answer.to_string())
+        match dynamodb::write(&answer) {
+            Ok(answer) => dynamodb::response(StatusCode::OK, answer),
+            Err(error) => dynamodb::failed(&error),
+        }
     }
 }
 
