@@ -71,6 +71,9 @@ pub enum Error {
     /// `None`. Appending retries; no request is answered with it.
     #[error("The log has grown.")]
     Behind(Option<HashMap<String, AttributeValue>>),
+    /// A message has changed since it was read. The domain reads it again; no request is answered with it.
+    #[error("The message has changed.")]
+    Changed,
     /// An export cannot be imported, for these reasons. No request is answered with it.
     #[error("{}", .0.join("\n"))]
     NotImported(Vec<String>),
@@ -194,7 +197,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
-            Self::Internal(_) | Self::AlreadyDone | Self::Behind(_) | Self::Uncounted(_) => 500,
+            Self::Internal(_) | Self::AlreadyDone | Self::Behind(_) | Self::Changed | Self::Uncounted(_) => 500,
             Self::Busy(_) => 503,
         }
     }

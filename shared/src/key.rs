@@ -50,6 +50,8 @@ partitions! {
     Presence = "PRESENCE";
     /// Rate limits: `RATES#<what>#<user id>`, by the window.
     Rates = "RATES";
+    /// A member's reactions to the messages of a chat: `REACTIONS#<uri>#<user id>`.
+    Reactions = "REACTIONS";
     /// A chat's subscribers: `SUBSCRIBERS#<uri>`.
     Subscribers = "SUBSCRIBERS";
     /// A user's tokens: `TOKENS#<user id>`. Apart from the user's other items, so that a function may be allowed to

@@ -53,13 +53,46 @@ async fn posting_is_one_read_one_transaction_one_publication() {
 async fn reading_history_is_two_reads_and_its_pages() {
     let (world, dynamodb, _) = Proxy::world().await;
     let mut chat = chat(&world).await;
-    chat.owner.post(&chat.uri, "one").await;
-    chat.guest.post(&chat.uri, "two").await;
+    let one = chat.owner.post(&chat.uri, "one").await;
+    let two = chat.guest.post(&chat.uri, "two").await;
     chat.socket.until("two").await;
     dynamodb.calls();
     assert_eq!(chat.owner.get(&format!("/api/chats/{}/messages/", chat.uri)).await.0, 200);
     // The caller and their access; the page; the authors.
     assert_eq!(operations("list-messages", dynamodb.calls()), ["BatchGetItem", "Query", "BatchGetItem"]);
+
+    // The reader's own reactions, in one read for all messages that have any.
+    for (user, id) in [(&chat.owner, one), (&chat.guest, one), (&chat.guest, two)] {
+        let path = format!("/api/chats/{}/messages/{id}/reactions/👍/", chat.uri);
+        assert_eq!(user.call(Method::PUT, &path, Value::Null).await.0, 200);
+    }
+    dynamodb.calls();
+    let (_, page) = chat.owner.get(&format!("/api/chats/{}/messages/", chat.uri)).await;
+    assert_eq!(
+        (&page["messages"][0]["reactions"][0]["mine"], &page["messages"][1]["reactions"][0]["mine"]),
+        (&json!(true), &json!(false))
+    );
+    let calls = operations("list-messages", dynamodb.calls());
+    assert_eq!(calls, ["BatchGetItem", "Query", "BatchGetItem", "BatchGetItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reaction_is_the_same_calls_whether_a_message_has_others() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let mut chat = chat(&world).await;
+    let id = chat.owner.post(&chat.uri, "one").await;
+    chat.socket.until("one").await;
+    let path = format!("/api/chats/{}/messages/{id}/reactions/👍/", chat.uri);
+    for user in [&chat.owner, &chat.guest] {
+        dynamodb.calls();
+        assert_eq!(user.call(Method::PUT, &path, Value::Null).await.0, 200);
+        let calls = operations("react", dynamodb.calls());
+        let (reads, others): (Vec<String>, Vec<String>) = calls.into_iter().partition(|call| call.contains("Get"));
+        // Access; the message and the caller's reactions; for the event; and for the answer the message, its author
+        // and the caller's reactions.
+        assert!(reads.len() <= 6, "{reads:?}");
+        assert_eq!(others, ["TransactWriteItems"]);
+    }
 }
 
 /// For any number of chats and entries.

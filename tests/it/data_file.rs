@@ -170,8 +170,9 @@ async fn a_file_of_the_previous_version_opens_completely() {
     for (name, value) in before["chat"].as_object().unwrap() {
         assert_eq!(&chat[name], value, "{name}");
     }
+    react_to_an_old_message(&anna, &ben, uri).await;
     // Ids continue, and numbers that were not counted by that version are counted correctly.
-    let last_id = before["chat"]["last_id"].as_u64().unwrap();
+    let last_id = anna.get(&format!("/api/chats/{uri}/")).await.1["last_id"].as_u64().unwrap();
     let mut bens = ben.socket().await;
     assert_eq!(bens.subscribe(uri, 0).await["entries"].as_array().unwrap().len() as u64, last_id);
     assert_eq!(anna.post(uri, "after the upgrade").await, last_id + 1);
@@ -180,11 +181,37 @@ async fn a_file_of_the_previous_version_opens_completely() {
     assert_eq!(ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), read).await.0, 200);
     anna.post(uri, "and more").await;
     let unread = async |user: &User<'_>| user.get("/api/chats/").await.1["chats"][0]["unread"].as_u64().unwrap();
+    // Reactions are entries and not messages.
     let cleos = before["chats"]["cleo"][0]["unread"].as_u64().unwrap();
     assert_eq!((unread(&ben).await, unread(&cleo).await), (1, cleos + 2));
     let leave = format!("/api/chats/{uri}/members/{}/", anna.username);
     assert_eq!(anna.call(Method::DELETE, &leave, Value::Null).await.0, 204);
     assert_eq!(ben.get(&format!("/api/chats/{uri}/")).await.1["owner"]["id"], ben.id);
+}
+
+/// A message that Ben reacted to with 👍 in the previous version, which kept the users in the message.
+async fn react_to_an_old_message(anna: &User<'_>, ben: &User<'_>, uri: &str) {
+    let thumb = format!("/api/chats/{uri}/messages/3/reactions/👍/");
+    let party = format!("/api/chats/{uri}/messages/3/reactions/🎉/");
+    let shown = |emoji: &str, count: u64, mine: bool| json!({"emoji": emoji, "count": count, "mine": mine});
+    for (user, method, path, expected) in [
+        (ben, Method::PUT, &thumb, vec![shown("👍", 1, false)]),
+        (anna, Method::PUT, &thumb, vec![shown("👍", 2, true)]),
+        (anna, Method::PUT, &thumb, vec![shown("👍", 2, true)]),
+        (ben, Method::DELETE, &thumb, vec![shown("👍", 1, true)]),
+        (ben, Method::DELETE, &thumb, vec![shown("👍", 1, true)]),
+        (ben, Method::PUT, &thumb, vec![shown("👍", 2, true)]),
+        (ben, Method::PUT, &party, vec![shown("👍", 2, true), shown("🎉", 1, false)]),
+        (anna, Method::DELETE, &thumb, vec![shown("🎉", 1, false), shown("👍", 1, false)]),
+        (ben, Method::DELETE, &thumb, vec![shown("🎉", 1, false)]),
+        (ben, Method::DELETE, &party, vec![]),
+    ] {
+        let (status, body) = user.call(method, path, Value::Null).await;
+        assert!(status.is_success(), "{body}");
+        let history = anna.history(uri).await;
+        let message = history.iter().find(|message| message["id"] == 3).unwrap();
+        assert_eq!(message["reactions"], json!(expected), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -267,6 +268,33 @@ async fn a_message_has_at_most_twenty_different_reactions() {
     assert_eq!(react(&anna, Method::DELETE, &uri, id, &emoji[1]).await.0, 204);
     assert_eq!(react(&ben, Method::PUT, &uri, id, &emoji[20]).await.0, 200, "there is room again");
     assert_eq!(message(&anna, &uri, id).await["reactions"].as_array().unwrap().len(), 20);
+}
+
+/// The numbers of a popular message are written into the table; its item does not grow with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_has_at_most_a_thousand_reactions_with_one_emoji() {
+    let world = World::any().await;
+    let (anna, ben, uri) = pair(&world).await;
+    let id = anna.post(&uri, "popular").await;
+    assert_eq!(react(&anna, Method::PUT, &uri, id, "👍").await.0, 200);
+    let update = world.dynamodb().update_item().table_name(world.variable("TABLE_NAME"));
+    let update = update.key("pk", AttributeValue::S(format!("LOG#{uri}")));
+    let update = update.key("sk", AttributeValue::S(format!("{id:016}")));
+    let update = update.update_expression("SET reaction_counts.#emoji = :count");
+    let update = update.expression_attribute_names("#emoji", "👍");
+    update.expression_attribute_values(":count", AttributeValue::N("999".to_owned())).send().await.unwrap();
+    assert_eq!(react(&ben, Method::PUT, &uri, id, "👍").await.1["reactions"][0]["count"], 1000);
+    for user in [&anna, &ben] {
+        assert_eq!(react(user, Method::PUT, &uri, id, "👍").await.0, 200, "it is there already");
+    }
+    let carl = world.user("carl").await;
+    carl.join(&uri).await;
+    assert_eq!(react(&carl, Method::PUT, &uri, id, "👍").await.0, 400);
+    assert_eq!(react(&ben, Method::DELETE, &uri, id, "👍").await.0, 204);
+    let (status, shown) = react(&carl, Method::PUT, &uri, id, "👍").await;
+    assert_eq!((status.as_u16(), &shown["reactions"]), (200, &json!([{"emoji": "👍", "count": 1000, "mine": true}])));
+    let log = world.items(&format!("LOG#{uri}")).await;
+    assert!(log.iter().all(|item| format!("{item:?}").len() < 2000), "an item has more than the numbers");
 }
 
 /// Under concurrency, counts are exact, and the last event describes the final state.

@@ -3,7 +3,7 @@
 
 use super::{
     access::ChatAccess,
-    entry::{Entry, EntryBody, EntryType, Reactions, if_message},
+    entry::{Entry, EntryBody, EntryType, if_message},
     member::Member,
 };
 use crate::{
@@ -24,10 +24,9 @@ impl Confab {
         self.change_message(access, deleted, |chat, entry| {
             let is_owner = chat.owner_id == user_id;
             let set =
-                "SET delete_date = :date, reactions = :none, changed_id = :change REMOVE message, edit_date, salt";
+                "SET delete_date = :date, changed_id = :change REMOVE message, edit_date, salt, reaction_counts, reactions";
             let own = if is_owner { "" } else { "AND user_id = :user" };
             let mut delete = if_message(Write::update(Entry::key(&chat.uri, id), set), own)?
-                .serialized(":none", &Reactions::new())?
                 .number(":change", entry.id)
                 .serialized(":date", &entry.create_date)?
                 .otherwise(move |item| not_deleted(item, user_id, is_owner));
@@ -40,7 +39,7 @@ impl Confab {
                 true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
                 false => Member::require(&chat.uri, user_id),
             };
-            Ok([delete, allowed])
+            Ok(vec![delete, allowed])
         })
         .await
     }

@@ -32,7 +32,7 @@ impl Confab {
                 .number(":change", entry.id)
                 .serialized(":date", &entry.create_date)?
                 .otherwise(move |item| not_edited(item, user_id));
-            Ok([edit, Member::require(&chat.uri, user_id)])
+            Ok(vec![edit, Member::require(&chat.uri, user_id)])
         })
         .await
     }
@@ -43,11 +43,11 @@ impl Confab {
         &self,
         access: &ChatAccess,
         body: EntryBody,
-        change: impl Fn(&Chat, &Entry) -> Result<[Write; 2]>,
+        change: impl Fn(&Chat, &Entry) -> Result<Vec<Write>>,
     ) -> Result<()> {
         let id = body.of.unwrap_or_default();
         let chat = self.chat_with(access.require_member()?, id).await?.ok_or(Error::NotFound)?;
-        let changes = |chat: &Chat, entries: &[Entry]| change(chat, &entries[0]).map(Vec::from);
+        let changes = |chat: &Chat, entries: &[Entry]| change(chat, &entries[0]);
         match self.append(&chat, access.caller.user.id, &[body], changes).await {
             Ok(entries) => {
                 self.publish_entries(&chat.uri, &entries, access.caller.known()).await;

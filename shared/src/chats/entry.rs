@@ -35,7 +35,7 @@ pub(crate) enum EntryType {
 }
 
 /// The users who reacted, by emoji.
-pub(crate) type Reactions = BTreeMap<String, BTreeSet<UserId>>;
+type FormerReactions = BTreeMap<String, BTreeSet<UserId>>;
 
 /// An entry as stored. A message's text, dates and reactions change; everything else stays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,9 +52,13 @@ pub(crate) struct Entry {
     /// When a message was deleted. Its text is gone then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delete_date: Option<Date>,
-    /// The reactions to a message, from the start on, because DynamoDB adds to a map only where there is one.
+    /// How many users reacted to a message, by emoji, without those in `reactions`. A message has it from the start on,
+    /// because DynamoDB adds to a map only where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reactions: Option<Reactions>,
+    pub(crate) reaction_counts: Option<BTreeMap<String, usize>>,
+    /// The users who reacted with a former version, which kept them in the message.
+    #[serde(rename = "reactions", skip_serializing_if = "Option::is_none")]
+    former_reactions: Option<FormerReactions>,
     /// The last entry about a message, which is the message itself at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) changed_id: Option<EntryId>,
@@ -107,8 +111,18 @@ impl Entry {
     /// The entry with this number.
     pub(crate) fn new(id: EntryId, body: EntryBody, create_date: Date) -> Self {
         let is_message = body.kind == EntryType::Message;
-        let (reactions, changed_id) = (is_message.then(Reactions::new), is_message.then_some(id));
-        Self { id, body, create_date, edit_date: None, delete_date: None, reactions, changed_id }
+        let (reaction_counts, changed_id) = (is_message.then(BTreeMap::new), is_message.then_some(id));
+        let former_reactions = None;
+        Self {
+            id,
+            body,
+            create_date,
+            edit_date: None,
+            delete_date: None,
+            reaction_counts,
+            former_reactions,
+            changed_id,
+        }
     }
 
     /// Where the entry `id` is.
@@ -121,14 +135,26 @@ impl Entry {
         self.body.kind == EntryType::Message && self.delete_date.is_none()
     }
 
-    /// How many users have reacted with an emoji.
-    pub(crate) fn reaction_count(&self, emoji: &str) -> usize {
-        self.reactions.as_ref().and_then(|reactions| reactions.get(emoji)).map_or(0, BTreeSet::len)
+    /// How many users have reacted, by emoji.
+    pub(crate) fn reactions(&self) -> BTreeMap<&str, usize> {
+        let mut reactions = BTreeMap::new();
+        for (emoji, count) in self.reaction_counts.iter().flatten() {
+            reactions.insert(emoji.as_str(), *count);
+        }
+        for (emoji, users) in self.former_reactions.iter().flatten() {
+            *reactions.entry(emoji.as_str()).or_default() += users.len();
+        }
+        reactions
     }
 
-    /// Whether a user has reacted with an emoji.
-    pub(crate) fn has_reaction(&self, emoji: &str, user_id: UserId) -> bool {
-        let users = self.reactions.as_ref().and_then(|reactions| reactions.get(emoji));
+    /// How many users have reacted with an emoji.
+    pub(crate) fn reaction_count(&self, emoji: &str) -> usize {
+        self.reactions().get(emoji).copied().unwrap_or_default()
+    }
+
+    /// Whether a user has reacted with an emoji, with a former version.
+    pub(crate) fn has_former_reaction(&self, emoji: &str, user_id: UserId) -> bool {
+        let users = self.former_reactions.as_ref().and_then(|reactions| reactions.get(emoji));
         users.is_some_and(|users| users.contains(&user_id))
     }
 

@@ -1,7 +1,6 @@
 //! The history of a chat: its messages, oldest first, a page at a time.
 
-use std::collections::BTreeSet;
-
+use futures_util::future;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -80,9 +79,12 @@ impl Confab {
         let (entries, mut edge) = self.messages(chat, range).await?;
         let caller = &access.caller.user;
         let authors = entries.iter().map(|entry| entry.body.user_id).filter(|id| *id != caller.id);
-        let mut users = self.visible_users(authors.map(|id| (uri.clone(), id)).collect::<Vec<_>>()).await?;
+        let authors: Vec<_> = authors.map(|id| (uri.clone(), id)).collect();
+        let messages = entries.iter().map(|entry| (uri, entry));
+        let (mut users, own) =
+            future::try_join(self.visible_users(authors), self.own_reactions(caller.id, messages)).await?;
         users.insert(caller.id, caller.clone());
-        let views = entries.into_iter().filter_map(|entry| MessageView::new(entry, &users, caller.id));
+        let views = entries.into_iter().filter_map(|entry| MessageView::new(uri, entry, &users, &own));
         let mut page = Page::new(views.map(|view| (view.id, view)))?;
         if let Some(end) = page.cut(PAGE_BYTES, range.after.is_none()) {
             edge = Some(end);
@@ -159,8 +161,7 @@ fn links(
 
 /// The size of an entry in memory, roughly. In a response it is larger.
 fn bytes(entry: &Entry) -> usize {
-    let reactions: usize = entry.reactions.iter().flat_map(|reactions| reactions.values()).map(BTreeSet::len).sum();
-    16 * reactions + entry.body.message.as_ref().map_or(0, String::len)
+    64 * entry.reactions().len() + entry.body.message.as_ref().map_or(0, String::len)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, str::FromStr};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -147,7 +147,9 @@ impl Confab {
             let author = message.iter().map(|message| message.body.user_id);
             author.chain([chat.owner_id]).map(|id| (chat.uri.clone(), id)).collect::<Vec<_>>()
         });
-        let users = self.visible_users(seen.collect::<Vec<_>>()).await?;
+        let seen: Vec<_> = seen.collect();
+        let messages = members.iter().filter_map(|(chat, _, message)| Some((&chat.uri, message.as_ref()?)));
+        let (users, own) = future::try_join(self.visible_users(seen), self.own_reactions(user_id, messages)).await?;
         let budget = ReadBudget::new(UNREAD_READS);
         let summaries = members.into_iter().map(async |(chat, member, message)| {
             let Unread { count, more } = self.unread(&chat, &member, &budget).await?;
@@ -157,7 +159,7 @@ impl Confab {
                 owner: chat.owner(&users)?,
                 member_count: chat.member_count,
                 last_id: chat.last_id,
-                last_message: message.and_then(|message| MessageView::new(message, &users, user_id)),
+                last_message: message.and_then(|message| MessageView::new(&chat.uri, message, &users, &own)),
                 read_id: member.read_id,
                 unread: count,
                 unread_more: more,

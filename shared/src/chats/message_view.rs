@@ -2,17 +2,19 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
+use futures_util::future;
 use serde::Serialize;
 
 use super::{
     access::ChatAccess,
     entry::{Entry, EntryType},
+    own_reactions::OwnReactions,
 };
 use crate::{
     Confab, Error, Result,
     auth::user::User,
     date::Date,
-    ids::{EntryId, UserId},
+    ids::{ChatUri, EntryId, UserId},
 };
 
 /// A message as it is now, as one user sees it.
@@ -40,16 +42,19 @@ struct ReactionView {
 }
 
 impl MessageView {
-    /// A message as `reader` sees it; `None` where the entry is not a message, or its author is not among `users`.
-    pub(super) fn new(entry: Entry, users: &HashMap<UserId, User>, reader: UserId) -> Option<Self> {
+    /// A message as the user sees it whose own reactions are `own`; `None` where the entry is not a message, or its
+    /// author is not among `users`.
+    pub(super) fn new(uri: &ChatUri, entry: Entry, users: &HashMap<UserId, User>, own: &OwnReactions) -> Option<Self> {
         if entry.body.kind != EntryType::Message {
             return None;
         }
         let user = users.get(&entry.body.user_id)?.clone();
-        let reactions = entry.reactions.into_iter().flatten();
-        let reactions =
-            reactions.map(|(emoji, users)| ReactionView { emoji, count: users.len(), mine: users.contains(&reader) });
-        let mut reactions: Vec<ReactionView> = reactions.collect();
+        let view = |(emoji, count): (&str, usize)| ReactionView {
+            emoji: emoji.to_owned(),
+            count,
+            mine: own.has(uri, &entry, emoji),
+        };
+        let mut reactions: Vec<ReactionView> = entry.reactions().into_iter().map(view).collect();
         reactions.sort_by_key(|reaction| Reverse(reaction.count));
         Some(Self {
             id: entry.id,
@@ -72,7 +77,9 @@ impl Confab {
     pub async fn show_message(&self, access: &ChatAccess, id: EntryId) -> Result<MessageView> {
         let uri = &access.require_member()?.uri;
         let entry: Entry = self.table().get(Entry::key(uri, id)).await?.ok_or(Error::NotFound)?;
-        let users = self.visible_users([(uri.clone(), entry.body.user_id)]).await?;
-        MessageView::new(entry, &users, access.caller.user.id).ok_or(Error::NotFound)
+        let users = self.visible_users([(uri.clone(), entry.body.user_id)]);
+        let own = self.own_reactions(access.caller.user.id, [(uri, &entry)]);
+        let (users, own) = future::try_join(users, own).await?;
+        MessageView::new(uri, entry, &users, &own).ok_or(Error::NotFound)
     }
 }

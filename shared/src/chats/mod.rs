@@ -21,6 +21,7 @@ pub(crate) mod member;
 mod members;
 pub mod message;
 mod message_view;
+mod own_reactions;
 mod ownership;
 mod page;
 mod post;

@@ -1,48 +1,39 @@
 //! Reactions: an emoji that members add to a message.
+//!
+//! The message has the number of each emoji, and each user's own are in an item of theirs. Both change in one
+//! transaction, which is built from the message as it was read and fails if it has changed since.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::{
     access::ChatAccess,
     emoji::Emoji,
     entry::{Entry, EntryBody, EntryType, if_message},
     member::Member,
+    own_reactions::StoredReactions,
 };
 use crate::{
     Confab, Error, Result,
     aws::table::{Item, Write},
     error::Invalid,
-    ids::{EntryId, UserId},
+    ids::{ChatUri, EntryId, UserId},
 };
 
 /// The most different emoji of a message.
 const EMOJI: usize = 20;
-/// The most users with the same one: with [`EMOJI`], that stays below the 400 KB of a DynamoDB item.
+/// The most users with the same one.
 const USERS: usize = 1000;
 
 impl Confab {
-    // `ADD` and `DELETE` reach into a map, although the API reference speaks of top-level attributes only: emulators
-    // had to learn it (<https://github.com/getmoto/moto/pull/2605>, <https://github.com/floci-io/floci/pull/1908>).
-
     /// Adds the caller's reaction to a message; idempotent.
     ///
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Invalid`]
     /// where it has too many reactions; [`Error::Throttled`].
     pub async fn add_reaction(&self, access: &ChatAccess, id: EntryId, emoji: &Emoji) -> Result<()> {
-        let user_id = access.caller.user.id;
-        self.change_message(access, reaction(id, EntryType::Reacted, user_id, emoji), |chat, entry| {
-            let fits = "(attribute_exists(reactions.#emoji) OR size(reactions) < :emoji) \
-                        AND (attribute_not_exists(reactions.#emoji) OR size(reactions.#emoji) < :most)";
-            let set = "SET changed_id = :change ADD reactions.#emoji :users";
-            let is_new = format!("AND NOT contains(reactions.#emoji, :user) AND {fits}");
-            let add = if_message(Write::update(Entry::key(&chat.uri, id), set), &is_new)?;
-            let sign = emoji.0.clone();
-            let add = with_names(add, entry, emoji, user_id)
-                .number(":emoji", EMOJI)
-                .number(":most", USERS)
-                .otherwise(move |item| not_added(item, &sign, user_id));
-            Ok([add, Member::require(&chat.uri, user_id)])
-        })
-        .await
+        self.change_reaction(access, id, EntryType::Reacted, emoji).await
     }
 
     /// Removes the caller's reaction from a message; idempotent.
@@ -50,39 +41,117 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`]; [`Error::NotFound`] for an unknown or deleted message; [`Error::Throttled`].
     pub async fn remove_reaction(&self, access: &ChatAccess, id: EntryId, emoji: &Emoji) -> Result<()> {
-        let user_id = access.caller.user.id;
-        self.change_message(access, reaction(id, EntryType::Unreacted, user_id, emoji), |chat, entry| {
-            let set = "SET changed_id = :change DELETE reactions.#emoji :users";
-            let remove = Write::update(Entry::key(&chat.uri, id), set);
-            let remove = if_message(remove, "AND contains(reactions.#emoji, :user)")?;
-            // A message on which the condition fails has no such reaction of the caller's.
-            let remove = with_names(remove, entry, emoji, user_id)
-                .otherwise(|item| live_message(item).err().unwrap_or(Error::AlreadyDone));
-            Ok([remove, Member::require(&chat.uri, user_id)])
+        self.change_reaction(access, id, EntryType::Unreacted, emoji).await
+    }
+
+    async fn change_reaction(&self, access: &ChatAccess, id: EntryId, kind: EntryType, emoji: &Emoji) -> Result<()> {
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(8))
+            .with_max_delay(Duration::from_millis(400))
+            .with_factor(1.5)
+            .with_max_times(30)
+            .with_jitter()
+            .build();
+        loop {
+            match self.change_reaction_once(access, id, kind, emoji).await {
+                Err(Error::Changed) => tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await,
+                Err(Error::AlreadyDone) => return Ok(()),
+                changed => return changed,
+            }
+        }
+    }
+
+    async fn change_reaction_once(
+        &self,
+        access: &ChatAccess,
+        id: EntryId,
+        kind: EntryType,
+        emoji: &Emoji,
+    ) -> Result<()> {
+        let (uri, user_id, emoji) = (&access.require_member()?.uri, access.caller.user.id, emoji.0.as_str());
+        let keys = [Entry::key(uri, id), StoredReactions::key(uri, user_id, id)];
+        let mut found = self.table().get_many(keys.clone()).await?;
+        let message: Entry = found.take(&keys[0])?.ok_or(Error::NotFound)?;
+        if !message.is_message() {
+            return Err(Error::NotFound);
+        }
+        if kind == EntryType::Reacted && !fits(&message, emoji) {
+            let stored: Option<StoredReactions> = found.take(&keys[1])?;
+            return match stored.is_some_and(|stored| stored.emoji.contains(emoji)) {
+                true => Ok(()),
+                false => Err(Invalid::field("emoji", "This message has too many reactions.").into()),
+            };
+        }
+        let body = EntryBody { emoji: Some(emoji.to_owned()), ..EntryBody::about(id, kind, user_id) };
+        self.change_message(access, body, |chat, entry| {
+            let mut writes = match kind {
+                EntryType::Reacted => added(uri, &message, emoji, user_id, entry.id)?,
+                _ => removed(uri, &message, emoji, user_id, entry.id)?,
+            };
+            writes.push(Member::require(&chat.uri, user_id));
+            Ok(writes)
         })
         .await
     }
 }
 
-fn reaction(id: EntryId, kind: EntryType, user_id: UserId, emoji: &Emoji) -> EntryBody {
-    EntryBody { emoji: Some(emoji.0.clone()), ..EntryBody::about(id, kind, user_id) }
+/// Whether a message may have one more reaction with this emoji.
+fn fits(message: &Entry, emoji: &str) -> bool {
+    let reactions = message.reactions();
+    reactions.get(emoji).map_or(reactions.len() < EMOJI, |count| *count < USERS)
 }
 
-/// Gives the emoji, the user and the entry to the names in a write's expressions.
-fn with_names(write: Write, entry: &Entry, emoji: &Emoji, user_id: UserId) -> Write {
-    write.name("#emoji", &emoji.0).number(":user", user_id).numbers(":users", [user_id]).number(":change", entry.id)
+/// The writes that add a user's reaction, with the entry `change`.
+fn added(uri: &ChatUri, message: &Entry, emoji: &str, user_id: UserId, change: EntryId) -> Result<Vec<Write>> {
+    if message.has_former_reaction(emoji, user_id) {
+        return Err(Error::AlreadyDone);
+    }
+    let counts = match &message.reaction_counts {
+        Some(counts) => {
+            let count = counts.get(emoji).copied().unwrap_or_default() + 1;
+            let set = update(uri, message, "SET changed_id = :change, reaction_counts.#emoji = :count", change)?;
+            set.name("#emoji", emoji).number(":count", count)
+        }
+        // A message of a former version.
+        None => update(uri, message, "SET changed_id = :change, reaction_counts = :counts", change)?
+            .serialized(":counts", &BTreeMap::from([(emoji, 1)]))?,
+    };
+    let own = StoredReactions::add(StoredReactions::key(uri, user_id, message.id), emoji);
+    Ok(vec![counts, own.otherwise(|_| Error::AlreadyDone)])
 }
 
-/// Why a reaction was not added.
-fn not_added(item: Option<Item>, emoji: &str, user_id: UserId) -> Error {
-    match live_message(item) {
-        Ok(message) if message.has_reaction(emoji, user_id) => Error::AlreadyDone,
-        Ok(_) => Invalid::field("emoji", "This message has too many reactions.").into(),
+/// The writes that remove a user's reaction, with the entry `change`.
+fn removed(uri: &ChatUri, message: &Entry, emoji: &str, user_id: UserId, change: EntryId) -> Result<Vec<Write>> {
+    if message.has_former_reaction(emoji, user_id) {
+        let delete = update(uri, message, "SET changed_id = :change DELETE reactions.#emoji :users", change)?;
+        return Ok(vec![delete.name("#emoji", emoji).numbers(":users", [user_id])]);
+    }
+    let count = message.reaction_counts.as_ref().and_then(|counts| counts.get(emoji)).copied().unwrap_or_default();
+    let counts = match count {
+        0 => return Err(Error::AlreadyDone),
+        1 => update(uri, message, "SET changed_id = :change REMOVE reaction_counts.#emoji", change)?,
+        _ => update(uri, message, "SET changed_id = :change, reaction_counts.#emoji = :count", change)?
+            .number(":count", count - 1),
+    };
+    let own = StoredReactions::remove(StoredReactions::key(uri, user_id, message.id), emoji);
+    Ok(vec![counts.name("#emoji", emoji), own.otherwise(|_| Error::AlreadyDone)])
+}
+
+/// An update of a message as it was read.
+fn update(uri: &ChatUri, message: &Entry, expression: &str, change: EntryId) -> Result<Write> {
+    let update = Write::update(Entry::key(uri, message.id), expression);
+    let update = match message.changed_id {
+        Some(seen) => if_message(update, "AND changed_id = :seen")?.number(":seen", seen),
+        None => if_message(update, "AND attribute_not_exists(changed_id)")?,
+    };
+    Ok(update.number(":change", change).otherwise(why_not))
+}
+
+/// Why a message was not updated.
+fn why_not(item: Option<Item>) -> Error {
+    match Entry::message_of(item) {
+        Ok(message) if message.is_message() => Error::Changed,
+        Ok(_) => Error::NotFound,
         Err(error) => error,
     }
-}
-
-/// The message that an item is, unless it has been deleted.
-fn live_message(item: Option<Item>) -> Result<Entry> {
-    Some(Entry::message_of(item)?).filter(Entry::is_message).ok_or(Error::NotFound)
 }

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use unicode_normalization::UnicodeNormalization;
@@ -104,9 +105,10 @@ impl Confab {
         let uri = &access.require_member()?.uri;
         let (found, seen) = self.matches(uri, search).await?;
         let authors = found.iter().map(|entry| (uri.clone(), entry.body.user_id));
-        let users = self.visible_users(authors.collect::<Vec<_>>()).await?;
-        let reader = access.caller.user.id;
-        let views = found.into_iter().filter_map(|entry| MessageView::new(entry, &users, reader));
+        let users = self.visible_users(authors.collect::<Vec<_>>());
+        let own = self.own_reactions(access.caller.user.id, found.iter().map(|entry| (uri, entry)));
+        let (users, own) = future::try_join(users, own).await?;
+        let views = found.into_iter().filter_map(|entry| MessageView::new(uri, entry, &users, &own));
         let mut page = Page::new(views.map(|view| (view.id, view)))?;
         let seen = page.cut(PAGE_BYTES, false).unwrap_or(seen);
         Ok(Matches {

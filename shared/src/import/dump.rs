@@ -251,7 +251,7 @@ mod tests {
         };
         let said = |mut entry: Value, text: &str| {
             entry["message"] = json!(text);
-            entry["reactions"] = json!({});
+            entry["reaction_counts"] = json!({});
             entry["changed_id"] = json!(entry["sk"].as_str().unwrap().parse::<u64>().unwrap());
             entry
         };
