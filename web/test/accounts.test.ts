@@ -89,7 +89,7 @@ test("an expired token redirects to the login, and after it back to the page", a
   await anna.openChat(uri);
   await expectVisible(anna.message("Before"));
 
-  const answer = await fetch(`${fixture.api}/auth/token/destroy/`, {
+  const answer = await fetch(`${fixture.api}/auth/token/destroy`, {
     method: "POST",
     headers: { Authorization: await token },
   });
@@ -212,7 +212,7 @@ test("logging out with unsent messages requires confirmation", async (fixture) =
 
 test("a failed login after a registration does not report a taken username", async (fixture) => {
   const anna = await fixture.visitor("anna");
-  await anna.page.route("**/auth/token/create/", (route) =>
+  await anna.page.route("**/auth/token/create", (route) =>
     route.fulfill({ status: 500, json: { detail: "A server error." } }),
   );
   await anna.visit("#/register");
@@ -223,14 +223,14 @@ test("a failed login after a registration does not report a taken username", asy
   await expectVisible(
     anna.alert.getByText("Your account is made, but you are not logged in yet. Confab is busy. Try again in a moment."),
   );
-  await anna.page.unroute("**/auth/token/create/");
+  await anna.page.unroute("**/auth/token/create");
   await form.getByRole("button", { name: "Register" }).click();
   await expectVisible(anna.page.getByRole("banner").getByText(anna.name));
 });
 
 test("a rate-limited login says when to retry", async (fixture) => {
   const anna = await fixture.visitor("anna");
-  await anna.page.route("**/auth/token/create/", (route) =>
+  await anna.page.route("**/auth/token/create", (route) =>
     route.fulfill({
       status: 429,
       headers: { "Retry-After": "30" },
@@ -269,7 +269,7 @@ test("a user who navigates while joining is not sent to the chat", async (fixtur
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  await anna.page.route(`**/api/chats/${uri}/`, async (route) => {
+  await anna.page.route(`**/api/chats/${uri}`, async (route) => {
     await held;
     await route.continue();
   });

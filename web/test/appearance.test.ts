@@ -107,7 +107,7 @@ test("screenshots of the main views", async (fixture) => {
   const show = async (options: BrowserContextOptions) => {
     const person = await fixture.secondBrowser(anna, options);
     await person.page.clock.setFixedTime("2026-06-02T09:20:00Z");
-    await person.page.route(/\/api\/chats\//, async (route) => {
+    await person.page.route(/\/api\/chats/, async (route) => {
       if (route.request().method() !== "GET") return route.continue();
       const response = await route.fetch();
       return route.fulfill({ response, json: withDates(await response.json(), clock) });

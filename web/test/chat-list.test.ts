@@ -96,10 +96,10 @@ test("loading the list of chats can be retried", async (fixture) => {
   const anna = await fixture.visitor("anna");
   await anna.register();
   await anna.api.post(await createChat(anna), "A note");
-  await anna.page.route("**/api/chats/?limit=*", (route) => route.fulfill({ status: 503, json: {} }));
+  await anna.page.route("**/api/chats?limit=*", (route) => route.fulfill({ status: 503, json: {} }));
   await anna.visitAndLogIn();
   await expectVisible(anna.alert.filter({ hasText: "Confab is busy." }));
-  await anna.page.unroute("**/api/chats/?limit=*");
+  await anna.page.unroute("**/api/chats?limit=*");
   await anna.button("Try again").click();
   await expectVisible(anna.chats.getByRole("link").filter({ hasText: "A note" }));
   await expectHidden(anna.alert);
@@ -111,7 +111,7 @@ test("creating a chat slowly does not navigate a user who navigated meanwhile", 
   const uri = await createChat(anna);
   await anna.api.post(uri, "A note");
   await anna.visitAndLogIn();
-  const release = await anna.holdRequests("**/api/chats/");
+  const release = await anna.holdRequests("**/api/chats");
   const links = anna.chats.getByRole("listitem").getByRole("link");
   await links.filter({ hasText: "A note" }).waitFor();
   await anna.button("New chat").click();

@@ -36,7 +36,7 @@ test("messages are separated by day", async (fixture) => {
   const uri = await createChat(anna);
   for (const text of ["Monday morning", "Monday evening", "Tuesday"]) await anna.api.post(uri, text);
   const dates = ["2026-06-01T08:00:00Z", "2026-06-01T20:00:00Z", "2026-06-02T08:00:00Z"];
-  await anna.page.route("**/messages/*", async (route) => {
+  await anna.page.route("**/messages?*", async (route) => {
     const response = await route.fetch();
     const history = await response.json();
     for (const [index, message] of history.messages.entries()) message.create_date = dates[index];
@@ -125,7 +125,7 @@ test("at midnight, today becomes yesterday", async (fixture) => {
   await anna.register();
   const uri = await createChat(anna);
   await anna.api.post(uri, "Good night");
-  await anna.page.route("**/messages/*", async (route) => {
+  await anna.page.route("**/messages?*", async (route) => {
     const response = await route.fetch();
     const history = await response.json();
     history.messages[0].create_date = "2026-06-01T23:50:00Z";
@@ -144,7 +144,7 @@ test("a chat shows that it is loading, and its errors can be dismissed", async (
   await anna.register();
   const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
-  const release = await anna.holdRequests("**/messages/?*");
+  const release = await anna.holdRequests("**/messages?*");
   await anna.visit(`#/chats/${uri}`);
   await anna.logIn();
   await expectVisible(anna.log.getByText("Loading…"));
@@ -152,7 +152,7 @@ test("a chat shows that it is loading, and its errors can be dismissed", async (
   await expectVisible(anna.message("Hello"));
   await expectHidden(anna.log.getByText("Loading…"));
 
-  await anna.page.route("**/reactions/*/", (route) => route.fulfill({ status: 503, json: {} }));
+  await anna.page.route("**/reactions/*", (route) => route.fulfill({ status: 503, json: {} }));
   const busy = anna.alert.filter({ hasText: "Confab is busy." });
   await anna.react("Hello", "👍");
   await expectVisible(busy);
@@ -160,7 +160,7 @@ test("a chat shows that it is loading, and its errors can be dismissed", async (
   await expectHidden(busy);
   await anna.react("Hello", "👍");
   await expectVisible(busy);
-  await anna.page.unroute("**/reactions/*/");
+  await anna.page.unroute("**/reactions/*");
   await anna.react("Hello", "👍");
   await expectVisible(anna.message("Hello").getByRole("button", { name: "👍 1" }));
   await expectHidden(busy);

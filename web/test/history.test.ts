@@ -131,8 +131,8 @@ test("a quote of an old message leads to it, also with a double click", async (f
   const quote = anna.message("Do you remember?").getByRole("button").filter({ hasText: "an earlier message" });
   await expectVisible(quote);
 
-  const release = await anna.holdRequests("**/messages/?before=*");
-  const asked = anna.page.waitForRequest("**/messages/?before=*");
+  const release = await anna.holdRequests("**/messages?before=*");
+  const asked = anna.page.waitForRequest("**/messages?before=*");
   await quote.dblclick();
   await asked;
   assert.equal(await anna.page.evaluate(() => 1 + 1), 2);

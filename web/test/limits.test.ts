@@ -147,12 +147,12 @@ async function simulateLargeChat(person: Person, uri: string, total: number, sho
     ...user,
     email: "",
   }));
-  const address = `/api/chats/${uri}/members/?cursor=`;
+  const address = `/api/chats/${uri}/members?cursor=`;
   const part = (from: number) => {
     const end = from + shown;
     return { members: all.slice(from, end), next: end < total ? address + end : null };
   };
-  await page.route(`**/api/chats/${uri}/`, async (route) => {
+  await page.route(`**/api/chats/${uri}`, async (route) => {
     if (route.request().method() !== "GET") return route.continue();
     const response = await route.fetch();
     const { members: first, next } = part(0);
@@ -171,7 +171,10 @@ async function simulateLargeChat(person: Person, uri: string, total: number, sho
         .map((line) => {
           const frame = JSON.parse(line);
           if (frame.user) frame.user.email = "";
-          return JSON.stringify(frame.type === "subscribed" ? { ...frame, online: null, read: null } : frame);
+          for (const answer of frame.chats ?? [frame]) {
+            if (answer.type === "subscribed") Object.assign(answer, { online: null, read: null });
+          }
+          return JSON.stringify(frame);
         });
       socket.send(lines.join("\n"));
     });

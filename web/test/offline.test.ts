@@ -88,7 +88,7 @@ test("a message that was written offline outlives its token", async (fixture) =>
   await anna.openChat(uri);
   await goOffline(anna);
   await anna.send("Written before the token died");
-  await fetch(`${fixture.api}/auth/token/destroy/`, { method: "POST", headers: { Authorization: await token } });
+  await fetch(`${fixture.api}/auth/token/destroy`, { method: "POST", headers: { Authorization: await token } });
   await anna.page.context().setOffline(false);
   await anna.alert.filter({ hasText: "You were logged out. Log in again." }).waitFor({ timeout: OFFLINE_TIMEOUT });
   assert.deepEqual(await texts(anna, uri), []);

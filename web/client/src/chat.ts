@@ -5,16 +5,13 @@ import { Backoff } from "./backoff.js";
 import { type Connection, RESPONSE_TIMEOUT } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
+import { ReadMarker } from "./readMarker.js";
 import { reloadHistory } from "./reloadHistory.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
-import type { Entry, EphemeralState, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
+import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
-/** The minimum interval in milliseconds between read markers. Others see them about five seconds later anyway. */
-const READ_INTERVAL = 5_000;
-/** When a page is hidden, it may not come back. */
-const HIDING_EVENTS = ["visibilitychange", "pagehide"];
 /** The minimum interval in milliseconds between typing indicators, the same as the server's. */
 const TYPING_INTERVAL = 3_000;
 
@@ -63,11 +60,6 @@ export class Chat extends Emitter<ChatEventMap> {
   /** Whether the chat has been loaded once. */
   #isLoaded = false;
   #isChangeQueued = false;
-  /** The entry up to which the user has read, and up to which the server knows it. */
-  #readId = 0;
-  #knownReadId = 0;
-  /** Cancels the timer that sends the read marker, if it is set. */
-  #cancelRead: (() => void) | undefined;
   #typingSentAt = Number.NEGATIVE_INFINITY;
   #olderRequest: Promise<boolean> | undefined;
   #membersRequest: Promise<boolean> | undefined;
@@ -76,6 +68,7 @@ export class Chat extends Emitter<ChatEventMap> {
   readonly #abort = new AbortController();
   readonly #removeListeners: (() => void)[];
   readonly #backoff: Backoff;
+  readonly #readMarker: ReadMarker;
   readonly #options: ChatOptions;
 
   constructor(options: ChatOptions) {
@@ -85,7 +78,12 @@ export class Chat extends Emitter<ChatEventMap> {
     this.#backoff = new Backoff(options.environment);
     this.#lastId = options.after ?? 0;
     this.#timeline = new Timeline(options.me, options.after === undefined ? undefined : options.after + 1);
-    const { connection } = options;
+    const { connection, me, environment } = options;
+    this.#readMarker = new ReadMarker({
+      me,
+      environment,
+      send: (id) => connection.send({ action: "read", uri: this.uri, id }),
+    });
     this.#removeListeners = [
       connection.on("frame", (frame) => this.#onFrame(frame)),
       connection.on("open", () => {
@@ -93,7 +91,7 @@ export class Chat extends Emitter<ChatEventMap> {
         this.#resubscribe();
       }),
       connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#setState("behind")),
-      ...HIDING_EVENTS.map((type) => this.#onWindow(type, () => this.sendReadMarker())),
+      this.#readMarker.sendOnHiding(),
     ];
     void this.#load();
   }
@@ -141,22 +139,14 @@ export class Chat extends Emitter<ChatEventMap> {
    */
   markRead(id = this.#lastId): void {
     const readId = Math.min(id, this.#lastId);
-    if (readId <= this.#readId) return;
-    this.#readId = readId;
-    const { me } = this.#options;
-    this.#timeline.applyEvent({ type: "read", uri: this.uri, read: { [me]: readId } }, 0);
+    if (this.#state === "left" || this.#state === "closed" || !this.#readMarker.move(readId)) return;
+    this.#timeline.applyEvent({ type: "read", uri: this.uri, read: { [this.#options.me]: readId } }, 0);
     this.#queueChange();
-    this.#sendReadMarkerIn(READ_INTERVAL);
   }
 
   /** Sends a waiting read marker now, such as before the client closes. */
   sendReadMarker(): void {
-    if (!this.#cancelRead) return;
-    this.#cancelReadTimer();
-    if (this.#readId <= this.#knownReadId) return;
-    const isSent = this.#options.connection.send({ action: "read", uri: this.uri, id: this.#readId });
-    // Again if there is no response.
-    if (isSent) this.#sendReadMarkerIn(READ_INTERVAL);
+    this.#readMarker.sendNow();
   }
 
   /** Sends a typing indicator, at most one per interval. Call it with each key press. */
@@ -187,34 +177,6 @@ export class Chat extends Emitter<ChatEventMap> {
       this.#isChangeQueued = false;
       this.emit("change", undefined);
     });
-  }
-
-  /** Sends the read marker after a time, unless it is waiting already or the server knows it. */
-  #sendReadMarkerIn(milliseconds: number): void {
-    if (this.#readId <= this.#knownReadId || this.#state === "left" || this.#state === "closed") return;
-    this.#cancelRead ??= this.#options.environment.after(milliseconds, () => this.sendReadMarker());
-  }
-
-  #cancelReadTimer(): void {
-    this.#cancelRead?.();
-    this.#cancelRead = undefined;
-  }
-
-  #setKnownReadMarkers(read: EphemeralState["read"]): void {
-    this.#knownReadId = Math.max(this.#knownReadId, read?.[this.#options.me] ?? 0);
-    if (this.#readId <= this.#knownReadId) this.#cancelReadTimer();
-  }
-
-  #onReadError(frame: ErrorFrame): void {
-    this.#cancelReadTimer();
-    if (isPermanent(frame.status)) return;
-    this.#sendReadMarkerIn(Math.max(READ_INTERVAL, (frame.retry_after ?? 0) * 1000));
-  }
-
-  #onWindow(type: string, listener: () => void): () => void {
-    const { window } = this.#options.environment;
-    window?.addEventListener(type, listener);
-    return () => window?.removeEventListener(type, listener);
   }
 
   #resubscribe(): void {
@@ -258,7 +220,7 @@ export class Chat extends Emitter<ChatEventMap> {
       case "online":
       case "offline": {
         const { environment } = this.#options;
-        if (frame.type === "read") this.#setKnownReadMarkers(frame.read);
+        if (frame.type === "read") this.#readMarker.onMarkers(frame.read);
         this.#timeline.applyEvent(frame, environment.elapsed());
         // There is no event for a user who stops typing.
         if (frame.type === "typing") environment.after(TYPING_EXPIRY + 100, () => this.#queueChange());
@@ -271,7 +233,7 @@ export class Chat extends Emitter<ChatEventMap> {
         break;
       case "error":
         if (frame.action === "subscribe") this.#onSubscribeError(frame);
-        if (frame.action === "read") this.#onReadError(frame);
+        if (frame.action === "read") this.#readMarker.onError(frame);
         break;
       case "sent":
       case "done":
@@ -296,7 +258,7 @@ export class Chat extends Emitter<ChatEventMap> {
     const before = this.#lastId;
     for (const entry of frame.entries) this.#onEntry(entry);
     this.#timeline.setEphemeralState(frame);
-    this.#setKnownReadMarkers(frame.read);
+    this.#readMarker.onMarkers(frame.read);
     if (this.#isLoading) return;
     if (this.#pending.size > 0) {
       // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing
@@ -307,7 +269,7 @@ export class Chat extends Emitter<ChatEventMap> {
     }
     this.#backoff.reset();
     this.#setState("live");
-    this.#sendReadMarkerIn(READ_INTERVAL);
+    this.#readMarker.sendLater();
   }
 
   #onEntry(entry: Entry): void {
@@ -381,12 +343,13 @@ export class Chat extends Emitter<ChatEventMap> {
     if (detail.last_id < this.#lastId) {
       // The log is shorter than before: the server was restored from a backup.
       this.#timeline = new Timeline(me);
-      this.#lastId = this.#readId = this.#knownReadId = 0;
+      this.#lastId = 0;
+      this.#readMarker.reset();
       this.#pending.clear();
     }
     const { timeline } = this;
     timeline.setDetail(detail);
-    this.#setKnownReadMarkers(detail.read);
+    this.#readMarker.onMarkers(detail.read);
     this.#loads++;
     if (timeline.firstId === Number.POSITIVE_INFINITY) {
       timeline.addHistory(await api.history(this.uri, { limit: PAGE_SIZE }, signal));
@@ -427,7 +390,7 @@ export class Chat extends Emitter<ChatEventMap> {
   #end(state: "left" | "closed"): boolean {
     if (this.#state === "left" || this.#state === "closed") return false;
     this.#cancelSubscribe?.();
-    this.#cancelReadTimer();
+    this.#readMarker.stop();
     this.#abort.abort();
     this.#isLoading = false;
     this.#skipPause();
