@@ -227,6 +227,9 @@ async fn message_changes(anna: &User<'_>, ben: &User<'_>, uri: &str) {
         socket.next_of("done").await;
     }
     let more = join_all((0..12).map(|n| ben.post(uri, if n % 2 == 0 { "by HTTP" } else { "by a socket" }))).await;
+    // To different messages at once: they contend for the log only.
+    let thumbs: Vec<String> = more.iter().map(|id| format!("/api/chats/{uri}/messages/{id}/reactions/👍/")).collect();
+    join_all(thumbs.iter().flat_map(|path| [anna, ben].map(|user| user.call(Method::PUT, path, Value::Null)))).await;
     let (by_http, by_socket): (Vec<u64>, Vec<u64>) = more.iter().partition(|id| *id % 2 == 0);
     for id in &by_socket {
         socket.send(&json!({"action": "delete", "uri": uri, "id": id})).await;

@@ -35,7 +35,7 @@ pub(crate) enum EntryType {
 }
 
 /// The users who reacted, by emoji.
-type FormerReactions = BTreeMap<String, BTreeSet<UserId>>;
+pub(crate) type FormerReactions = BTreeMap<String, BTreeSet<UserId>>;
 
 /// An entry as stored. A message's text, dates and reactions change; everything else stays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub(crate) struct Entry {
     pub(crate) reaction_counts: Option<BTreeMap<String, usize>>,
     /// The users who reacted with a former version, which kept them in the message.
     #[serde(rename = "reactions", skip_serializing_if = "Option::is_none")]
-    former_reactions: Option<FormerReactions>,
+    pub(crate) former_reactions: Option<FormerReactions>,
     /// The last entry about a message, which is the message itself at first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) changed_id: Option<EntryId>,
