@@ -18,6 +18,10 @@ async fn world() -> (World, [Proxy; 4]) {
     (world, services)
 }
 
+/// The access key of clients. A function that a test calls uses it, so that its calls differ from those of the cloud's
+/// own functions.
+pub const CLIENT: &str = "local";
+
 /// A function that a test calls with events, behind the world's proxies, with the access key of `caller`.
 pub fn by_hand(world: &World, services: &[Proxy; 4], caller: &str, function: &str) -> Handler {
     let cloud = world.cloud.as_ref().unwrap();
@@ -52,9 +56,9 @@ pub async fn failures(function: &Handler, records: &[Value]) -> Vec<String> {
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The calls of `by-hand`.
+/// The calls of such a function.
 fn made_by_hand(sqs: &Proxy) -> Vec<(String, Value)> {
-    let calls = sqs.calls().into_iter().filter(|call| call.caller == "by-hand");
+    let calls = sqs.calls().into_iter().filter(|call| call.caller == CLIENT);
     calls.map(|call| (call.operation, serde_json::from_str::<Value>(&call.body).unwrap()["Entries"].clone())).collect()
 }
 
@@ -86,11 +90,11 @@ async fn a_group_that_hangs_delays_no_other_of_its_batch() {
     let [dynamodb, _, sqs, _] = &services;
     let (fails, hangs) = (bad.clone(), hanging.clone());
     dynamodb.inject(move |call: &Call| match call.caller.as_str() {
-        "by-hand" if call.body.contains(&fails) => Fault::Refuse,
-        "by-hand" if call.body.contains(&hangs) => Fault::Hang,
+        CLIENT if call.body.contains(&fails) => Fault::Refuse,
+        CLIENT if call.body.contains(&hangs) => Fault::Hang,
         _ => Fault::None,
     });
-    let fanout = by_hand(&world, &services, "by-hand", "fanout");
+    let fanout = by_hand(&world, &services, CLIENT, "fanout");
     let body = |uri: &str| json!({"uri": uri, "n": 1});
     let records = [
         record("hanging", &hanging, 1, &body(&hanging)),
@@ -103,7 +107,7 @@ async fn a_group_that_hangs_delays_no_other_of_its_batch() {
     assert_eq!(socket.next().await["n"], 1);
     // What has ended is released while the other group hangs.
     for operation in ["DeleteMessageBatch", "ChangeMessageVisibilityBatch"] {
-        eventually("the others are released", async || sqs.count_of("by-hand", operation) > 0).await;
+        eventually("the others are released", async || sqs.count_of(CLIENT, operation) > 0).await;
     }
     let released = made_by_hand(sqs);
     let hangs = tokio::time::timeout(Duration::ZERO, &mut failed).await;

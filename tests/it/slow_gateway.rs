@@ -101,26 +101,28 @@ async fn only_a_socket_that_fails_alone_is_closed() {
     let frame = json!({"uri": uri, "n": 1}).to_string();
     let queued = |to: &str| json!({"uri": uri, "to": {"connection": to}, "frame": frame, "written": null});
     let records = [record(&well, &queued(&well)), record(&ill, &queued(&ill))];
-    let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+    let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
 
-    services[3].refuse(|call| call.caller == "by-hand");
+    services[3].refuse(|call| call.caller == batches::CLIENT);
     for _ in 0..=TRIES {
         assert_eq!(batches::failures(&deliver, &records).await.len(), 2, "the gateway fails for all");
     }
     let failing = ill.clone();
-    services[3].refuse(move |call| call.caller == "by-hand" && call.operation == "POST" && is_about(call, &failing));
+    services[3]
+        .refuse(move |call| call.caller == batches::CLIENT && call.operation == "POST" && is_about(call, &failing));
     // Another process, which knows nothing of the failures. In a row: a frame that is written ends the count.
-    let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+    let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
     for _ in 1..TRIES {
         assert_eq!(batches::failures(&deliver, &records).await, [ill.as_str()]);
     }
     services[3].refuse(|_| false);
     assert!(batches::failures(&deliver, &records).await.is_empty());
     let failing = ill.clone();
-    services[3].refuse(move |call| call.caller == "by-hand" && call.operation == "POST" && is_about(call, &failing));
+    services[3]
+        .refuse(move |call| call.caller == batches::CLIENT && call.operation == "POST" && is_about(call, &failing));
     // With nothing else to send, the gateway is asked.
     for _ in 1..TRIES {
-        let deliver = batches::by_hand(&world, &services, "by-hand", "deliver");
+        let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
         assert_eq!(batches::failures(&deliver, &records[1..]).await, [ill.as_str()]);
     }
     assert!(batches::failures(&deliver, &records).await.is_empty());

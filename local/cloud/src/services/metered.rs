@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use serde_json::{Value, json};
 
-use super::{Service, dynamodb};
+use super::{dynamodb, service::Service};
 use crate::{
     access::{CLIENT, Caller},
     usage::{Meter, units_of},

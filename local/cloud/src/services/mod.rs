@@ -7,15 +7,15 @@ mod dynamodb;
 mod messages;
 mod metered;
 mod resources;
+mod service;
 mod table_limits;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
 use dynoxide::Database;
 use futures_util::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Request, Response};
 use rustack_sns_core::{config::SnsConfig, provider::RustackSns};
 use rustack_sqs_core::{config::SqsConfig, provider::RustackSqs};
 use tokio::{net::TcpListener, sync::watch};
@@ -32,6 +32,7 @@ pub(crate) use client::{client_config, environment};
 pub(crate) use data::Data;
 use messages::{Bridge, Queues, Topics};
 pub(crate) use resources::create;
+use service::Service;
 use table_limits::LimitedDatabase;
 
 /// How often expired items are deleted. On AWS that takes up to days; nothing may depend on either.
@@ -94,29 +95,6 @@ pub(crate) fn serve(
         stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), Arc::new(answer)));
     }
     Ok((database, data))
-}
-
-/// An embedded service.
-#[derive(Clone)]
-enum Service {
-    DynamoDb(Arc<LimitedDatabase>),
-    Sns(Arc<Topics>),
-    Sqs(Arc<Queues>),
-}
-
-impl Service {
-    async fn answer(&self, parts: &Parts, body: Bytes) -> Response<Body> {
-        if parts.method != Method::POST {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            return response;
-        }
-        match self {
-            Self::DynamoDb(tables) => tables.answer(parts, body).await,
-            Self::Sns(topics) => topics.answer(body).await,
-            Self::Sqs(queues) => queues.answer(parts, body).await,
-        }
-    }
 }
 
 fn port(listener: &TcpListener) -> Result<u16, StartError> {
