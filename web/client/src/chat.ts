@@ -13,7 +13,7 @@ import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
 /** The minimum interval in milliseconds between typing indicators, the same as the server's. */
-const TYPING_INTERVAL = 3_000;
+const TYPING_INTERVAL = 6_000;
 
 /**
  * `opening`: not loaded yet. `live`: up to date. `behind`: the timeline is outdated and is being updated. `left`: the

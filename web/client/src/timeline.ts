@@ -15,8 +15,8 @@ import type {
   User,
 } from "./wire.js";
 
-/** How long a typing indicator is shown, in milliseconds. A user who is typing repeats it every three seconds. */
-export const TYPING_EXPIRY = 6_000;
+/** How long a typing indicator is shown, in milliseconds. A user who is typing repeats it every six seconds. */
+export const TYPING_EXPIRY = 9_000;
 
 /** In chats with more members there are no presence events and no read receipts. */
 const MAX_MEMBERS_WITH_PRESENCE = 100;

@@ -4,7 +4,7 @@ use super::{request::required_text, response::SocketResponse};
 use crate::{Confab, Result, chats::ephemeral::EphemeralEvent, date::Date, ids::ConnectionId, input::fields::Fields};
 
 /// The rate limit: the exchange drops repeats of a deduplication id, and the id stays the same for this many seconds.
-const TYPING_SECONDS: i64 = 3;
+const TYPING_SECONDS: i64 = 6;
 
 #[derive(Debug)]
 pub(super) struct Typing {
