@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use confab_cloud::{Amount, Options, Usage};
+use confab_cloud::{Amount, LikeAws, Options, Usage};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::json;
 
@@ -33,14 +33,14 @@ const PINGS: f64 = DAYS * 24.0 * 60.0 / 9.0;
 const MINUTES: f64 = DAYS * 24.0 * 60.0;
 /// A client sends at most one read marker in so many seconds for a chat, and the stream's window has as many.
 const MARKER_SECONDS: f64 = 5.0;
-/// Typing notifications for each message.
-const TYPING: f64 = 2.0;
+/// Typing notifications for each message: one in six seconds.
+const TYPING: f64 = 1.0;
 
 /// Nothing more is used once nothing was used for this long: longer than the stream's batching window.
 const QUIET: Duration = Duration::from_secs(8);
 
 fn metered() -> Options {
-    Options { metering: true, ..options() }
+    Options { metering: true, like_aws: LikeAws::default(), ..options() }
 }
 
 /// Measures what actions cost.
@@ -71,9 +71,6 @@ impl<'a> Measurement<'a> {
         };
         let usage: Usage = after.iter().filter_map(change).collect();
         self.before = after;
-        if std::env::var_os("DETAILS").is_some() {
-            eprintln!("DETAILS {usage:#?}");
-        }
         usage
     }
 }
@@ -221,8 +218,9 @@ fn chat_tables(chats: &[ChatCost]) -> String {
     row("typing notifications", &|chat| chat.typing.total());
     row("read markers that members move", &|chat| chat.marker.total());
     row("`read` events", &|chat| chat.read.total());
-    row("**messages as the client behaves, one in 2 seconds**", &|chat| chat.as_clients_behave(2.0).total());
-    row("**messages as the client behaves, one in a minute**", &|chat| chat.as_clients_behave(60.0).total());
+    row("**messages as the client behaves, one a second**", &|chat| chat.as_clients_behave(1.0).total());
+    row("**messages as the client behaves, one in 5 seconds**", &|chat| chat.as_clients_behave(5.0).total());
+    row("**messages as the client behaves, one a minute**", &|chat| chat.as_clients_behave(60.0).total());
     let heading: Vec<String> = chats.iter().map(|chat| format!("{} members", chat.members)).collect();
     let head = format!("| dollars per million | {} |\n|---|{}\n", heading.join(" | "), "---:|".repeat(chats.len()));
     text.replacen("| dollars per million | ", &head, 1)
