@@ -200,10 +200,7 @@ async fn reactions(world: &World, uri: &str, user: &User<'_>, ids: RangeInclusiv
         let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build().unwrap()).build()
     };
-    let (dynamodb, table) = (world.dynamodb(), world.variable("TABLE_NAME"));
-    let entries: Vec<WriteRequest> = ids.map(entry).collect();
-    let batches = entries.chunks(25).map(|batch| dynamodb.batch_write_item().request_items(table, batch.into()).send());
-    stream::iter(batches).buffer_unordered(4).for_each(async |written| drop(written.unwrap())).await;
+    world.write(ids.map(entry).collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

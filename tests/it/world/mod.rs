@@ -16,9 +16,10 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
 use aws_types::{SdkConfig, region::Region};
 use confab_cloud::{Cloud, Functions, Keys, LikeAws, Options, Ports, Template, TimeLimits};
+use futures_util::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
@@ -155,6 +156,19 @@ impl World {
         let query = query.key_condition_expression("pk = :pk");
         let query = query.expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         query.send().await.unwrap().items.unwrap_or_default()
+    }
+
+    /// Writes into the table, in batches. What DynamoDB throttles is sent again.
+    pub async fn write(&self, mut requests: Vec<WriteRequest>) {
+        let (dynamodb, table) = (self.dynamodb(), self.variable("TABLE_NAME"));
+        while !requests.is_empty() {
+            let batches = requests.chunks(25).map(|batch| {
+                let write = dynamodb.batch_write_item().request_items(table, batch.to_vec());
+                async move { write.send().await.unwrap().unprocessed_items.unwrap_or_default() }
+            });
+            let unprocessed = stream::iter(batches).buffered(8).collect::<Vec<_>>().await;
+            requests = unprocessed.into_iter().flat_map(HashMap::into_values).flatten().collect();
+        }
     }
 
     /// Sets a number of a chat directly in the table.

@@ -79,9 +79,7 @@ impl User<'_> {
             WriteRequest::builder().put_request(put.build().unwrap()).build()
         });
         let (dynamodb, table) = (self.world.dynamodb(), self.world.variable("TABLE_NAME"));
-        for batch in items.collect::<Vec<_>>().chunks(25) {
-            dynamodb.batch_write_item().request_items(table, batch.to_vec()).send().await.unwrap();
-        }
+        self.world.write(items.collect()).await;
         let update = dynamodb.update_item().table_name(table).key("pk", attribute(&format!("CHAT#{uri}")));
         let update = update.key("sk", attribute("SESSION")).update_expression("SET last_id = :id");
         let last_id = AttributeValue::N(messages.len().to_string());
@@ -102,10 +100,7 @@ impl User<'_> {
                 .item("expires_at", AttributeValue::N("9999999999".to_owned()));
             WriteRequest::builder().put_request(put.build().unwrap()).build()
         });
-        for batch in items.collect::<Vec<_>>().chunks(25) {
-            let write = self.world.dynamodb().batch_write_item();
-            write.request_items(self.world.variable("TABLE_NAME"), batch.to_vec()).send().await.unwrap();
-        }
+        self.world.write(items.collect()).await;
         (0..count).map(hash).collect()
     }
 
