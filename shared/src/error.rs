@@ -219,7 +219,9 @@ impl Error {
         }
         match self {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
-            Self::AlreadyDone | Self::Behind(_) | Self::Uncounted(_) => tracing::error!("unhandled: {self}"),
+            Self::AlreadyDone | Self::Behind(_) | Self::Changed | Self::Uncounted(_) => {
+                tracing::error!("unhandled: {self}");
+            }
             Self::Busy(Some(cause)) => tracing::warn!(cause = chain(cause.as_ref()), "busy"),
             Self::Busy(None) => tracing::warn!("busy"),
             _ => {}

@@ -1,4 +1,4 @@
-//! JSON that goes out line by line (frames, exports, what is published), safe for everyone who reads it.
+//! JSON that goes out line by line (frames, exports, what is published), safe for every reader.
 
 use serde::Serialize;
 
@@ -12,11 +12,11 @@ pub(crate) fn to_line(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map(escape).map_err(Error::internal)
 }
 
-/// Finished JSON without characters that some readers reject or stumble over: those that SNS and SQS do not take, and
+/// Finished JSON without characters that some readers reject or misread: those that SNS and SQS do not take, and
 /// U+0085, U+2028 and U+2029, which end a line for Python's `splitlines`, JavaScript before 2019 and others. Outside of
 /// strings they cannot stand in JSON, so its meaning stays the same.
 pub(crate) fn escape(json: String) -> String {
-    let is_escaped = |c: char| !is_taken(c) || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_escaped = |c: char| !is_accepted(c) || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
     if !json.contains(is_escaped) {
         return json;
     }
@@ -33,7 +33,7 @@ pub(crate) fn escape(json: String) -> String {
 
 /// Whether a message may have this character
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
-fn is_taken(c: char) -> bool {
+fn is_accepted(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
 
@@ -52,7 +52,7 @@ mod tests {
         for c in '\0'..=char::MAX {
             let value = json!([c.to_string()]);
             let line = to_line(&value).unwrap();
-            assert!(line.chars().all(|c| is_taken(c) && !LINE_ENDS.contains(&c)), "{c:?}: {line}");
+            assert!(line.chars().all(|c| is_accepted(c) && !LINE_ENDS.contains(&c)), "{c:?}: {line}");
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
         }
     }
@@ -67,8 +67,8 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_escaped_is_taken(text in any::<String>(), more in "[\0-\u{20}\u{7F}-\u{A0}\u{FFF0}-\u{FFFF}]{0,20}") {
-            prop_assert!(escape(text + &more).chars().all(is_taken));
+        fn escaped_text_is_accepted(text in any::<String>(), more in "[\0-\u{20}\u{7F}-\u{A0}\u{FFF0}-\u{FFFF}]{0,20}") {
+            prop_assert!(escape(text + &more).chars().all(is_accepted));
         }
     }
 }

@@ -39,7 +39,7 @@ impl Queue {
         let message = self.client.send_message().queue_url(&self.url).message_group_id(group);
         match message.message_deduplication_id(deduplication_id).message_body(body).send().await {
             Err(error) if error.as_service_error().is_some_and(SendMessageError::is_invalid_message_contents) => {
-                tracing::error!(group, deduplication_id, "SQS does not take a message, which is skipped");
+                Error::internal(format!("SQS does not take {deduplication_id} of {group}, which is skipped")).log();
                 Ok(())
             }
             sent => Ok(sent.map(drop)?),

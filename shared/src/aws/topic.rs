@@ -50,7 +50,7 @@ impl Topic {
     async fn publish_one(&self, group: &str, TopicMessage { deduplication_id, body }: &TopicMessage) -> Result<()> {
         let request = self.client.publish().topic_arn(&self.arn).message_group_id(group);
         match request.message_deduplication_id(deduplication_id).message(body).send().await {
-            Err(error) if error.code().is_some_and(is_rejection) => {
+            Err(error) if is_rejection(error.code(), error.message()) => {
                 skip(group, deduplication_id);
                 Ok(())
             }
@@ -71,8 +71,10 @@ impl Topic {
         let entries = entries.collect::<Result<Vec<_>>>()?;
         let request = self.client.publish_batch().topic_arn(&self.arn);
         let answer = request.set_publish_batch_request_entries(Some(entries)).send().await?;
-        let (rejected, failed): (Vec<_>, Vec<_>) =
-            answer.failed().iter().partition(|failed| failed.sender_fault && is_rejection(&failed.code));
+        let (rejected, failed): (Vec<_>, Vec<_>) = answer
+            .failed()
+            .iter()
+            .partition(|failed| failed.sender_fault && is_rejection(Some(&failed.code), failed.message()));
         rejected.iter().for_each(|rejected| skip(group, &rejected.id));
         match failed.first() {
             Some(failed) => Err(Error::internal(format!("SNS rejected {}: {}", failed.id, failed.code))),
@@ -81,12 +83,16 @@ impl Topic {
     }
 }
 
-/// Whether SNS rejects a message for what it contains
+/// Whether SNS rejects a message for what it contains, and not another parameter, such as the topic
 /// (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>).
-fn is_rejection(code: &str) -> bool {
-    matches!(code, "InvalidParameter" | "InvalidParameterValue" | "ParameterValueInvalid")
+fn is_rejection(code: Option<&str>, message: Option<&str>) -> bool {
+    let is_about_message = |text: &str| {
+        text.split_once("Invalid parameter: ").is_some_and(|(_, parameter)| parameter.starts_with("Message "))
+    };
+    code == Some("InvalidParameter") && message.is_some_and(is_about_message)
 }
 
+/// Logs a skipped message, which counts as a failure.
 fn skip(group: &str, deduplication_id: &str) {
-    tracing::error!(group, deduplication_id, "SNS does not take a message, which is skipped");
+    Error::internal(format!("SNS does not take {deduplication_id} of {group}, which is skipped")).log();
 }

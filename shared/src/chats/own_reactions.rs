@@ -1,5 +1,5 @@
-//! The reactions of one user to a message, in an item of their own: the message has only the numbers, so a reaction costs
-//! the same however many there are.
+//! The reactions of one user to a message, in a separate item: the message has only the numbers, so a reaction costs the
+//! same however many there are.
 
 use std::collections::{BTreeSet, HashMap};
 

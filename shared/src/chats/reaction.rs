@@ -1,6 +1,6 @@
 //! Reactions: an emoji that members add to a message.
 //!
-//! The message has the number of each emoji, and each user's own are in an item of theirs. Both change in one
+//! The message has the number of each emoji, and each user's reactions are in a separate item. Both change in one
 //! transaction, which is built from the message as it was read and fails if it has changed since.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -77,7 +77,8 @@ impl Confab {
         }
         if kind == EntryType::Reacted && !fits(&message, emoji) {
             let stored: Option<StoredReactions> = found.take(&keys[1])?;
-            return match stored.is_some_and(|stored| stored.emoji.contains(emoji)) {
+            let has_it = stored.is_some_and(|stored| stored.emoji.contains(emoji));
+            return match has_it || message.has_former_reaction(emoji, user_id) {
                 true => Ok(()),
                 false => Err(Invalid::field("emoji", "This message has too many reactions.").into()),
             };

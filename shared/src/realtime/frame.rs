@@ -1,5 +1,7 @@
 //! Frames: as many lines as one WebSocket message holds.
 
+use crate::Error;
+
 /// The most bytes of a frame: below 32 KB, which API Gateway meters as one message and sends as one frame. It closes a
 /// socket with 1009 for a larger one
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html>).
@@ -12,7 +14,7 @@ pub(crate) fn frames<'a, T: AsRef<str> + 'a>(lines: impl IntoIterator<Item = &'a
     for line in lines {
         let line = line.as_ref();
         if line.len() > FRAME_BYTES {
-            tracing::error!(bytes = line.len(), "a line that fits no frame is left out");
+            Error::internal(format!("a line of {} bytes fits no frame and is left out", line.len())).log();
             continue;
         }
         match frames.last_mut() {

@@ -41,8 +41,8 @@ impl Confab {
                 let published = chats.iter().map(|(uri, entries)| self.publish_events(uri, entries, &context));
                 future::join_all(published).await
             }
-            Err(error) if chats.len() > 1 => {
-                error.log();
+            // Each chat by itself, so that one that fails takes no other with it; the failures of these are logged.
+            Err(_) if chats.len() > 1 => {
                 future::join_all(chats.iter().map(|(uri, entries)| self.relay_chat(uri, entries))).await
             }
             Err(error) => vec![Err(error)],

@@ -29,7 +29,7 @@ pub use self::{socket::Socket, user::User};
 use crate::documents;
 
 /// The time-out of every wait; only failures reach it.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A deployment.
 pub struct World {
