@@ -49,14 +49,14 @@ struct Missed {
 }
 
 impl Recovery {
-    /// Without the events: the client gets them over HTTP.
-    fn without_entries(&self, chat: &Chat) -> Self {
-        Self { last_id: chat.last_id, recovered: false, entries: Vec::new(), ..self.clone() }
+    /// Without anything that may be left out: the client gets it over HTTP.
+    fn least(&self, chat: &Chat) -> Self {
+        Self { uri: self.uri.clone(), last_id: chat.last_id, recovered: false, entries: Vec::new(), standing: None }
     }
 
-    /// Without anything that may be left out.
-    fn least(&self, chat: &Chat) -> Self {
-        Self { standing: None, ..self.without_entries(chat) }
+    /// With the events only.
+    fn without_standing(&self) -> Self {
+        Self { standing: None, ..self.clone() }
     }
 
     /// The size on the wire, with a comma.
@@ -146,26 +146,35 @@ fn recovery(chat: &Chat, after: Option<EntryId>, missed: Missed, context: &Event
     Ok(Recovery { uri, last_id, recovered, entries, standing })
 }
 
-/// Cuts recoveries to `bytes` in all, in which their least parts must fit.
+/// Cuts recoveries to `bytes` in all, in which their least parts must fit. Events come first, so that as few chats as
+/// possible are left to HTTP.
 fn fit(recoveries: Vec<(&Chat, Recovery)>, bytes: usize) -> Result<Vec<Recovery>> {
-    let least = recoveries.iter().map(|(chat, whole)| whole.least(chat).bytes()).collect::<Result<Vec<_>>>()?;
-    let mut left = bytes.saturating_sub(least.iter().sum());
-    let whole = recoveries.iter().map(|(_, whole)| whole.bytes()).collect::<Result<Vec<_>>>()?;
-    let mut order: Vec<usize> = (0..recoveries.len()).collect();
-    order.sort_by_key(|place| whole[*place]);
     let mut fitted: Vec<Recovery> = recoveries.iter().map(|(chat, whole)| whole.least(chat)).collect();
-    for place in order {
-        let (chat, whole) = &recoveries[place];
-        for candidate in [whole.clone(), whole.without_entries(chat)] {
-            let more = candidate.bytes()?.saturating_sub(least[place]);
-            if more <= left {
-                left -= more;
-                fitted[place] = candidate;
-                break;
-            }
+    let mut left = bytes.saturating_sub(fitted.iter().map(Recovery::bytes).sum::<Result<usize>>()?);
+    let (events, standings): (Vec<Recovery>, Vec<_>) =
+        recoveries.into_iter().map(|(_, whole)| (whole.without_standing(), whole.standing)).unzip();
+    let recovered = events.into_iter().enumerate().filter(|(_, events)| events.recovered).collect();
+    replace_smallest_first(&mut fitted, recovered, &mut left)?;
+    let with_standing = |(fitted, standing): (&Recovery, _)| Recovery { standing, ..fitted.clone() };
+    let with_standing = fitted.iter().zip(standings).map(with_standing).enumerate().collect();
+    replace_smallest_first(&mut fitted, with_standing, &mut left)?;
+    Ok(fitted)
+}
+
+/// Replaces recoveries by larger ones at the same places, as far as these fit into what is left. Chats that are
+/// recovered come first, and then smaller ones.
+fn replace_smallest_first(fitted: &mut [Recovery], larger: Vec<(usize, Recovery)>, left: &mut usize) -> Result<()> {
+    let sized = larger.into_iter().map(|(place, larger)| Ok((!larger.recovered, larger.bytes()?, place, larger)));
+    let mut sized = sized.collect::<Result<Vec<_>>>()?;
+    sized.sort_by_key(|(is_left_out, size, place, _)| (*is_left_out, *size, *place));
+    for (_, size, place, larger) in sized {
+        let free = *left + fitted[place].bytes()?;
+        if let Some(rest) = free.checked_sub(size) {
+            *left = rest;
+            fitted[place] = larger;
         }
     }
-    Ok(fitted)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -208,10 +217,14 @@ mod tests {
             prop_assert_eq!(uris(&fitted), uris(&all));
             for (fitted, whole) in fitted.iter().zip(&all) {
                 if fitted.recovered {
-                    prop_assert_eq!(size(fitted), size(whole));
+                    prop_assert_eq!(fitted.entries.len(), whole.entries.len());
+                    // Its markers would not have fitted, either.
+                    prop_assert!(fitted.standing.is_some() || used - size(fitted) + size(whole) > bytes);
                 } else {
-                    // It would not have fitted, either.
-                    prop_assert!(fitted.entries.is_empty() && used - size(fitted) + size(whole) > bytes);
+                    // Nor would its events.
+                    prop_assert!(fitted.entries.is_empty());
+                    let without_standing = size(&whole.without_standing());
+                    prop_assert!(used - size(fitted) + without_standing > bytes);
                 }
             }
         }
