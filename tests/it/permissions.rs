@@ -1,9 +1,10 @@
 //! Least privilege: the functions' calls are recorded, and the template must grant each function exactly those.
 //! With `UPDATE_POLICIES=1` the test writes them to the template. Needs a separate laptop cloud, behind recording proxies.
 
+mod delivery;
 mod policies;
 
-use std::{collections::BTreeSet, env, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -11,9 +12,8 @@ use serde_json::{Value, json};
 
 use self::policies::Grant;
 use crate::{
-    batches,
-    proxy::{Call, Fault, Proxy},
-    world::{PASSWORD, User, World, eventually, options, template, unique},
+    proxy::Proxy,
+    world::{PASSWORD, User, World, options, template, unique},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
     let [dynamodb, sns, sqs, sockets] = services.clone();
-    dynamodb.inject(slow_writes);
+    dynamodb.inject(delivery::slow_writes);
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     let text = fs::read_to_string(&path).unwrap();
@@ -41,10 +41,10 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         let known = used.len();
         everything(&world, &sns).await;
         ends(&world).await;
-        large_chats_and_slow_consumers(&world, &services).await;
-        groups_that_fail_or_hang(&world, &services).await;
+        delivery::large_chats_and_slow_consumers(&world, &services).await;
+        delivery::groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
-        interrupted_registrations(&world, &dynamodb).await;
+        delivery::interrupted_registrations(&world, &dynamodb).await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
@@ -277,106 +277,6 @@ async fn ends(world: &World) {
         world.delete(token["pk"].as_s().unwrap(), token["sk"].as_s().unwrap()).await;
     }
     heard.closed().await;
-}
-
-fn is_registration_of_several(call: &Call) -> bool {
-    call.caller == "ws-message" && call.body.matches("PutRequest").count() > 1
-}
-
-/// Subscriptions whose connection goes while they are registered, or whose registration was cut off.
-async fn interrupted_registrations(world: &World, dynamodb: &Proxy) {
-    let user = world.user("user").await;
-    let chats = [user.start_chat().await, user.start_chat().await];
-    let asked: Vec<Value> = chats.iter().map(|uri| json!({ "uri": uri })).collect();
-    let mut socket = user.socket().await;
-    let before = dynamodb.count_of("ws-message", "BatchWriteItem");
-    socket.send(&json!({"action": "subscribe", "chats": asked})).await;
-    eventually("it registers", async || dynamodb.count_of("ws-message", "BatchWriteItem") > before).await;
-    assert_eq!(user.call(Method::POST, "/auth/token/logout/", Value::Null).await.0, 204);
-    socket.closed().await;
-    user.leave_orphaned_subscriber(&chats[0]).await;
-    for uri in &chats {
-        eventually("there is no subscriber", async || world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty())
-            .await;
-    }
-}
-
-async fn large_chats_and_slow_consumers(world: &World, services: &[Proxy; 4]) {
-    let sockets = &services[3];
-    let owner = world.user("owner").await;
-    let uri = owner.start_chat().await;
-    let mut heard = vec![owner.subscribed(&uri).await];
-    sockets.refuse(|call| call.operation == "POST");
-    owner.post(&uri, "to a slow consumer").await;
-    // Once directly, and then through the queue.
-    eventually("three tries", async || sockets.count("POST") >= 3).await;
-    sockets.refuse(|_| false);
-    heard[0].until("to a slow consumer").await;
-    owner.leave_stale_connection(&uri).await;
-    for _ in 0..4 {
-        heard.push(owner.subscribed(&uri).await);
-    }
-    owner.post(&uri, "to a large chat").await;
-    for socket in &mut heard {
-        socket.until("to a large chat").await;
-    }
-    let before = sockets.count("POST");
-    sockets.refuse(|call| call.operation == "POST");
-    owner.post(&uri, "to slow consumers in a large chat").await;
-    eventually("two tries for each", async || sockets.count("POST") >= before + 2 * heard.len()).await;
-    sockets.refuse(|_| false);
-    for socket in &mut heard {
-        socket.until("to slow consumers in a large chat").await;
-    }
-    let queue = world.sqs().send_message().queue_url(&world.cloud.as_ref().unwrap().outputs()["DeliveryQueueUrl"]);
-    let queue = queue.message_group_id("poison").message_deduplication_id(unique("poison"));
-    queue.message_body("poison").send().await.unwrap();
-    // One socket too many closes the oldest.
-    let crowd = world.user("crowd").await;
-    let mut crowded = vec![crowd.subscribed(&crowd.start_chat().await).await];
-    for _ in 0..8 {
-        crowded.push(crowd.socket().await);
-    }
-    crowded.remove(0).closed().await;
-    // A socket that alone cannot be written to in the end is closed. The gateway is asked about it.
-    let connection = world.items(&format!("USER#{}", owner.id)).await;
-    let connection = connection.iter().find_map(|item| item.get("connection_id")).unwrap().as_s().unwrap().clone();
-    sockets.refuse(|call| call.operation == "POST");
-    let deliver = batches::by_hand(world, services, "deliver", "deliver");
-    let queued = json!({"uri": uri, "to": {"connection": connection}, "frame": "{}", "written": null});
-    let record = batches::record("1", &connection, 1, &queued);
-    while !batches::failures(&deliver, std::slice::from_ref(&record)).await.is_empty() {}
-    sockets.refuse(|_| false);
-}
-
-/// Batches of the queues' consumers of which one group is done, one fails and one takes long.
-async fn groups_that_fail_or_hang(world: &World, services: &[Proxy; 4]) {
-    let dynamodb = &services[0];
-    let owner = world.user("owner").await;
-    let chats = [owner.start_chat().await, owner.start_chat().await, owner.start_chat().await];
-    let [_, failing, slow] = chats.clone();
-    dynamodb.inject(move |call| match &call.body {
-        body if body.contains(&failing) => Fault::Refuse,
-        body if body.contains(&slow) => Fault::Slow(Duration::from_millis(600)),
-        _ => Fault::None,
-    });
-    let queued = |uri: &String| json!({"uri": uri, "to": {"shard": 0}, "frame": "{}", "written": null});
-    for function in ["fanout", "deliver"] {
-        let records: Vec<Value> = chats.iter().map(|uri| batches::record(uri, uri, 1, &queued(uri))).collect();
-        let function = batches::by_hand(world, services, function, function);
-        assert_eq!(batches::failures(&function, &records).await, [chats[1].as_str()]);
-    }
-    dynamodb.inject(slow_writes);
-}
-
-/// Transactions take a while, so that those of a crowd overlap and most of them lose their race. Subscribing to several
-/// chats takes so long that the connection is dropped meanwhile.
-fn slow_writes(call: &Call) -> Fault {
-    match call.operation.as_str() {
-        "TransactWriteItems" => Fault::Slow(Duration::from_millis(30)),
-        "BatchWriteItem" if is_registration_of_several(call) => Fault::Slow(Duration::from_secs(1)),
-        _ => Fault::None,
-    }
 }
 
 /// Whatever is asked with a token that has not been used for long extends it.
