@@ -159,9 +159,7 @@ export class Chat extends Emitter<ChatEventMap> {
   /** Unsubscribes. */
   close(): void {
     this.sendReadMarker();
-    if (this.#state !== "left" && this.#end("closed")) {
-      this.#options.connection.send({ action: "unsubscribe", uri: this.uri });
-    }
+    if (this.#state !== "left" && this.#end("closed")) this.#options.connection.unsubscribe(this.uri);
   }
 
   #setState(state: ChatState): void {

@@ -63,6 +63,8 @@ interface SocketState {
   readonly subscribing: Map<string, Subscription>;
   /** The chats whose `subscribe` is sent next, by uri. */
   readonly unsent: Map<string, Subscription>;
+  /** The chats that the server may have subscribed the socket to, by uri. */
+  readonly subscribed: Set<string>;
   cancelTimer: () => void;
 }
 
@@ -136,11 +138,21 @@ export class Connection extends Emitter<ConnectionEventMap> {
     return true;
   }
 
+  /** Unsubscribes from a chat. A `subscribe` that is not sent yet is dropped. */
+  unsubscribe(uri: string): void {
+    const state = this.#current;
+    if (!state) return;
+    state.unsent.delete(uri);
+    if (state.subscribed.delete(uri)) this.send({ action: "unsubscribe", uri });
+    if (state.subscribing.delete(uri) && state.subscribing.size === 0) this.#finishRetirement();
+  }
+
   #sendSubscriptions(state: SocketState): void {
     const chats = [...state.unsent.values()];
     state.unsent.clear();
     // After a reconnect, the chats subscribe again.
     if (state !== this.#current) return;
+    for (const { uri } of chats) state.subscribed.add(uri);
     for (let start = 0; start < chats.length; start += MAX_SUBSCRIPTIONS) {
       const chunk = chats.slice(start, start + MAX_SUBSCRIPTIONS);
       const [only] = chunk;
@@ -178,6 +190,7 @@ export class Connection extends Emitter<ConnectionEventMap> {
       isAwaitingPong: false,
       subscribing: new Map(),
       unsent: new Map(),
+      subscribed: new Set(),
       cancelTimer: this.#environment.after(OPEN_TIMEOUT, () => this.#onLost(state)),
     };
     this.#opening = state;
