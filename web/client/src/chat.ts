@@ -90,6 +90,7 @@ export class Chat extends Emitter<ChatEventMap> {
         this.#skipPause();
         this.#resubscribe();
       }),
+      connection.on("retry", (uris) => uris.has(this.uri) && this.#resubscribe()),
       connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#setState("behind")),
       this.#readMarker.sendOnHiding(),
     ];
