@@ -7,6 +7,7 @@ import { Emitter } from "./emitter.js";
 import type { Environment } from "./environment.js";
 import { ReadMarker } from "./readMarker.js";
 import { reloadHistory } from "./reloadHistory.js";
+import { SharedRequest } from "./sharedRequest.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
 import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
@@ -61,8 +62,8 @@ export class Chat extends Emitter<ChatEventMap> {
   #isLoaded = false;
   #isChangeQueued = false;
   #typingSentAt = Number.NEGATIVE_INFINITY;
-  #olderRequest: Promise<boolean> | undefined;
-  #membersRequest: Promise<boolean> | undefined;
+  readonly #olderRequest = new SharedRequest<boolean>();
+  readonly #membersRequest = new SharedRequest<boolean>();
   /** How often the chat was loaded. */
   #loads = 0;
   readonly #abort = new AbortController();
@@ -90,6 +91,7 @@ export class Chat extends Emitter<ChatEventMap> {
         this.#skipPause();
         this.#resubscribe();
       }),
+      connection.on("retry", (uris) => uris.has(this.uri) && this.#resubscribe()),
       connection.on("state", (state) => state !== "open" && this.#state === "live" && this.#setState("behind")),
       this.#readMarker.sendOnHiding(),
     ];
@@ -119,18 +121,12 @@ export class Chat extends Emitter<ChatEventMap> {
 
   /** Loads older messages into the timeline, and returns whether there are more. Throws as the API does. */
   loadOlder(limit = PAGE_SIZE): Promise<boolean> {
-    this.#olderRequest ??= this.#requestOlder(limit).finally(() => {
-      this.#olderRequest = undefined;
-    });
-    return this.#olderRequest;
+    return this.#olderRequest.run(() => this.#requestOlder(limit));
   }
 
   /** Loads the next page of members into the timeline, and returns whether there are more. Throws as the API does. */
   loadMoreMembers(): Promise<boolean> {
-    this.#membersRequest ??= this.#requestMembers().finally(() => {
-      this.#membersRequest = undefined;
-    });
-    return this.#membersRequest;
+    return this.#membersRequest.run(() => this.#requestMembers());
   }
 
   /**
@@ -159,9 +155,7 @@ export class Chat extends Emitter<ChatEventMap> {
   /** Unsubscribes. */
   close(): void {
     this.sendReadMarker();
-    if (this.#state !== "left" && this.#end("closed")) {
-      this.#options.connection.send({ action: "unsubscribe", uri: this.uri });
-    }
+    if (this.#state !== "left" && this.#end("closed")) this.#options.connection.unsubscribe(this.uri);
   }
 
   #setState(state: ChatState): void {

@@ -6,6 +6,7 @@ import { Backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import type { Environment, Socket } from "./environment.js";
 import { parseFrame } from "./frame.js";
+import { Subscriptions } from "./subscriptions.js";
 import { fitsFrame, toJson } from "./text.js";
 import type { Action, ErrorFrame, Frame, Subscription } from "./wire.js";
 
@@ -20,8 +21,6 @@ const MAX_AGE_JITTER = 10 * 60_000;
 const STABLE_AFTER = 10_000;
 /** A replaced socket stays open until the new one has caught up, but no longer than this. */
 const RETIRE_TIMEOUT = 30_000;
-/** The maximum number of chats in a `subscribe` frame. */
-const MAX_SUBSCRIPTIONS = 100;
 /** An action without a response is repeated after this time. */
 export const RESPONSE_TIMEOUT = 10_000;
 
@@ -37,6 +36,8 @@ interface ConnectionEventMap {
   state: ConnectionState;
   /** A socket was opened, the first one or a replacement: subscriptions have to be made again. */
   open: undefined;
+  /** The `subscribe` of these chats failed some time ago: they have to subscribe again, in one frame. */
+  retry: ReadonlySet<string>;
   frame: Frame;
 }
 
@@ -59,10 +60,7 @@ interface SocketState {
   lastFrameAt: number;
   /** Whether no frame has arrived since the last ping. */
   isAwaitingPong: boolean;
-  /** The chats whose `subscribe` has no response yet, by uri. */
-  readonly subscribing: Map<string, Subscription>;
-  /** The chats whose `subscribe` is sent next, by uri. */
-  readonly unsent: Map<string, Subscription>;
+  readonly subscriptions: Subscriptions;
   cancelTimer: () => void;
 }
 
@@ -130,23 +128,14 @@ export class Connection extends Emitter<ConnectionEventMap> {
   subscribe(subscription: Subscription): boolean {
     const state = this.#current;
     if (!state) return false;
-    if (state.unsent.size === 0) this.#environment.after(0, () => this.#sendSubscriptions(state));
-    state.unsent.set(subscription.uri, subscription);
-    state.subscribing.set(subscription.uri, subscription);
+    state.subscriptions.add(subscription);
     return true;
   }
 
-  #sendSubscriptions(state: SocketState): void {
-    const chats = [...state.unsent.values()];
-    state.unsent.clear();
-    // After a reconnect, the chats subscribe again.
-    if (state !== this.#current) return;
-    for (let start = 0; start < chats.length; start += MAX_SUBSCRIPTIONS) {
-      const chunk = chats.slice(start, start + MAX_SUBSCRIPTIONS);
-      const [only] = chunk;
-      if (only && chunk.length === 1) this.send({ action: "subscribe", uri: only.uri, after: only.after });
-      else this.send({ action: "subscribe", chats: chunk });
-    }
+  /** Unsubscribes from a chat. A `subscribe` that is not sent yet is dropped. */
+  unsubscribe(uri: string): void {
+    this.#current?.subscriptions.remove(uri);
+    this.#retireIfCaughtUp();
   }
 
   /**
@@ -176,8 +165,11 @@ export class Connection extends Emitter<ConnectionEventMap> {
       openedAt: 0,
       lastFrameAt: 0,
       isAwaitingPong: false,
-      subscribing: new Map(),
-      unsent: new Map(),
+      subscriptions: new Subscriptions({
+        environment: this.#environment,
+        send: (action) => this.send(action),
+        retry: (uris) => this.emit("retry", uris),
+      }),
       cancelTimer: this.#environment.after(OPEN_TIMEOUT, () => this.#onLost(state)),
     };
     this.#opening = state;
@@ -191,6 +183,8 @@ export class Connection extends Emitter<ConnectionEventMap> {
     this.#opening = undefined;
     this.#finishRetirement();
     this.#retiring = this.#current;
+    // All chats subscribe again, on the new socket.
+    this.#retiring?.subscriptions.stop();
     this.#current = state;
     state.openedAt = state.lastFrameAt = this.#environment.elapsed();
     this.#schedulePing(state, PING_INTERVAL);
@@ -199,9 +193,14 @@ export class Connection extends Emitter<ConnectionEventMap> {
     this.#setState("open");
     this.emit("open", undefined);
     if (this.#retiring) {
-      if (state.subscribing.size === 0) this.#finishRetirement();
+      if (!state.subscriptions.isPending) this.#finishRetirement();
       else this.#cancelRetirement = this.#environment.after(RETIRE_TIMEOUT, () => this.#finishRetirement());
     }
+  }
+
+  /** Closes the replaced socket once the new one has caught up. */
+  #retireIfCaughtUp(): void {
+    if (this.#current && !this.#current.subscriptions.isPending) this.#finishRetirement();
   }
 
   #finishRetirement(): void {
@@ -221,30 +220,25 @@ export class Connection extends Emitter<ConnectionEventMap> {
 
   #onFrame(state: SocketState, frame: Frame): void {
     if (frame.type === "subscriptions") {
+      state.subscriptions.onSuccess();
       for (const response of frame.chats) this.#onFrame(state, response);
       return;
     }
+    // 401: the server no longer knows this socket or its token. Opening another one shows which.
+    if (frame.type === "error" && frame.status === 401) {
+      this.#onLost(state);
+      return;
+    }
     if (frame.type === "error" && frame.action === "subscribe" && frame.uri === undefined) {
-      this.#onSubscribeError(state, frame);
+      for (const uri of state.subscriptions.onError(frame)) this.#onFrame(state, { ...frame, uri });
       return;
     }
     const action = frame.type === "error" ? frame.action : frame.type;
     if ((action === "subscribed" || action === "subscribe") && "uri" in frame) {
-      state.subscribing.delete(frame.uri ?? "");
+      state.subscriptions.onResponse(frame.uri ?? "");
     }
-    // 401: the server no longer knows this socket or its token. Opening another one shows which.
-    if (frame.type === "error" && frame.status === 401) this.#onLost(state);
-    else this.emit("frame", frame);
-    if (state === this.#current && state.subscribing.size === 0) this.#finishRetirement();
-  }
-
-  /** A `subscribe` frame failed as a whole: each of its chats tries again on its own. */
-  #onSubscribeError(state: SocketState, frame: ErrorFrame): void {
-    for (const { uri, after } of [...state.subscribing.values()]) {
-      // A server of an earlier version does not know several chats in a frame.
-      if (frame.status === 400 && state === this.#current) this.send({ action: "subscribe", uri, after });
-      else this.#onFrame(state, { ...frame, uri });
-    }
+    this.emit("frame", frame);
+    if (state === this.#current) this.#retireIfCaughtUp();
   }
 
   /**
@@ -285,6 +279,7 @@ export class Connection extends Emitter<ConnectionEventMap> {
 
   #discard(state: SocketState): void {
     state.cancelTimer();
+    state.subscriptions.stop();
     // A dead socket may take minutes to report that it is closed, so its handlers are removed.
     state.socket.onopen = state.socket.onmessage = state.socket.onclose = null;
     // The package `ws` throws an error that has no handler.

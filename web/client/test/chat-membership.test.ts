@@ -76,6 +76,40 @@ test("a chat that is closed and opened again is live, in any order of the server
   assert.equal(again.state, "live");
 });
 
+test("a chat that is closed before its first `subscribe` is sent sends nothing", async () => {
+  const world = new World();
+  const { client, chat } = await openLiveChat(world);
+  client.connection.on("open", () => chat.close());
+  world.server.cut();
+  await world.advance(2000);
+  assert.equal(chat.state, "closed");
+  assert.deepEqual(world.server.socket.actions, []);
+  assert.deepEqual(world.server.online(URI), new Set());
+});
+
+test("a chat that is closed before it subscribes again only unsubscribes", async () => {
+  const world = new World();
+  const { chat } = await openLiveChat(world);
+  const { socket } = world.server;
+  const { length } = socket.actions;
+  // This makes it subscribe again.
+  socket.receive({ type: "unsubscribed", uri: URI });
+  chat.close();
+  await world.advance(20_000);
+  assert.deepEqual(socket.actions.slice(length), [{ action: "unsubscribe", uri: URI }]);
+  assert.deepEqual(world.server.online(URI), new Set());
+});
+
+test("a replaced socket is closed when the last chat that it waits for is closed", async () => {
+  const world = new World();
+  const { client, chat } = await openLiveChat(world);
+  client.connection.on("open", () => queueMicrotask(() => chat.close()));
+  while (world.server.sockets.length === 1) await world.advance(1000);
+  await world.advance(1000);
+  const [first, next] = world.server.sockets;
+  assert.deepEqual([first?.state, next?.state, next?.actions], ["closed", "open", []]);
+});
+
 test("a chat whose unsubscription had no response can be opened again", async () => {
   const world = new World();
   const { client, chat } = await openLiveChat(world);

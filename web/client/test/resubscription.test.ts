@@ -23,6 +23,17 @@ async function reconnect(world: World, client: Client, meanwhile = () => {}): Pr
   while (client.connection.state !== "open") await world.advance(1);
 }
 
+/** How many chats each `subscribe` frame of the last socket has. */
+function frameSizes(world: World): number[] {
+  return world.server.socket.actionsOf("subscribe").map((action) => ("chats" in action ? action.chats.length : 1));
+}
+
+/** A `subscribe` frame of several chats failed as a whole. */
+function failFrame(world: World, status: number, retry?: { retry_after: number }): void {
+  const { socket } = world.server;
+  socket.receive({ type: "error", action: "subscribe", status, detail: "Try again in a moment.", ...retry });
+}
+
 test("after a reconnect, all chats subscribe in one frame", async () => {
   const world = new World();
   const { client, chats } = await openLiveChats(world, 81);
@@ -44,10 +55,7 @@ test("more than a hundred chats take more than one frame", async () => {
   const { client, chats } = await openLiveChats(world, 130);
   await reconnect(world, client);
   await world.advance(100);
-  const sizes = world.server.socket
-    .actionsOf("subscribe")
-    .map((action) => ("chats" in action ? action.chats.length : 1));
-  assert.deepEqual(sizes, [100, 30]);
+  assert.deepEqual(frameSizes(world), [100, 30]);
   assert.ok(chats.every(({ state }) => state === "live"));
 });
 
@@ -108,6 +116,95 @@ test("if the frame fails as a whole, all its chats try again", async () => {
   assert.deepEqual(
     chats.map(({ state }) => state),
     ["live", "live", "live"],
+  );
+});
+
+test("while the server is overloaded, a frame that failed is sent again as one, ever more rarely", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 81);
+  world.server.weather.busy = 1;
+  await reconnect(world, client);
+  await world.advance(60_000);
+  world.server.weather.busy = 0;
+  await world.advance(31_000);
+  const sizes = frameSizes(world);
+  assert.deepEqual(new Set(sizes), new Set([81]));
+  assert.ok(sizes.length >= 4 && sizes.length <= 16, `${sizes.length} frames`);
+  assert.ok(chats.every(({ state }) => state === "live"));
+});
+
+test("a frame that failed waits as long as the server says, and then recovers what was missed", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 3);
+  await reconnect(world, client);
+  failFrame(world, 429, { retry_after: 40 });
+  // The fake server's own response.
+  world.server.weather.loss = 1;
+  await world.advance(100);
+  world.server.weather.loss = 0;
+  world.server.socket.uris.clear();
+  world.server.post(chats[1]?.uri ?? "", world.ann.user, "missed");
+  await world.advance(39_800);
+  assert.deepEqual(frameSizes(world), [3]);
+  await world.advance(1000);
+  assert.deepEqual(frameSizes(world), [3, 3]);
+  assert.deepEqual(
+    chats.map(({ lastId }) => lastId),
+    [1, 2, 1],
+  );
+  assert.ok(chats.every(({ state }) => state === "live"));
+});
+
+test("a frame that failed does not affect the chats of others in flight", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 150);
+  await reconnect(world, client);
+  world.server.weather.latency = 3000;
+  assert.deepEqual(frameSizes(world), [100, 50]);
+  failFrame(world, 500);
+  await world.advance(2000);
+  assert.deepEqual(frameSizes(world), [100, 50, 100]);
+  const [first, , again] = world.server.socket.actionsOf("subscribe");
+  assert.deepEqual(again, first);
+  await world.advance(20_000);
+  assert.deepEqual(frameSizes(world), [100, 50, 100]);
+  assert.ok(chats.every(({ state }) => state === "live"));
+});
+
+test("a chat that is closed while its frame waits is not subscribed again", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 3);
+  world.server.weather.busy = 1;
+  await reconnect(world, client);
+  await world.advance(100);
+  world.server.weather.busy = 0;
+  chats[1]?.close();
+  await world.advance(10_000);
+  const uris = [chats[0], chats[2]].map((chat) => ({ uri: chat?.uri, after: 1 }));
+  assert.deepEqual(world.server.socket.actionsOf("subscribe").slice(1), [{ action: "subscribe", chats: uris }]);
+});
+
+test("after a failure, a reconnect subscribes at once, and the retry is dropped", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 3);
+  world.server.weather.busy = 1;
+  await reconnect(world, client);
+  await world.advance(100);
+  world.server.weather.busy = 0;
+  await reconnect(world, client);
+  await world.advance(60_000);
+  assert.deepEqual(frameSizes(world), [3]);
+  assert.ok(chats.every(({ state }) => state === "live"));
+});
+
+test("with a frame that fails permanently, its chats have left", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 3);
+  await reconnect(world, client);
+  failFrame(world, 403);
+  assert.deepEqual(
+    chats.map(({ state }) => state),
+    ["left", "left", "left"],
   );
 });
 
