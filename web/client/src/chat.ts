@@ -9,7 +9,7 @@ import { ReadMarker } from "./readMarker.js";
 import { reloadHistory } from "./reloadHistory.js";
 import { SharedRequest } from "./sharedRequest.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
-import type { Entry, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
+import type { Entry, EphemeralState, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
 
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
@@ -107,9 +107,7 @@ export class Chat extends Emitter<ChatEventMap> {
     return this.#problem;
   }
 
-  /**
-   * The chat's messages and members. It is replaced if the server lost a part of the log, as after restoring a backup.
-   */
+  /** The chat's messages and members; replaced if the server lost a part of the log, as after restoring a backup. */
   get timeline(): Timeline {
     return this.#timeline;
   }
@@ -251,8 +249,9 @@ export class Chat extends Emitter<ChatEventMap> {
     }
     const before = this.#lastId;
     for (const entry of frame.entries) this.#onEntry(entry);
-    this.#timeline.setEphemeralState(frame);
-    this.#readMarker.onMarkers(frame.read);
+    if (frame.read !== undefined) this.#setEphemeralState(frame);
+    // It did not fit into the response. Without it, presence may be outdated until the next events.
+    else void this.#options.api.chat(this.uri, this.#abort.signal).then(this.#setEphemeralState, () => undefined);
     if (this.#isLoading) return;
     if (this.#pending.size > 0) {
       // There is still a gap: the pending entries are newer than this response. Back off if the response had nothing
@@ -265,6 +264,12 @@ export class Chat extends Emitter<ChatEventMap> {
     this.#setState("live");
     this.#readMarker.sendLater();
   }
+
+  #setEphemeralState = (state: EphemeralState): void => {
+    this.#timeline.setEphemeralState(state);
+    this.#readMarker.onMarkers(state.read);
+    this.#queueChange();
+  };
 
   #onEntry(entry: Entry): void {
     if (entry.id <= this.#lastId) return;

@@ -101,6 +101,23 @@ test("a chat that the user has left does not affect the others", async () => {
   assert.equal(chats[1]?.problem, "You are not a member of this chat.");
 });
 
+test("read markers and presence that do not fit into the response are requested, and no history", async () => {
+  const world = new World();
+  const { client, chats } = await openLiveChats(world, 2);
+  world.server.leavesOutEphemeralState = true;
+  const before = world.server.requests.length;
+  await reconnect(world, client, () => world.server.post(chats[0]?.uri ?? "", world.ann.user, "missed"));
+  await world.advance(1000);
+  assert.deepEqual(
+    chats.map(({ state, timeline }) => [state, timeline.online?.has(world.bob.user.id)]),
+    [
+      ["live", true],
+      ["live", true],
+    ],
+  );
+  assert.deepEqual(world.server.requests.slice(before).sort(), chats.map(({ uri }) => `GET /api/chats/${uri}`).sort());
+});
+
 test("if the frame fails as a whole, all its chats try again", async () => {
   const world = new World();
   const { client, chats } = await openLiveChats(world, 3);

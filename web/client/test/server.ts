@@ -40,6 +40,8 @@ export class Server {
   maxMembersWithPresence = 100;
   /** Whether it accepts several chats in a `subscribe` frame. */
   knowsSubscriptions = true;
+  /** Whether the response to it leaves out read markers and presence, as if they did not fit. */
+  leavesOutEphemeralState = false;
   readonly #open = new Set<FakeSocket>();
   readonly #chats = new Map<string, ChatRecord>();
   readonly #clock: Clock;
@@ -353,7 +355,8 @@ export class Server {
         if (!allowed(uri)) return error(403, "You are not a member of this chat.", uri);
         const frame = this.#subscribed(chat, after, left);
         left -= frame.entries.length;
-        return frame;
+        const { read, online, ...withoutState } = frame;
+        return this.leavesOutEphemeralState ? withoutState : frame;
       });
       this.#send(socket, { type: "subscriptions", chats });
     });
