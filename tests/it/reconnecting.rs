@@ -1,5 +1,8 @@
 //! Subscribing to many chats in one frame, as clients do after a reconnect.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, future::join_all, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -175,4 +178,50 @@ async fn reconcile_completes_an_interrupted_registration() {
     eventually("only the real one is left", async || subscribers().await == 1).await;
     user.post(&uri, "live").await;
     socket.until("live").await;
+}
+
+/// A function that is cut off between its two writes leaves a name without a subscriber.
+#[tokio::test(flavor = "multi_thread")]
+async fn unsubscribe_removes_a_name_without_a_subscriber() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.subscribed(&uri).await;
+    let connection = connection_item(&world, &user).await;
+    let subscribers = format!("SUBSCRIBERS#{uri}");
+    for subscriber in world.items(&subscribers).await {
+        world.delete(&subscribers, subscriber["sk"].as_s().unwrap()).await;
+    }
+    assert_eq!(connection["uris"].as_ss().unwrap(), &[uri.clone()]);
+    let answer = socket.ask(&json!({"action": "unsubscribe", "uri": uri})).await;
+    assert_eq!(answer, json!({"type": "unsubscribed", "uri": uri}));
+    assert!(!connection_item(&world, &user).await.contains_key("uris"));
+    assert_eq!(socket.subscribe(&uri, 0).await["type"], "subscribed", "again");
+    assert_eq!(world.items(&subscribers).await.len(), 1);
+}
+
+/// Frames of one socket are handled in parallel. Needs a separate laptop cloud, behind a proxy that delays writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn unsubscribe_ends_a_subscription_that_is_being_registered() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let mut socket = user.socket().await;
+    let gate = dynamodb.hold(|call| call.caller == "ws-message" && call.operation == "BatchWriteItem");
+    socket.send(&json!({"action": "subscribe", "uri": uri})).await;
+    gate.reached().await;
+    socket.send(&json!({"action": "unsubscribe", "uri": uri})).await;
+    assert_eq!(socket.next_of("unsubscribed").await["uri"], uri);
+    gate.open();
+    let error = socket.next_of("error").await;
+    assert_eq!((&error["action"], &error["uri"]), (&json!("subscribe"), &json!(uri)), "{error}");
+    assert!(world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty());
+    assert!(!connection_item(&world, &user).await.contains_key("uris"));
+}
+
+/// The item of a user's only connection.
+async fn connection_item(world: &World, user: &User<'_>) -> HashMap<String, AttributeValue> {
+    let items = world.items(&format!("USER#{}", user.id)).await;
+    let id = items.iter().find_map(|item| item["sk"].as_s().ok()?.strip_prefix("CONNECTION#")).unwrap();
+    world.items(&format!("CONNECTION#{id}")).await.remove(0)
 }

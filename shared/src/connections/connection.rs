@@ -143,21 +143,21 @@ impl Confab {
         deleted.fold(Ok(()), |result: Result<()>, deleted| future::ready(result.and(deleted.map(drop)))).await
     }
 
-    /// Ends a subscription, and returns whether there was one.
+    /// Ends a subscription, and returns whether the connection named it. A name without a subscriber is removed, too:
+    /// it is of a subscription that is still being registered, or whose registration was cut off.
     pub(crate) async fn end_subscription(&self, connection_id: &ConnectionId, uri: &ChatUri) -> Result<bool> {
-        let subscriber = Write::delete(Subscriber::key(uri, connection_id));
         let writes = vec![
             Write::update(Connection::key(connection_id), "DELETE uris :uris")
+                .when("contains(uris, :uri)")
                 .texts(":uris", [uri])
-                .if_present()
-                .otherwise(|_| Error::NotFound),
-            subscriber.clone().if_present().otherwise(|_| Error::AlreadyDone),
+                .text(":uri", uri.to_string())
+                .otherwise(|_| Error::AlreadyDone),
+            Write::delete(Subscriber::key(uri, connection_id)),
         ];
         match self.table().transact(writes).await {
             Ok(()) => Ok(true),
-            // The connection has been dropped already.
-            Err(Error::NotFound) => self.table().apply(subscriber).await.map(|_| false),
-            Err(Error::AlreadyDone) => Ok(false),
+            // The subscription has been ended already, or the connection dropped.
+            Err(Error::AlreadyDone) => self.drop_orphan(uri, connection_id).await.map(|()| false),
             Err(error) => Err(error),
         }
     }
