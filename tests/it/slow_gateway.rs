@@ -130,6 +130,35 @@ async fn only_a_socket_that_fails_alone_is_closed() {
     assert_eq!(annas.next().await["n"], 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_socket_keeps_its_progress_and_is_not_closed() {
+    const RECORDS: usize = 12;
+    let (world, services) = world().await;
+    let anna = world.user("anna").await;
+    let uri = anna.start_chat().await;
+    let mut socket = anna.subscribed(&uri).await;
+    let slow = connection(&anna).await;
+    // No two of these fit one frame.
+    let frame = |n: usize| json!({"uri": uri, "n": n, "text": "x".repeat(20_000)}).to_string();
+    let queued = |n| json!({"uri": uri, "to": {"connection": slow}, "frame": frame(n), "written": null});
+    let records: Vec<Value> = (0..RECORDS).map(|n| batches::record(&n.to_string(), &slow, 1, &queued(n))).collect();
+    let ids: Vec<String> = (0..RECORDS).map(|n| n.to_string()).collect();
+    // In each try, it takes one frame.
+    let posts = Mutex::new(0);
+    services[3].refuse(move |call| {
+        let is_post = call.caller == batches::CLIENT && call.operation == "POST";
+        let posts = &mut *posts.lock().unwrap();
+        *posts += usize::from(is_post);
+        is_post && *posts % 2 == 0
+    });
+    let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
+    for n in 0..RECORDS {
+        assert_eq!(batches::failures(&deliver, &records[n..]).await, ids[n + 1..]);
+        assert_eq!(socket.next().await["n"], n);
+    }
+    assert_eq!(services[3].count("DELETE"), 0, "a slow socket was closed");
+}
+
 fn record(id: &str, body: &Value) -> Value {
     batches::record(id, id, 100, body)
 }

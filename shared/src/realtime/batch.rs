@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
+    ops::ControlFlow,
     pin::pin,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -66,10 +67,13 @@ pub(super) trait Consumer {
     /// The queue.
     fn queue(confab: &Confab) -> Result<&Queue>;
 
-    /// Processes the records at the front of a group that belong together, and returns their number. If it is 0, the
-    /// group is left to the queue.
-    fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers)
-    -> impl Future<Output = Result<usize>> + Send;
+    /// Processes the records at the front of a group that belong together, and returns how many of them are done. With
+    /// `Break`, the rest of the group is left to the queue.
+    fn consume(
+        confab: &Confab,
+        records: &[Record],
+        slow: &SlowConsumers,
+    ) -> impl Future<Output = Result<ControlFlow<usize, usize>>> + Send;
 }
 
 /// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so
@@ -153,8 +157,11 @@ impl Confab {
         while !records.is_empty() {
             let consumed = tokio::time::timeout_at(deadline.into(), C::consume(self, records, slow)).await;
             match consumed.unwrap_or_else(|_| Err(Error::Busy(Some("the time is up".into())))) {
-                Ok(0) => break,
-                Ok(consumed) => records = &records[consumed..],
+                Ok(ControlFlow::Continue(consumed)) => records = &records[consumed..],
+                Ok(ControlFlow::Break(consumed)) => {
+                    records = &records[consumed..];
+                    break;
+                }
                 Err(error) => match pauses.next() {
                     // The queue would return it only after a second.
                     Some(pause) if matches!(error, Error::Busy(_)) && Instant::now() + pause < deadline => {

@@ -11,7 +11,10 @@
 //! subscriber and not by the queue, since Lambda's throttling and every redelivery count as receives, and a message that
 //! is queued once more with its number of tries would go behind those that wait.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{StreamExt, stream};
@@ -20,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     batch::{Batch, Consumer, Record, SlowConsumers},
-    frame::frames,
+    frame::frames_with_ends,
 };
 use crate::{
     Confab, Result,
@@ -44,7 +47,7 @@ const OPENING_SECONDS: i64 = 10;
 /// Retries within a delivery while a connection is opening or the gateway throttles, and the delay before the first.
 const RETRIES: usize = 4;
 const RETRY: Duration = Duration::from_millis(100);
-/// A socket that alone could not be written to this many times in a row is closed. Between tries are one to five
+/// A socket that alone could not be written to this many times in a row, not even one frame, is closed. Between tries are one to five
 /// seconds.
 const MAX_TRIES: u32 = 8;
 
@@ -117,28 +120,31 @@ impl Consumer for Delivery {
         confab.deliveries()
     }
 
-    async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
+    async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<ControlFlow<usize, usize>> {
         let read = |record: &Record| serde_json::from_str::<QueuedFrame>(&record.body).ok();
-        let Some(first) = read(&records[0]) else { return confab.dead_letter(&records[0]).await.map(|()| 1) };
+        let Some(first) = read(&records[0]) else {
+            return confab.dead_letter(&records[0]).await.map(|()| ControlFlow::Continue(1));
+        };
         let is_same = |queued: &QueuedFrame| queued.uri == first.uri && queued.to == first.to;
         let queued: Vec<QueuedFrame> = records.iter().map_while(|record| read(record).filter(is_same)).collect();
-        let written: Vec<i64> = queued.iter().filter_map(|queued| queued.written).collect();
-        let consumed = queued.len();
+        let written: Vec<Option<i64>> = queued.iter().map(|queued| queued.written).collect();
         let lines: Vec<String> = queued.into_iter().map(|queued| queued.frame).collect();
-        let (frames, origin) = (frames(&lines), &records[0].message_id);
-        let frames = Frames { uri: &first.uri, frames: &frames, written: None, origin };
-        match &first.to {
+        let (frames, ends): (Vec<String>, Vec<usize>) = frames_with_ends(&lines).into_iter().unzip();
+        let frames = Frames { uri: &first.uri, frames: &frames, written: None, origin: &records[0].message_id };
+        let consumed = match &first.to {
             Recipient::Shard(shard) => {
                 let subscribers = confab.shard_of_subscribers(&first.uri, *shard).await?;
                 confab.send_to_all(&subscribers, frames, slow).await?;
+                ControlFlow::Continue(lines.len())
             }
-            Recipient::Connection(connection_id) => {
-                if !confab.send_to_slow_consumer(connection_id, frames).await? {
-                    return Ok(0);
-                }
-            }
-        }
-        for written in written {
+            Recipient::Connection(connection_id) => match confab.send_to_slow_consumer(connection_id, frames).await? {
+                done if done == ends.len() => ControlFlow::Continue(lines.len()),
+                // What was written is not sent again.
+                done => ControlFlow::Break(ends[..done].last().copied().unwrap_or(0)),
+            },
+        };
+        let (ControlFlow::Continue(done) | ControlFlow::Break(done)) = consumed;
+        for written in written.into_iter().take(done).flatten() {
             metrics::count(Metric::DeliveryLag, Date::now().epoch_milliseconds() - written);
         }
         Ok(consumed)
@@ -256,26 +262,31 @@ impl Confab {
         }
     }
 
-    /// Sends frames to a socket that could not be written to before. Returns whether that is done: `false` to try again
-    /// later.
-    async fn send_to_slow_consumer(&self, connection_id: &ConnectionId, frames: Frames<'_>) -> Result<bool> {
-        let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(true) };
+    /// Sends frames to a socket that could not be written to before. Returns how many are done; the others are to be
+    /// tried again later.
+    async fn send_to_slow_consumer(&self, connection_id: &ConnectionId, frames: Frames<'_>) -> Result<usize> {
+        let all = frames.frames.len();
+        let Some(subscriber) = self.subscriber(frames.uri, connection_id).await? else { return Ok(all) };
         let unsent = self.send_to(&subscriber, frames, Instant::now() + DIRECT_TIMEOUT).await?;
-        let tries = match unsent {
-            None => 0,
+        let (done, tries) = match unsent {
+            None => (all, 0),
+            // A socket that takes frames is slow, and has not failed.
+            Some(Unsent { from: from @ 1.., .. }) => (from, 0),
             Some(unsent) if unsent.is_failed && self.sockets()?.fails_alone(connection_id).await => {
-                subscriber.failed_tries + 1
+                (0, subscriber.failed_tries + 1)
             }
-            Some(_) => return Ok(false),
+            Some(_) => return Ok(0),
         };
         if tries == MAX_TRIES {
             // While the record is there, a failure here is retried.
             self.sockets()?.close(connection_id).await?;
             self.drop_subscriber(frames.uri, connection_id).await?;
-        } else if tries != subscriber.failed_tries {
+            return Ok(all);
+        }
+        if tries != subscriber.failed_tries {
             self.set_failed_tries(frames.uri, &subscriber, tries).await?;
         }
-        Ok(tries == 0 || tries == MAX_TRIES)
+        Ok(done)
     }
 }
 

@@ -9,7 +9,7 @@
 //! log is read for it second, so an entry that this read missed was written after the registration, and a fan-out that
 //! knows the entry finds the subscription.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use super::{
     batch::{Batch, Consumer, Record, SlowConsumers},
@@ -72,9 +72,9 @@ impl Consumer for Fanout {
         confab.notifications()
     }
 
-    async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<usize> {
+    async fn consume(confab: &Confab, records: &[Record], slow: &SlowConsumers) -> Result<ControlFlow<usize, usize>> {
         let Some(first) = Notification::read(&records[0].body) else {
-            return confab.dead_letter(&records[0]).await.map(|()| 1);
+            return confab.dead_letter(&records[0]).await.map(|()| ControlFlow::Continue(1));
         };
         let uri = first.uri.clone();
         let following = records[1..]
@@ -82,7 +82,7 @@ impl Consumer for Fanout {
             .map_while(|record| Notification::read(&record.body).filter(|notification| notification.uri == uri));
         let run: Vec<Notification> = std::iter::once(first).chain(following).collect();
         let consumed = run.len();
-        confab.fan_out_to_chat(&uri, run, &records[0].message_id, slow).await.map(|()| consumed)
+        confab.fan_out_to_chat(&uri, run, &records[0].message_id, slow).await.map(|()| ControlFlow::Continue(consumed))
     }
 }
 
