@@ -131,6 +131,51 @@ async fn only_a_socket_that_fails_alone_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_sockets_that_hang_are_closed() {
+    two_ill_sockets_are_closed(Fault::Hang).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sockets_with_full_buffers_are_closed() {
+    two_ill_sockets_are_closed(Fault::Throttle).await;
+}
+
+/// Neither protects the other, and the one that is well stays open.
+async fn two_ill_sockets_are_closed(fault: Fault) {
+    const TRIES: u32 = 8;
+    let (world, services) = world().await;
+    let (anna, ben, carl) = (world.user("anna").await, world.user("ben").await, world.user("carl").await);
+    let uri = anna.start_chat().await;
+    ben.join(&uri).await;
+    carl.join(&uri).await;
+    let (mut annas, bens, carls) =
+        (anna.subscribed(&uri).await, ben.subscribed(&uri).await, carl.subscribed(&uri).await);
+    let (well, ill) = (connection(&anna).await, [connection(&ben).await, connection(&carl).await]);
+    let frame = json!({"uri": uri, "n": 1}).to_string();
+    let queued = |to: &str| record(to, &json!({"uri": uri, "to": {"connection": to}, "frame": frame, "written": null}));
+    let only_ill = [queued(&ill[0]), queued(&ill[1])];
+    let all = [queued(&ill[0]), queued(&ill[1]), queued(&well)];
+    let failing = ill.clone();
+    services[3].inject(move |call| {
+        let is_ill = call.operation == "POST" && failing.iter().any(|id| is_about(call, id));
+        if call.caller == batches::CLIENT && is_ill { fault } else { Fault::None }
+    });
+    let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
+    assert_eq!(batches::failures(&deliver, &all).await.len(), 2, "only the well socket is written to");
+    let mut tries = 2;
+    while !batches::failures(&deliver, &only_ill).await.is_empty() {
+        tries += 1;
+        assert!(tries <= 2 * TRIES, "the ill sockets protect each other");
+    }
+    assert!(tries >= TRIES, "they were closed after {tries} tries");
+    assert_eq!((bens.closed().await, carls.closed().await), (1000, 1000));
+    assert!(batches::failures(&deliver, &all).await.is_empty());
+    for _ in 0..2 {
+        assert_eq!(annas.next().await["n"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_socket_keeps_its_progress_and_is_not_closed() {
     const RECORDS: usize = 12;
     let (world, services) = world().await;

@@ -1,8 +1,9 @@
 //! The pace at which a process sends frames, by what became of the latest ones.
 //!
-//! It is unlimited until the gateway throttles. Then it is halved with each round of failures, and grows by one percent
-//! with each frame that is written. The SDK's adaptive retries would slow down for one socket whose buffer is full, and
-//! count their waiting as the socket's.
+//! It is unlimited until the gateway throttles. Then it is halved with each round of 429 answers, and grows by one
+//! percent with each frame that is written. A time-out is the socket's own failure and does not set the pace.
+//! The SDK's adaptive retries would slow down for one socket whose buffer is full, and count their waiting as the
+//! socket's.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +17,7 @@ use crate::ids::ConnectionId;
 const WINDOW: Duration = Duration::from_secs(5);
 /// The most outcomes that count.
 const OUTCOMES: usize = 256;
-/// At this share of failures (one in so many) the gateway throttles.
+/// At this share of failures (one in so many) they are no exception: if they are 429 answers, the gateway throttles.
 const FAILING: usize = 10;
 /// The pace, in frames a second: the first one when the gateway throttles, the slowest, and the one above which it is
 /// unlimited again.
@@ -24,9 +25,9 @@ const FIRST: f64 = 500.0;
 const SLOWEST: f64 = 5.0;
 const UNLIMITED: f64 = 1000.0;
 const GROWTH: f64 = 1.01;
-/// Failures within this time count as one, since the frames were sent before the first of them was known.
+/// 429 answers within this time count as one, since the frames were sent before the first of them was known.
 const ROUND: Duration = Duration::from_millis(100);
-/// Without failures for this time, the pace is unlimited again.
+/// Without 429 answers for this time, the pace is unlimited again.
 const FORGET: Duration = Duration::from_secs(10);
 
 /// The pace of all frames that a process sends.
@@ -58,7 +59,18 @@ struct State {
 struct Outcome {
     connection_id: ConnectionId,
     at: Instant,
-    is_written: bool,
+    result: Posted,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Posted {
+    /// It was written, or the gateway answered that the socket is gone.
+    Written,
+    /// The gateway answered 429.
+    Throttled,
+    /// There was another error, or no answer in time.
+    Failed,
 }
 
 impl Pace {
@@ -79,10 +91,20 @@ impl Pace {
         self.lock().written(connection_id, Instant::now());
     }
 
-    /// A frame could not be written to a socket. Returns whether the gateway throttles: if no other socket failed, the
-    /// socket's buffer is full, or it hangs.
-    pub(super) fn failed(&self, connection_id: &ConnectionId) -> bool {
-        self.lock().failed(connection_id, Instant::now())
+    /// A frame could not be written to a socket, or not in time.
+    pub(super) fn failed(&self, connection_id: &ConnectionId) {
+        self.lock().record(connection_id, Instant::now(), Posted::Failed);
+    }
+
+    /// The gateway answered 429 for a socket. Returns whether it seems to throttle: if no other socket got such an
+    /// answer, the socket's buffer is full.
+    pub(super) fn throttled(&self, connection_id: &ConnectionId) -> bool {
+        self.lock().throttled(connection_id, Instant::now())
+    }
+
+    /// The gateway throttles for certain: it answered 429 to a call that writes to no socket.
+    pub(super) fn slow_down(&self) {
+        self.lock().slow_down(Instant::now());
     }
 
     /// What became of the latest frames to other sockets.
@@ -111,37 +133,49 @@ impl State {
     }
 
     fn written(&mut self, connection_id: &ConnectionId, now: Instant) {
-        self.record(connection_id, now, true);
+        self.record(connection_id, now, Posted::Written);
         self.rate = self.rate.map(|rate| rate * GROWTH).filter(|rate| *rate < UNLIMITED);
     }
 
-    fn failed(&mut self, connection_id: &ConnectionId, now: Instant) -> bool {
-        self.record(connection_id, now, false);
-        let is_throttling = self.others(connection_id, now) == Others::Failing;
-        let is_new = self.slowed.is_none_or(|slowed| now.saturating_duration_since(slowed) > ROUND);
-        if is_throttling && is_new {
-            if self.rate.is_none() {
-                tracing::warn!("the gateway throttles frames");
-            }
-            self.rate = Some(self.rate.map_or(FIRST, |rate| (rate / 2.0).max(SLOWEST)));
-            self.slowed = Some(now);
+    fn throttled(&mut self, connection_id: &ConnectionId, now: Instant) -> bool {
+        self.record(connection_id, now, Posted::Throttled);
+        let is_throttling = self.others_by(connection_id, now, &[Posted::Throttled]) == Others::Failing;
+        if is_throttling {
+            self.slow_down(now);
         }
         is_throttling
     }
 
-    fn record(&mut self, connection_id: &ConnectionId, at: Instant, is_written: bool) {
+    fn slow_down(&mut self, now: Instant) {
+        if self.slowed.is_some_and(|slowed| now.saturating_duration_since(slowed) <= ROUND) {
+            return;
+        }
+        if self.rate.is_none() {
+            tracing::warn!("the gateway throttles frames");
+        }
+        self.rate = Some(self.rate.map_or(FIRST, |rate| (rate / 2.0).max(SLOWEST)));
+        self.slowed = Some(now);
+    }
+
+    fn record(&mut self, connection_id: &ConnectionId, at: Instant, result: Posted) {
         if self.outcomes.len() == OUTCOMES {
             self.outcomes.pop_front();
         }
-        self.outcomes.push_back(Outcome { connection_id: connection_id.clone(), at, is_written });
+        self.outcomes.push_back(Outcome { connection_id: connection_id.clone(), at, result });
     }
 
     fn others(&self, connection_id: &ConnectionId, now: Instant) -> Others {
+        self.others_by(connection_id, now, &[Posted::Throttled, Posted::Failed])
+    }
+
+    /// The same, of frames that were written or had one of these failures.
+    fn others_by(&self, connection_id: &ConnectionId, now: Instant, failures: &[Posted]) -> Others {
         let is_recent = |outcome: &&Outcome| now.saturating_duration_since(outcome.at) <= WINDOW;
         let others = self.outcomes.iter().filter(is_recent).filter(|outcome| outcome.connection_id != *connection_id);
         let (mut written, mut failed) = (0, 0);
         for outcome in others {
-            *if outcome.is_written { &mut written } else { &mut failed } += 1;
+            written += usize::from(outcome.result == Posted::Written);
+            failed += usize::from(failures.contains(&outcome.result));
         }
         match (written, failed) {
             (0, 0) => Others::None,
@@ -179,7 +213,7 @@ mod tests {
                 state.written(&socket(n % 200), now);
             } else {
                 refused += 1;
-                state.failed(&socket(n % 200), now);
+                state.throttled(&socket(n % 200), now);
             }
         }
         (written, refused)
@@ -200,7 +234,7 @@ mod tests {
     fn one_socket_slows_down_no_other() {
         let (mut state, now) = (State::default(), Instant::now());
         for n in 0..1000 {
-            assert!(!state.failed(&socket(0), now));
+            assert!(!state.throttled(&socket(0), now));
             state.written(&socket(1 + n % 5), now);
         }
         assert_eq!((state.rate, state.others(&socket(0), now)), (None, Others::Written));
@@ -210,11 +244,21 @@ mod tests {
     #[test]
     fn sockets_that_fail_together_are_throttled() {
         let (mut state, now) = (State::default(), Instant::now());
-        assert!(!state.failed(&socket(0), now));
-        assert!(state.failed(&socket(1), now));
+        assert!(!state.throttled(&socket(0), now));
+        assert!(state.throttled(&socket(1), now));
         assert_eq!((state.rate, state.others(&socket(2), now)), (Some(FIRST), Others::Failing));
         assert_eq!(state.reserve(now + 2 * FORGET, now + 2 * FORGET), Some(now + 2 * FORGET), "it is forgotten");
         assert_eq!(state.rate, None);
+    }
+
+    #[test]
+    fn time_outs_set_no_pace() {
+        let (mut state, now) = (State::default(), Instant::now());
+        for n in 0..10 {
+            state.record(&socket(n), now, Posted::Failed);
+        }
+        assert!(!state.throttled(&socket(10), now));
+        assert_eq!((state.rate, state.others(&socket(0), now)), (None, Others::Failing));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_sdk_apigatewaymanagement::{
-    Client, config::Builder, operation::delete_connection::DeleteConnectionError,
+    Client, config::Builder, error::SdkError, operation::delete_connection::DeleteConnectionError,
     operation::post_to_connection::PostToConnectionError, primitives::Blob,
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
@@ -16,7 +16,7 @@ use super::{
     client::config_at,
     pace::{Others, Pace},
 };
-use crate::{Error, Result, environment::Environment, ids::ConnectionId};
+use crate::{Result, environment::Environment, ids::ConnectionId};
 
 /// A frame that a socket does not take within this time counts as not written.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,9 +40,10 @@ pub(crate) enum Sent {
     Yes,
     /// There is no such connection: it is closed, or its `$connect` is still being answered.
     Gone,
-    /// The gateway takes no frame at the moment, not only for this socket; or it is not this frame's turn before the
-    /// deadline.
+    /// The gateway answers 429, not only for this socket.
     Throttled,
+    /// It was not sent: it is not this frame's turn before the deadline.
+    Delayed,
 }
 
 impl Sockets {
@@ -67,34 +68,38 @@ impl Sockets {
     /// When the socket does not take it in time, or `@connections` fails for this socket and not for others.
     pub(crate) async fn post(&self, connection_id: &ConnectionId, frame: &str, deadline: Instant) -> Result<Sent> {
         if !self.pace.admit(deadline).await {
-            return Ok(Sent::Throttled);
+            return Ok(Sent::Delayed);
         }
         let frame = Blob::new(frame.as_bytes());
         let sent = match self.client.post_to_connection().connection_id(connection_id.as_str()).data(frame).send().await
         {
             Ok(_) => Sent::Yes,
             Err(error) if error.as_service_error().is_some_and(PostToConnectionError::is_gone_exception) => Sent::Gone,
+            Err(error) if is_429(&error) && self.pace.throttled(connection_id) => return Ok(Sent::Throttled),
             Err(error) => {
-                let is_throttling = self.pace.failed(connection_id);
-                let error = Error::from(error);
-                let is_throttled = is_throttling && matches!(error, Error::Busy(_));
-                return if is_throttled { Ok(Sent::Throttled) } else { Err(error) };
+                if !is_429(&error) {
+                    self.pace.failed(connection_id);
+                }
+                return Err(error.into());
             }
         };
         self.pace.written(connection_id);
         Ok(sent)
     }
 
-    /// Whether a socket that could not be written to fails alone: others are written to, or if nothing else was sent of
-    /// late, the gateway answers a question about it. `LimitExceededException` does not tell a throttled caller from a
-    /// client whose buffer is full
+    /// Whether a socket that could not be written to fails by itself: others are written to, or the gateway answers
+    /// a question about it. If others fail too, that alone says nothing, since several sockets may be ill.
+    /// `LimitExceededException` does not tell a throttled caller from a client whose buffer is full
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html>).
     pub(crate) async fn fails_alone(&self, connection_id: &ConnectionId) -> bool {
-        match self.pace.others(connection_id) {
-            Others::Written => true,
-            Others::Failing => false,
-            Others::None => self.client.get_connection().connection_id(connection_id.as_str()).send().await.is_ok(),
+        if self.pace.others(connection_id) == Others::Written {
+            return true;
         }
+        let asked = self.client.get_connection().connection_id(connection_id.as_str()).send().await;
+        if asked.as_ref().is_err_and(is_429) {
+            self.pace.slow_down();
+        }
+        asked.is_ok()
     }
 
     /// Sends a frame to some sockets, best effort: a failure is logged and not returned.
@@ -122,4 +127,8 @@ impl Sockets {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn is_429<E>(error: &SdkError<E>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().as_u16() == 429)
 }

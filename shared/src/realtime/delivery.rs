@@ -7,9 +7,10 @@
 //! **Invariant.** A frame that could not be written to a socket goes through the queue, in a message group for that
 //! socket. It stays at the front of the group until it is written, so no other frame of the group overtakes it.
 //!
-//! **Invariant.** A socket is closed only if it fails while others are written to. The tries are counted in the
-//! subscriber and not by the queue, since Lambda's throttling and every redelivery count as receives, and a message that
-//! is queued once more with its number of tries would go behind those that wait.
+//! **Invariant.** A socket is closed only if it fails while others are written to, or the gateway answers questions
+//! about it. The tries are counted in the subscriber and not by the queue, since Lambda's throttling and every
+//! redelivery count as receives, and a message that is queued once more with its number of tries would go behind those
+//! that wait.
 
 use std::{
     ops::ControlFlow,
@@ -47,8 +48,8 @@ const OPENING_SECONDS: i64 = 10;
 /// Retries within a delivery while a connection is opening or the gateway throttles, and the delay before the first.
 const RETRIES: usize = 4;
 const RETRY: Duration = Duration::from_millis(100);
-/// A socket that alone could not be written to this many times in a row, not even one frame, is closed. Between tries are one to five
-/// seconds.
+/// A socket that alone could not be written to this many times in a row, not even one frame, is closed. Between tries
+/// are one to five seconds.
 const MAX_TRIES: u32 = 8;
 
 /// A frame in the delivery queue.
@@ -86,7 +87,7 @@ pub(super) struct Frames<'a> {
 struct Unsent {
     /// The index of the first of them.
     from: usize,
-    /// Whether the socket did not take it, although the gateway does not throttle.
+    /// Whether it was sent and the socket did not take it. The gateway may throttle.
     is_failed: bool,
 }
 
@@ -236,7 +237,8 @@ impl Confab {
                     self.drop_subscriber(frames.uri, &subscriber.connection_id).await?;
                     return Ok(None);
                 }
-                Ok(Sent::Gone | Sent::Throttled) => return rest(index, false),
+                Ok(Sent::Gone | Sent::Delayed) => return rest(index, false),
+                Ok(Sent::Throttled) => return rest(index, true),
                 Err(error) => {
                     error.log();
                     return rest(index, true);
@@ -250,11 +252,18 @@ impl Confab {
     /// throttles.
     async fn post_frame(&self, subscriber: &Subscriber, frame: &str, deadline: Instant) -> Result<Sent> {
         let mut pauses = ExponentialBuilder::new().with_max_times(RETRIES).with_min_delay(RETRY).with_jitter().build();
+        let mut was_throttled = false;
         loop {
-            let sent = self.sockets()?.post(&subscriber.connection_id, frame, deadline).await?;
+            let sent = match self.sockets()?.post(&subscriber.connection_id, frame, deadline).await? {
+                // The retry had no turn, but the frame was sent before.
+                Sent::Delayed if was_throttled => return Ok(Sent::Throttled),
+                sent => sent,
+            };
+            was_throttled |= sent == Sent::Throttled;
             let is_opening = sent == Sent::Gone && subscriber.age_seconds() <= OPENING_SECONDS;
+            let may_succeed = is_opening || matches!(sent, Sent::Throttled | Sent::Delayed);
             match pauses.next() {
-                Some(pause) if (is_opening || sent == Sent::Throttled) && Instant::now() + pause < deadline => {
+                Some(pause) if may_succeed && Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
                 }
                 _ => return Ok(sent),
