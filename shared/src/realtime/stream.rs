@@ -155,8 +155,7 @@ impl Confab {
     /// record to retry.
     pub async fn reconcile(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
         let FollowUps { each, subscriptions, markers } = FollowUps::of(records);
-        let checked = self.check_subscriptions(subscriptions.keys().collect()).await.inspect_err(Error::log);
-        let unchecked = subscriptions.into_values().filter(|_| checked.is_err()).min();
+        let unchecked = self.check_subscriptions(subscriptions).await;
         // Concurrently: what is not done before the function's time-out is done again, all of it.
         let done = stream::iter(each).map(async |(follow_up, place)| {
             let done = self.follow_up(&follow_up, &records[place].sequence_number).await;

@@ -9,13 +9,13 @@
 //! transactions that overlap
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt, stream};
 
 use crate::{
     Confab, Error, Result,
-    aws::table::{Applied, Write, read},
+    aws::table::{Applied, BatchItems, Write, read},
     chats::{access::membership, chat::Chat, member::Member},
     connections::{connection::Connection, subscriber::Subscriber},
     error::Invalid,
@@ -28,6 +28,8 @@ pub(crate) const SUBSCRIPTIONS: usize = 100;
 const ATTEMPTS: usize = 5;
 /// Subscriptions that are ended concurrently.
 const CONCURRENT_ENDS: usize = 10;
+/// Connections whose new subscriptions are checked concurrently.
+const CONCURRENT_CHECKS: usize = 10;
 
 /// A subscription that the table's stream reports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,27 +144,62 @@ impl Confab {
 
 impl Confab {
     /// Ends those of some new subscriptions that may not be, in case the function that registered them was cut off.
-    pub(super) async fn check_subscriptions(&self, subscriptions: Vec<&NewSubscription>) -> Result<()> {
-        let keys = subscriptions.iter().flat_map(|NewSubscription { uri, user_id, connection_id }| {
-            [Connection::key(connection_id), Member::key(uri, *user_id)]
-        });
-        let mut found = self.table().get_many(keys).await?;
-        let mut connections: HashMap<&ConnectionId, Connection> = HashMap::new();
-        for NewSubscription { connection_id, .. } in &subscriptions {
-            if let Some(connection) = found.take(&Connection::key(connection_id))? {
-                connections.insert(connection_id, connection);
-            }
+    /// Each has a place; returns the first place that failed.
+    pub(super) async fn check_subscriptions(&self, subscriptions: BTreeMap<NewSubscription, usize>) -> Option<usize> {
+        let Ok(states) = self.subscription_states(subscriptions.keys()).await.inspect_err(Error::log) else {
+            return subscriptions.into_values().min();
+        };
+        // Those of one connection in turn: concurrent transactions on its item would conflict.
+        let mut by_connection: BTreeMap<&ConnectionId, Vec<(&NewSubscription, usize)>> = BTreeMap::new();
+        for (subscription, place) in &subscriptions {
+            by_connection.entry(&subscription.connection_id).or_default().push((subscription, *place));
         }
-        for NewSubscription { uri, user_id, connection_id } in &subscriptions {
-            if !connections.get(connection_id).is_some_and(|connection| connection.uris.contains(uri)) {
-                self.drop_orphan(uri, connection_id).await?;
+        let check = async |subscriptions: Vec<(&NewSubscription, usize)>| {
+            let mut failed = Vec::new();
+            for (subscription, place) in subscriptions {
+                // A failure of one does not prevent the others.
+                let checked = self.check_subscription(subscription, &states).await.inspect_err(Error::log);
+                failed.extend(checked.err().map(|_| place));
             }
-            if !found.has(&Member::key(uri, *user_id)) {
-                self.evict(uri, *user_id).await?;
-            }
+            failed
+        };
+        let checks = stream::iter(by_connection.into_values()).map(check).buffer_unordered(CONCURRENT_CHECKS);
+        checks.concat().await.into_iter().min()
+    }
+
+    async fn check_subscription(&self, subscription: &NewSubscription, states: &SubscriptionStates) -> Result<()> {
+        let NewSubscription { uri, user_id, connection_id } = subscription;
+        if !states.connections.get(connection_id).is_some_and(|connection| connection.uris.contains(uri)) {
+            self.drop_orphan(uri, connection_id).await?;
+        }
+        if !states.members.has(&Member::key(uri, *user_id)) {
+            self.evict(uri, *user_id).await?;
         }
         Ok(())
     }
+
+    async fn subscription_states(
+        &self,
+        subscriptions: impl Iterator<Item = &NewSubscription> + Clone,
+    ) -> Result<SubscriptionStates> {
+        let keys = subscriptions.clone().flat_map(|NewSubscription { uri, user_id, connection_id }| {
+            [Connection::key(connection_id), Member::key(uri, *user_id)]
+        });
+        let mut found = self.table().get_many(keys).await?;
+        let mut connections = HashMap::new();
+        for NewSubscription { connection_id, .. } in subscriptions {
+            if let Some(connection) = found.take(&Connection::key(connection_id))? {
+                connections.insert(connection_id.clone(), connection);
+            }
+        }
+        Ok(SubscriptionStates { connections, members: found })
+    }
+}
+
+/// The connections and memberships of some subscriptions.
+struct SubscriptionStates {
+    connections: HashMap<ConnectionId, Connection>,
+    members: BatchItems,
 }
 
 fn too_many_subscriptions() -> Error {
