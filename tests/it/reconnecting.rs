@@ -1,6 +1,6 @@
 //! Subscribing to many chats in one frame, as clients do after a reconnect.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::OnceLock};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, future::join_all, stream};
@@ -224,4 +224,24 @@ async fn connection_item(world: &World, user: &User<'_>) -> HashMap<String, Attr
     let items = world.items(&format!("USER#{}", user.id)).await;
     let id = items.iter().find_map(|item| item["sk"].as_s().ok()?.strip_prefix("CONNECTION#")).unwrap();
     world.items(&format!("CONNECTION#{id}")).await.remove(0)
+}
+
+/// Needs a separate laptop cloud, behind a proxy that fails all transactions on one of the orphans.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_that_cannot_be_removed_does_not_keep_the_others() {
+    let (world, dynamodb, _) = Proxy::world().await;
+    let user = world.user("anna").await;
+    let uri = user.start_chat().await;
+    let subscribers = format!("SUBSCRIBERS#{uri}");
+    // The first that is tried fails in every attempt.
+    let failing = OnceLock::new();
+    dynamodb.refuse(move |call| {
+        let orphan = || call.body.split("orphan=").nth(1)?.split('"').next().map(str::to_owned);
+        let is_removal = call.caller == "reconcile" && call.operation == "TransactWriteItems";
+        is_removal && orphan().is_some_and(|orphan| *failing.get_or_init(|| orphan.clone()) == orphan)
+    });
+    user.leave_orphaned_subscribers(&uri, 4).await;
+    eventually("only the failing one is left", async || world.items(&subscribers).await.len() == 1).await;
+    dynamodb.refuse(|_| false);
+    eventually("it is removed by a retry", async || world.items(&subscribers).await.is_empty()).await;
 }

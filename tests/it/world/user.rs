@@ -153,16 +153,23 @@ impl User<'_> {
     /// Writes a subscriber that no connection names into the table, as a function does that is cut off while it registers
     /// a subscription.
     pub async fn leave_orphaned_subscriber(&self, uri: &str) {
-        let id = unique("orphan=");
+        self.leave_orphaned_subscribers(uri, 1).await;
+    }
+
+    /// The same for several, in one write.
+    pub async fn leave_orphaned_subscribers(&self, uri: &str, count: usize) {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let put = self.world.dynamodb().put_item().table_name(self.world.variable("TABLE_NAME"));
-        let put = put
-            .item("pk", text(&format!("SUBSCRIBERS#{uri}")))
-            .item("sk", text(&format!("{:x}#{id}", Sha256::digest(id.as_bytes())[0] % 16)))
-            .item("connection_id", text(&id))
-            .item("user_id", AttributeValue::N(self.id.to_string()))
-            .item("connect_date", text("2020-01-01T00:00:00.000000Z"))
-            .item("expires_at", AttributeValue::N("9999999999".to_owned()));
-        put.send().await.unwrap();
+        let puts = (0..count).map(|_| {
+            let id = unique("orphan=");
+            let put = PutRequest::builder()
+                .item("pk", text(&format!("SUBSCRIBERS#{uri}")))
+                .item("sk", text(&format!("{:x}#{id}", Sha256::digest(id.as_bytes())[0] % 16)))
+                .item("connection_id", text(&id))
+                .item("user_id", AttributeValue::N(self.id.to_string()))
+                .item("connect_date", text("2020-01-01T00:00:00.000000Z"))
+                .item("expires_at", AttributeValue::N("9999999999".to_owned()));
+            WriteRequest::builder().put_request(put.build().unwrap()).build()
+        });
+        self.world.write(puts.collect()).await;
     }
 }
