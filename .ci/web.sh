@@ -14,3 +14,4 @@ npm run lint
 npm test
 npm run build
 npm run test:browser
+python3 ../tests/tour.py

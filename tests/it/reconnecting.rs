@@ -192,7 +192,7 @@ async fn unsubscribe_removes_a_name_without_a_subscriber() {
     for subscriber in world.items(&subscribers).await {
         world.delete(&subscribers, subscriber["sk"].as_s().unwrap()).await;
     }
-    assert_eq!(connection["uris"].as_ss().unwrap(), &[uri.clone()]);
+    assert_eq!(connection["uris"].as_ss().unwrap(), std::slice::from_ref(&uri));
     let answer = socket.ask(&json!({"action": "unsubscribe", "uri": uri})).await;
     assert_eq!(answer, json!({"type": "unsubscribed", "uri": uri}));
     assert!(!connection_item(&world, &user).await.contains_key("uris"));

@@ -194,7 +194,7 @@ async fn a_slow_socket_keeps_its_progress_and_is_not_closed() {
         let is_post = call.caller == batches::CLIENT && call.operation == "POST";
         let posts = &mut *posts.lock().unwrap();
         *posts += usize::from(is_post);
-        is_post && *posts % 2 == 0
+        is_post && (*posts).is_multiple_of(2)
     });
     let deliver = batches::by_hand(&world, &services, batches::CLIENT, "deliver");
     for n in 0..RECORDS {
