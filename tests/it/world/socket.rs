@@ -73,7 +73,14 @@ impl Socket {
     pub async fn subscribe_to_all(&mut self, chats: &[(&str, u64)]) -> Vec<Value> {
         let chats: Vec<Value> = chats.iter().map(|(uri, after)| json!({ "uri": uri, "after": after })).collect();
         self.send(&json!({ "action": "subscribe", "chats": chats })).await;
-        self.next_of("subscriptions").await["chats"].as_array().unwrap().clone()
+        loop {
+            let object = self.next().await;
+            match object["type"].as_str() {
+                Some("subscriptions") => return object["chats"].as_array().unwrap().clone(),
+                Some("error") => panic!("{object}"),
+                _ => {}
+            }
+        }
     }
 
     /// The next object. Presence and `added` are ignored, as they may arrive at any time.
