@@ -15,7 +15,7 @@ import { Person } from "./person.js";
 import { type Server, serve } from "./server.js";
 
 /** The default time-out of an expectation, in milliseconds. */
-export const TIMEOUT = 10_000;
+export const TIMEOUT = 20_000;
 const TEST_DEADLINE = 120_000;
 const failures = fileURLToPath(new URL("../failures", import.meta.url));
 

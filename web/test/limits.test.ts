@@ -209,7 +209,7 @@ test("a chat of more than 100 members shows no presence, and its members by page
   await more.click();
   await eventually(() => items.count(), 200);
   assert.equal(await isFocused(more), true);
-  await anna.page.route("**/members/*", (route) => route.fulfill({ status: 503, json: {} }), { times: 1 });
+  await anna.page.route("**/members?*", (route) => route.fulfill({ status: 503, json: {} }), { times: 1 });
   await dialog.getByRole("button", { name: "Show more" }).click();
   await expectVisible(dialog.getByRole("alert").filter({ hasText: "Confab is busy." }));
   await dialog.getByRole("button", { name: "Show more" }).click();

@@ -163,7 +163,7 @@ test("being offline takes precedence over other errors", async (fixture) => {
   const uri = await createChat(anna);
   await anna.api.post(uri, "Hello");
   await anna.openChat(uri);
-  await anna.page.route("**/reactions/*/", (route) => route.fulfill({ status: 503, json: {} }));
+  await anna.page.route("**/reactions/*", (route) => route.fulfill({ status: 503, json: {} }));
   await anna.react("Hello", "👍");
   await expectVisible(anna.alert.filter({ hasText: "Confab is busy." }));
   await goOffline(anna);
