@@ -76,7 +76,7 @@ async fn a_failed_message_group_returns_within_seconds() {
     });
     user.post(&uri, "delayed").await;
     // The queue's visibility time-out is longer than the socket waits.
-    eventually("the queue is told", async || sqs.count_of("fanout", "ChangeMessageVisibilityBatch") > 0).await;
+    eventually("the messages are returned", async || sqs.count_of("fanout", "ChangeMessageVisibilityBatch") > 0).await;
     dynamodb.refuse(|_| false);
     socket.until("delayed").await;
 }

@@ -48,7 +48,7 @@ impl Meter {
     }
 }
 
-/// How many units of `unit` bytes are billed for so many bytes: at least one.
+/// The units of `unit` bytes that are billed for these bytes: at least one.
 pub(crate) fn units_of(bytes: usize, unit: usize) -> f64 {
     bytes.div_ceil(unit).max(1) as f64
 }

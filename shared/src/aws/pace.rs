@@ -17,7 +17,7 @@ use crate::ids::ConnectionId;
 const WINDOW: Duration = Duration::from_secs(5);
 /// The most outcomes that count.
 const OUTCOMES: usize = 256;
-/// At this share of failures (one in so many) they are no exception: if they are 429 answers, the gateway throttles.
+/// At this share of failures (one in this number) they are no exception: if they are 429 answers, the gateway throttles.
 const FAILING: usize = 10;
 /// The pace, in frames a second: the first one when the gateway throttles, the slowest, and the one above which it is
 /// unlimited again.

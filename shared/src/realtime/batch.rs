@@ -43,7 +43,7 @@ const MAX_DELAY: u32 = 5;
 pub struct Record {
     /// SQS's id of the message.
     pub message_id: MessageId,
-    /// SQS's handle of this receive; without it the queue cannot be told anything about the message.
+    /// SQS's handle of this receive; without it the message can neither be deleted nor returned.
     pub receipt: Option<ReceiptHandle>,
     /// The message group, within which order counts.
     pub group: String,
@@ -190,7 +190,7 @@ impl Confab {
         match tokio::time::timeout_at(deadline.into(), released).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => error.log(),
-            Err(_) => tracing::warn!("the queue was not told in time what failed"),
+            Err(_) => tracing::warn!("failed messages were not returned to the queue in time"),
         }
     }
 

@@ -20,9 +20,9 @@ use prices::{CONNECTION_MINUTE, Cost};
 
 const BEGIN: &str = "<!-- The tables are written by `UPDATE_COST=1 cargo test cost`. -->\n";
 
-/// Chats that are measured have so many members, all of them connected.
+/// The members of the chats that are measured, all of them connected.
 const MEMBERS: [usize; 3] = [2, 10, 100];
-/// A connected user is in so many chats.
+/// The chats that a connected user is in.
 const CHATS: [usize; 2] = [10, 81];
 
 const DAYS: f64 = 30.0;
@@ -31,7 +31,7 @@ const CONNECTIONS: f64 = DAYS * 12.0;
 /// The client pings after nine minutes without another frame.
 const PINGS: f64 = DAYS * 24.0 * 60.0 / 9.0;
 const MINUTES: f64 = DAYS * 24.0 * 60.0;
-/// A client sends at most one read marker in so many seconds for a chat, and the stream's window has as many.
+/// The seconds in which a client sends at most one read marker for a chat, and the length of the stream's window.
 const MARKER_SECONDS: f64 = 5.0;
 /// Typing notifications for each message: one in six seconds.
 const TYPING: f64 = 1.0;
@@ -91,7 +91,7 @@ async fn quiet(world: &World) -> Usage {
     last
 }
 
-/// What a chat of so many members costs.
+/// What a chat costs.
 struct ChatCost {
     members: usize,
     message: Cost,
@@ -142,7 +142,7 @@ impl ChatCost {
         Self { members, message, typing, marker: Cost::of(&marker), read: Cost::of(&read) }
     }
 
-    /// What a message costs, with typing notifications and read markers, when one is posted in so many seconds.
+    /// What a message costs, with typing notifications and read markers, when one is posted in this number of seconds.
     fn as_clients_behave(&self, seconds: f64) -> Cost {
         let readers = (self.members - 1) as f64;
         let markers = (seconds / MARKER_SECONDS).min(1.0);

@@ -126,7 +126,7 @@ async fn stages_throttle_frames_and_connections() {
     assert_eq!((&answers[1]["message"], &answers[1]["connectionId"]), (&json!("Too Many Requests"), &json!(id)));
     assert!(answers[1]["requestId"].is_string());
     assert_eq!(world.open("", &[]).await.err(), Some(429));
-    // `@connections` has a limit of its own.
+    // `@connections` has a separate limit.
     assert_eq!(post(&world, &id, 10).await, Ok(()));
     let (_cloud, world) = start(LikeAws::default()).await;
     for _ in 0..4 {

@@ -43,7 +43,7 @@ impl Bucket {
 }
 
 /// The buckets of a stage. AWS does not document whether the default settings are for each route or for all together; here
-/// all routes without settings of their own share a bucket.
+/// all routes without separate settings share a bucket.
 pub(super) struct StageThrottle {
     routes: BTreeMap<String, Bucket>,
     default: Bucket,

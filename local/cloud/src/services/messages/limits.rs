@@ -9,7 +9,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::like_aws::LikeAws;
 
-/// So many message groups are counted before those with full buckets are forgotten.
+/// The number of message groups that are counted before those with full buckets are forgotten.
 const GROUPS: usize = 10_000;
 const ID_BYTES: usize = 80;
 

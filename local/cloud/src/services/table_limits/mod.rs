@@ -146,7 +146,7 @@ impl LimitedDatabase {
     fn query(&self, parts: &Parts, body: &Bytes) -> Response<Body> {
         let request = dynamodb::read::<QueryRequest>(body);
         let Some(mut request) = request.ok().filter(|request| request.index_name.is_none()) else {
-            // It is not valid, or of an index, which has partitions of its own.
+            // It is not valid, or of an index, which has separate partitions.
             return dynamodb::answer(&self.database, parts, body);
         };
         let table = request.table_name.clone();

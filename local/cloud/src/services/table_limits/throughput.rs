@@ -13,7 +13,7 @@ use super::{
 
 /// The buckets count half units, since an eventually consistent read costs half a unit.
 const PARTS: u32 = 2;
-/// So many partition keys are counted before those with full buckets are forgotten.
+/// The number of partition keys that are counted before those with full buckets are forgotten.
 const KEYS: usize = 10_000;
 
 /// Token buckets of partition keys.
