@@ -208,7 +208,7 @@ async fn message_changes(anna: &User<'_>, ben: &User<'_>, uri: &str) {
     let reactions = ["🎉", "😀", "🚀", "🌍", "🍕", "🐙"].map(|emoji| format!("{path}reactions/{emoji}/"));
     let react = reactions.iter().flat_map(|path| [anna, ben].map(|user| user.call(Method::PUT, path, Value::Null)));
     join_all(react).await;
-    // Whoever is shown a message with reactions reads their own.
+    // A user who is shown a message with reactions reads their own.
     assert_eq!(ben.call(Method::PATCH, path, json!({"message": "edited with reactions"})).await.0, 200);
     let last = ben.post(uri, "last").await;
     let reaction_to_last = format!("/api/chats/{uri}/messages/{last}/reactions/👍/");

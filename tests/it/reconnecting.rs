@@ -37,7 +37,7 @@ async fn several_chats_are_subscribed_in_one_frame() {
         "read": {anna.id.to_string(): 0}, "online": [anna.id],
     });
     assert_eq!(answers[0], alone);
-    assert_eq!(anna.socket().await.subscribe(&quiet, 0).await, alone, "the same as in a frame of its own");
+    assert_eq!(anna.socket().await.subscribe(&quiet, 0).await, alone, "the same as in a separate frame");
     assert_eq!((ids(&answers[2]), &answers[2]["recovered"]), (vec![2], &json!(true)));
     let error = |status: u16, detail: &str, uri: &str| json!({"type": "error", "action": "subscribe", "status": status, "detail": detail, "uri": uri});
     assert_eq!(answers[1], error(404, "Not found.", unknown));

@@ -24,6 +24,15 @@ use crate::{
 /// How long an append contends with others before the caller gets a 503, well before API Gateway's limit of 30 seconds.
 const CONTENTION: Duration = Duration::from_secs(8);
 
+/// The back-off of requests that contend for a chat's log.
+pub(super) fn back_off() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(8))
+        .with_max_delay(Duration::from_millis(400))
+        .with_factor(1.5)
+        .with_jitter()
+}
+
 /// How an attempt to append ended.
 enum Attempt {
     /// These entries are in the log.
@@ -49,13 +58,7 @@ impl Confab {
         changes: impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Vec<Entry>> {
         let mut chat = chat.clone();
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(8))
-            .with_max_delay(Duration::from_millis(400))
-            .with_factor(1.5)
-            .without_max_times()
-            .with_jitter()
-            .build();
+        let mut pauses = back_off().without_max_times().build();
         let started = Instant::now();
         let mut has_backed_off = true;
         loop {

@@ -3,14 +3,15 @@
 //! The message has the number of each emoji, and each user's reactions are in a separate item. Both change in one
 //! transaction, which is built from the message as it was read and fails if it has changed since.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::BackoffBuilder;
 
 use super::{
     access::ChatAccess,
     emoji::Emoji,
     entry::{Entry, EntryBody, EntryType, if_message},
+    log::back_off,
     member::Member,
     own_reactions::StoredReactions,
 };
@@ -45,13 +46,7 @@ impl Confab {
     }
 
     async fn change_reaction(&self, access: &ChatAccess, id: EntryId, kind: EntryType, emoji: &Emoji) -> Result<()> {
-        let mut pauses = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(8))
-            .with_max_delay(Duration::from_millis(400))
-            .with_factor(1.5)
-            .with_max_times(30)
-            .with_jitter()
-            .build();
+        let mut pauses = back_off().with_max_times(30).build();
         loop {
             match self.change_reaction_once(access, id, kind, emoji).await {
                 Err(Error::Changed) => tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await,

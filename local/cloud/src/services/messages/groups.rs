@@ -93,7 +93,7 @@ impl Groups {
         received
     }
 
-    /// Takes the waiting messages that have been received so often, and whose group is not in flight.
+    /// Takes the waiting messages that have had their last receive, and whose group is not in flight.
     pub(super) fn take_exhausted(&mut self, most_receives: u64) -> Vec<Queued> {
         self.return_expired();
         let blocked: HashSet<&str> = self.in_flight.values().map(|in_flight| in_flight.queued.group()).collect();
