@@ -2,6 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
+use dynoxide::types::capacity_wanted;
 use http::{Response, header, request::Parts};
 use serde_json::{Value, json};
 
@@ -46,7 +47,7 @@ async fn answer_with_units(
     body: Bytes,
 ) -> Response<Body> {
     let Ok(mut request) = serde_json::from_slice::<Value>(&body) else { return service.answer(parts, body).await };
-    let is_wanted = matches!(request["ReturnConsumedCapacity"].as_str(), Some("TOTAL" | "INDEXES"));
+    let is_wanted = capacity_wanted(request["ReturnConsumedCapacity"].as_str());
     if !is_wanted && let Some(request) = request.as_object_mut() {
         request.insert("ReturnConsumedCapacity".to_owned(), json!("TOTAL"));
     }
