@@ -17,7 +17,7 @@ import sys
 import boto3
 
 # These types are entries of a chat's log. Each has an id, which identifies repeats.
-ENTRIES = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted"]
+ENTRIES = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted", "void"]
 
 # The number of entries that are remembered. A program that acts on entries should store their ids, in the same
 # transaction as the result.

@@ -1,6 +1,6 @@
 //! Points in time as the wire and the table show them: UTC, to the microsecond, as Django REST framework prints them.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,6 +13,16 @@ impl Date {
     /// Now, by this machine's clock.
     pub fn now() -> Self {
         Self(Utc::now().trunc_subsecs(6))
+    }
+
+    /// The point in time that is this much later.
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+
+    /// How long ago it was; nothing if it is in the future, as with another machine's clock.
+    pub(crate) fn elapsed(self) -> Duration {
+        (Utc::now() - self.0).to_std().unwrap_or_default()
     }
 
     /// Milliseconds since 1970.

@@ -2,15 +2,9 @@
 //!
 //! The texts are those of Django REST framework, since clients of the original API compare against them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    error::Error as StdError,
-};
+use std::{collections::BTreeMap, error::Error as StdError};
 
-use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
-    types::AttributeValue,
-};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Value, json};
 
 use crate::{
@@ -67,12 +61,12 @@ pub enum Error {
     /// The operation is idempotent and was done before. No request is answered with it.
     #[error("This was done before.")]
     AlreadyDone,
-    /// The log has grown since it was read. With the chat's item as it is now, where there is one; without the chat,
-    /// `None`. Appending retries; no request is answered with it.
+    /// Another append has taken the entry's id. Appending retries; no request is answered with it.
     #[error("The log has grown.")]
-    Behind(Option<HashMap<String, AttributeValue>>),
-    /// A message has changed since it was read. The domain reads it again; no request is answered with it.
-    #[error("The message has changed.")]
+    Behind,
+    /// What a change is based on has changed since it was read. The domain reads it again; no request is answered with
+    /// it.
+    #[error("It has changed since it was read.")]
     Changed,
     /// An export cannot be imported, for these reasons. No request is answered with it.
     #[error("{}", .0.join("\n"))]
@@ -197,7 +191,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => 415,
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
-            Self::Internal(_) | Self::AlreadyDone | Self::Behind(_) | Self::Changed | Self::Uncounted(_) => 500,
+            Self::Internal(_) | Self::AlreadyDone | Self::Behind | Self::Changed | Self::Uncounted(_) => 500,
             Self::Busy(_) => 503,
         }
     }
@@ -219,7 +213,7 @@ impl Error {
         }
         match self {
             Self::Internal(cause) => tracing::error!(cause = chain(cause.as_ref()), "internal error"),
-            Self::AlreadyDone | Self::Behind(_) | Self::Changed | Self::Uncounted(_) => {
+            Self::AlreadyDone | Self::Behind | Self::Changed | Self::Uncounted(_) => {
                 tracing::error!("unhandled: {self}");
             }
             Self::Busy(Some(cause)) => tracing::warn!(cause = chain(cause.as_ref()), "busy"),

@@ -82,6 +82,9 @@ impl Client<'_> {
             id if id <= self.last_id => true,
             id if id == self.last_id + 1 => {
                 self.last_id = id;
+                if entry["type"] == "void" {
+                    return true;
+                }
                 let user_id = entry["user"]["id"].as_u64().unwrap();
                 let of = entry["of"].as_u64().and_then(|of| self.messages.get_mut(&of));
                 match (entry["type"].as_str().unwrap(), of) {
@@ -145,7 +148,7 @@ impl Client<'_> {
                 }
                 self.read(&object);
             }
-            "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" => {
+            "message" | "joined" | "left" | "owner" | "edited" | "deleted" | "reacted" | "unreacted" | "void" => {
                 // At a gap, for example before the response to its subscription, it subscribes again.
                 if !self.fold(&object) {
                     self.subscribe().await;

@@ -20,6 +20,7 @@ mod faults;
 mod frame_sizes;
 mod golden;
 mod guard;
+mod hot_chats;
 mod import;
 mod laptop_cloud;
 mod layers;

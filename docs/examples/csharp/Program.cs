@@ -18,7 +18,7 @@ using Amazon.SQS.Model;
 const string QueueName = "listen-csharp.fifo";
 
 // These types are entries of a chat's log. Each has an id, which identifies repeats.
-string[] entries = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted"];
+string[] entries = ["message", "joined", "left", "owner", "edited", "deleted", "reacted", "unreacted", "void"];
 
 // The number of entries that are remembered. A program that acts on entries should store their ids, in the same transaction
 // as the result.

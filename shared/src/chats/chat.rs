@@ -1,6 +1,6 @@
 //! Chats as stored.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,11 @@ use crate::{
     ids::{ChatUri, EntryId, UserId},
     key::{Key, Partition},
 };
+
+/// A chat is hot for this long after an id was reserved.
+const HOT: Duration = Duration::from_secs(1);
+/// No function that reserved an id this long ago is still running: longer than the longest time-out of one.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A chat as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +44,12 @@ pub struct Chat {
     pub create_date: Date,
     /// The date of the last entry.
     pub update_date: Date,
+    /// When an id was last reserved; see `reservation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reserve_date: Option<Date>,
+    /// Until when nobody may reserve an id; see `log_lock`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) locked_until: Option<Date>,
 }
 
 impl Chat {
@@ -56,6 +67,8 @@ impl Chat {
             deletion_count: 0,
             create_date: now,
             update_date: now,
+            reserve_date: None,
+            locked_until: None,
         }
     }
 
@@ -63,9 +76,23 @@ impl Chat {
         Partition::Chat.key(uri, "SESSION")
     }
 
+    /// Whether appends contend for the log, so that the next one reserves its id.
+    pub(super) fn is_hot(&self) -> bool {
+        self.reserve_date.is_some_and(|date| date.elapsed() < HOT)
+    }
+
+    /// Whether every id up to `last_id` has its entry or will never have one but a void.
+    pub(super) fn is_settled(&self) -> bool {
+        self.reserve_date.is_none_or(|date| date.elapsed() > SETTLED)
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.locked_until.is_some_and(|until| until > Date::now())
+    }
+
     /// Steps `last_id` over these entries, with what they change in the chat itself. It fails with [`Error::Behind`] if
-    /// the log has grown since. As every change of the owner and of the members is an entry, both are still as in
-    /// `self` if it succeeds.
+    /// the log has grown since. As every change of the owner and of the members is an entry that is appended this way,
+    /// both are still as in `self` if it succeeds.
     pub(crate) fn advance(&self, entries: &[Entry], date: Date) -> Result<Write> {
         let count = |kind| entries.iter().filter(|entry| entry.body.kind == kind).count() as i64;
         let last = |kind| entries.iter().rev().find(|entry| entry.body.kind == kind);
@@ -82,7 +109,7 @@ impl Chat {
             .number(":messages", count(EntryType::Message))
             .number(":deletions", count(EntryType::Deleted))
             .serialized(":date", &date)?
-            .otherwise(|chat| chat.map_or(Error::NotFound, |chat| Error::Behind(Some(chat))));
+            .otherwise(|chat| chat.map_or(Error::NotFound, |_| Error::Behind));
         if let Some(message) = message {
             write = write.number(":message", message.id);
         }
@@ -105,11 +132,6 @@ impl Confab {
     /// [`Error::NotFound`].
     pub(crate) async fn chat(&self, uri: &ChatUri) -> Result<Chat> {
         self.table().get(Chat::key(uri)).await?.ok_or(Error::NotFound)
-    }
-
-    /// The id of the last entry in a chat's log.
-    pub(crate) async fn last_id(&self, uri: &ChatUri) -> Result<EntryId> {
-        Ok(self.chat(uri).await?.last_id)
     }
 
     /// The chat, if its log has an entry `id`. It is read again if need be: the log may have grown since, and the

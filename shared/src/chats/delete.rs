@@ -1,10 +1,13 @@
-//! Deleting a message, in one transaction with the entry about it. The text is deleted from the table; that there was a
-//! message remains.
+//! Deleting a message. The text is deleted from the table; that there was a message remains.
+
+use std::ops::ControlFlow;
 
 use super::{
     access::ChatAccess,
+    chat::Chat,
     entry::{Entry, EntryBody, EntryType, if_message},
-    member::Member,
+    member::{Member, Membership},
+    message_change::{SHOWS_NO_LATER_CHANGE, change_attempts},
 };
 use crate::{
     Confab, Error, Result,
@@ -21,12 +24,12 @@ impl Confab {
     pub async fn delete_message(&self, access: &ChatAccess, id: EntryId) -> Result<()> {
         let user_id = access.caller.user.id;
         let deleted = EntryBody::about(id, EntryType::Deleted, user_id);
-        self.change_message(access, deleted, |chat, entry| {
+        let change = |chat: &Chat, entry: &Entry| {
             let is_owner = chat.owner_id == user_id;
-            let set =
-                "SET delete_date = :date, changed_id = :change REMOVE message, edit_date, salt, reaction_counts, reactions";
+            let set = "SET delete_date = :date, changed_id = :change REMOVE message, edit_date, salt, reaction_counts, reactions";
             let own = if is_owner { "" } else { "AND user_id = :user" };
-            let mut delete = if_message(Write::update(Entry::key(&chat.uri, id), set), own)?
+            let more = format!("{own} AND {SHOWS_NO_LATER_CHANGE}");
+            let mut delete = if_message(Write::update(Entry::key(&chat.uri, id), set), &more)?
                 .number(":change", entry.id)
                 .serialized(":date", &entry.create_date)?
                 .otherwise(move |item| not_deleted(item, user_id, is_owner));
@@ -37,19 +40,28 @@ impl Confab {
                 // The chat has been handed over since. It may still be the caller's own message, so the caller's next
                 // attempt will tell.
                 true => Member::require_owner(&chat.uri, user_id)?.otherwise(|_| Error::Busy(None)),
-                false => Member::require(&chat.uri, user_id),
+                false => Membership::require(&chat.uri, user_id),
             };
             Ok(vec![delete, allowed])
-        })
-        .await
+        };
+        let mut attempts = change_attempts();
+        loop {
+            let ended = self.change_message(access, &attempts, &deleted, change).await;
+            if let ControlFlow::Break(ended) = attempts.next(ended).await {
+                return ended;
+            }
+        }
     }
 }
 
 /// Why a message was not deleted.
 fn not_deleted(item: Option<Item>, user_id: UserId, is_owner: bool) -> Error {
     match Entry::message_of(item) {
-        Ok(message) if is_owner || message.body.user_id == user_id => Error::AlreadyDone,
-        Ok(_) => Error::Forbidden("Only its author and the owner of the chat can delete a message."),
+        Ok(message) if !is_owner && message.body.user_id != user_id => {
+            Error::Forbidden("Only its author and the owner of the chat can delete a message.")
+        }
+        Ok(message) if message.delete_date.is_some() => Error::AlreadyDone,
+        Ok(_) => Error::Changed,
         Err(error) => error,
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum EntryType {
     Reacted,
     /// A reaction was removed from a message.
     Unreacted,
+    /// Nothing: the id was reserved for an entry that was never committed.
+    Void,
 }
 
 /// The users who reacted, by emoji.
@@ -69,7 +71,7 @@ pub(crate) struct Entry {
 pub(crate) struct EntryBody {
     #[serde(rename = "type")]
     pub(crate) kind: EntryType,
-    /// The author, or the member that the entry is about.
+    /// The author, or the member that the entry is about; 0 for a void.
     pub(crate) user_id: UserId,
     /// The text of a message.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,16 @@ impl Entry {
             former_reactions,
             changed_id,
         }
+    }
+
+    /// The entry that closes an id for which there is no other.
+    pub(crate) fn void(id: EntryId) -> Self {
+        Self::new(id, EntryBody::new(EntryType::Void, UserId(0)), Date::now())
+    }
+
+    /// Puts the entry, unless there is one with its id.
+    pub(crate) fn put_if_absent(&self, uri: &ChatUri) -> Result<Write> {
+        Ok(Write::put(Self::key(uri, self.id), self)?.if_absent().otherwise(|_| Error::Behind))
     }
 
     /// Where the entry `id` is.

@@ -39,7 +39,8 @@ struct Event<'a> {
     /// The number of users with this reaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<usize>,
-    user: &'a User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a User>,
     create_date: Date,
     #[serde(skip_serializing_if = "Option::is_none")]
     edit_date: Option<Date>,
@@ -74,7 +75,10 @@ impl EventContext {
     /// [`Error::Busy`] where its message does not show the change yet.
     pub(crate) fn event(&self, uri: &ChatUri, entry: &Entry) -> Result<String> {
         let body = &entry.body;
-        let user = self.users.get(&body.user_id).ok_or_else(|| Error::internal("an entry without its user"))?;
+        let user = self.users.get(&body.user_id);
+        if user.is_none() && body.kind != EntryType::Void {
+            return Err(Error::internal("an entry without its user"));
+        }
         let message = self.message(uri, entry);
         if !shows(message, entry) {
             return Err(Error::Busy(Some("a message does not show its last change yet".into())));
@@ -83,7 +87,9 @@ impl EventContext {
             EntryType::Message => (Some(entry), None),
             EntryType::Edited => (message, None),
             EntryType::Reacted | EntryType::Unreacted => (None, message.zip(body.emoji.as_ref())),
-            EntryType::Joined | EntryType::Left | EntryType::Owner | EntryType::Deleted => (None, None),
+            EntryType::Joined | EntryType::Left | EntryType::Owner | EntryType::Deleted | EntryType::Void => {
+                (None, None)
+            }
         };
         json::to_line(&Event {
             kind: body.kind,
@@ -118,7 +124,7 @@ impl Confab {
         let (mut unknown, mut messages) = (Vec::new(), Vec::new());
         for (uri, entries) in chats {
             for Entry { body: EntryBody { user_id, of, .. }, .. } in *entries {
-                unknown.extend(Some(*user_id).filter(|id| !known.contains_key(id)));
+                unknown.extend(Some(*user_id).filter(|id| *id != UserId(0) && !known.contains_key(id)));
                 messages.extend(of.map(|of| Entry::key(uri, of)));
             }
         }

@@ -58,7 +58,7 @@ impl Confab {
             lines.push('\n');
             last = entry.id;
         }
-        let more = last > after && last < self.last_id(uri).await?;
+        let more = last > after && last < self.chat(uri).await?.last_id;
         Ok(Export { lines, next: more.then(|| target.with([("after", last.to_string())])) })
     }
 }

@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use super::{
     access::ChatAccess,
-    chat::Chat,
     entry::{Entry, EntryType},
     log_scan::Scanned,
     message_view::MessageView,
@@ -76,7 +75,8 @@ impl Confab {
     pub async fn history(&self, access: &ChatAccess, range: &HistoryRange, target: &Target) -> Result<History> {
         let chat = access.require_member()?;
         let uri = &chat.uri;
-        let (entries, mut edge) = self.messages(chat, range).await?;
+        let last_id = self.visible_id(chat).await?;
+        let (entries, mut edge) = self.messages(uri, last_id, range).await?;
         let caller = &access.caller.user;
         let authors = entries.iter().map(|entry| entry.body.user_id).filter(|id| *id != caller.id);
         let authors: Vec<_> = authors.map(|id| (uri.clone(), id)).collect();
@@ -89,18 +89,22 @@ impl Confab {
         if let Some(end) = page.cut(PAGE_BYTES, range.after.is_none()) {
             edge = Some(end);
         }
-        let (next, previous) = links(chat, range, page.ends(), edge, target);
-        let (id, last_id) = (chat.id, chat.last_id);
-        Ok(History { id, uri: uri.clone(), last_id, messages: page.into_items(), next, previous })
+        let (next, previous) = links(last_id, range, page.ends(), edge, target);
+        Ok(History { id: chat.id, uri: uri.clone(), last_id, messages: page.into_items(), next, previous })
     }
 
     /// The messages of a range, oldest first, and the last entry that was scanned, if there may be more behind it.
-    async fn messages(&self, chat: &Chat, range: &HistoryRange) -> Result<(Vec<Entry>, Option<EntryId>)> {
+    async fn messages(
+        &self,
+        uri: &ChatUri,
+        last_id: EntryId,
+        range: &HistoryRange,
+    ) -> Result<(Vec<Entry>, Option<EntryId>)> {
         let is_backward = range.after.is_none();
         let before = range.before.unwrap_or(EntryId::LAST.next());
         let scan = match range.after {
-            Some(after) => self.scan_range(&chat.uri, after, before),
-            None => self.scan_before(&chat.uri, before),
+            Some(after) => self.scan_range(uri, after, before),
+            None => self.scan_before(uri, before.min(last_id.next())),
         };
         // One more than the limit tells whether there are more.
         let mut scan = scan.page_size((range.limit + 1).max(100)).bound(SCANNED);
@@ -123,7 +127,7 @@ impl Confab {
         if edge.is_none() && scan.is_bounded() {
             // Entries that were appended since the chat was read are left to a later request.
             let has_more = |seen: &EntryId| {
-                if is_backward { *seen > EntryId(1) } else { *seen < chat.last_id.min(before.previous()) }
+                if is_backward { *seen > EntryId(1) } else { *seen < last_id.min(before.previous()) }
             };
             edge = scan.seen().filter(has_more);
         }
@@ -137,7 +141,7 @@ impl Confab {
 /// The addresses of the next and the previous page of a page that has messages between `ends` and may go on behind
 /// `edge`.
 fn links(
-    chat: &Chat,
+    last_id: EntryId,
     range: &HistoryRange,
     ends: Option<(EntryId, EntryId)>,
     edge: Option<EntryId>,
@@ -152,7 +156,7 @@ fn links(
     match (range.after, range.before) {
         (Some(after), _) => (edge.map(newer), (after > EntryId::NONE).then(|| older(first.unwrap_or(after.next())))),
         (None, before) => {
-            let before = before.filter(|before| *before <= chat.last_id);
+            let before = before.filter(|before| *before <= last_id);
             let next = before.map(|before| newer(last.unwrap_or(before.previous())));
             (next, edge.map(older))
         }

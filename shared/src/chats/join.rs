@@ -8,7 +8,7 @@ use super::{
     access::ChatAccess,
     chat::Chat,
     entry::{Entry, EntryBody, EntryType},
-    member::{MEMBERS_SHOWN, Member, Role},
+    member::{MEMBERS_SHOWN, Member, Membership, Role},
 };
 use crate::{
     Confab, Error, Result,
@@ -151,10 +151,10 @@ impl Confab {
             }
             let changes = |chat: &Chat, entries: &[Entry]| {
                 let mut writes = self.joins(chat, entries, host)?;
-                writes.extend(invites.then(|| Member::require(uri, host)));
+                writes.extend(invites.then(|| Membership::require(uri, host)));
                 Ok(writes)
             };
-            match self.unless_uncounted(self.append(chat, host, &newcomers, changes).await).await {
+            match self.unless_uncounted(self.append_about_members(chat, host, &newcomers, changes).await).await {
                 Ok(None) | Err(Error::AlreadyDone) => {}
                 Ok(Some(entries)) => return Ok(entries),
                 Err(error) => return Err(error),

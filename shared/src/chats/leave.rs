@@ -69,7 +69,7 @@ impl Confab {
         };
         let left = [EntryBody::new(EntryType::Left, user_id)];
         for _ in 0..2 {
-            let removed = self.append(chat, owner_id, &left, changes).await;
+            let removed = self.append_about_members(chat, owner_id, &left, changes).await;
             if let Some(entries) = self.unless_uncounted(removed).await? {
                 return Ok(entries);
             }
@@ -86,17 +86,17 @@ impl Confab {
             let bodies: Vec<EntryBody> = owner.into_iter().chain([EntryBody::new(EntryType::Left, user_id)]).collect();
             let changes = |chat: &Chat, _: &[Entry]| {
                 if needs_heir(chat) != heir.is_some() {
-                    return Err(Error::Busy(None));
+                    return Err(Error::Changed);
                 }
                 let mut writes = Vec::from(Member::remove(&chat.uri, user_id, Error::not_a_member));
                 if let Some(heir) = heir {
-                    writes.push(Member::promote(&chat.uri, heir)?.otherwise(|_| Error::Busy(None)));
+                    writes.push(Member::promote(&chat.uri, heir)?.otherwise(|_| Error::Changed));
                 }
                 Ok(writes)
             };
-            match self.unless_uncounted(self.append(&chat, user_id, &bodies, changes).await).await {
+            match self.unless_uncounted(self.append_about_members(&chat, user_id, &bodies, changes).await).await {
                 // Another user has joined, has left or has become the owner since the heir was chosen.
-                Ok(None) | Err(Error::Busy(None)) => {}
+                Ok(None) | Err(Error::Changed) => {}
                 Ok(Some(entries)) => return Ok(entries),
                 Err(error) => return Err(error),
             }

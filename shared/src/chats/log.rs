@@ -1,113 +1,76 @@
 //! Appending to a chat's log, in which everything that happens is numbered from 1 without gaps.
 //!
-//! **Invariant.** An entry is written in one transaction with the step of its chat's `last_id` and with the state that
-//! it changes. So a reader who has seen n knows that everything below n exists, and "everything after n" is a complete
-//! answer.
-
-use std::time::{Duration, Instant};
-
-use backon::{BackoffBuilder, ExponentialBuilder};
+//! | append | when | calls |
+//! |---|---|---|
+//! | next | nothing contends for the log | a transaction that is conditional on `last_id`: see `log_end` |
+//! | reserved | appends contend; entries that change neither members nor owner | see `reservation` |
+//! | locked | appends contend; entries that change members or the owner | see `log_lock` |
+//!
+//! **Invariant.** An entry is written in one transaction with the state that it changes and with the checks of its
+//! author's rights. So a reader who has seen n knows that everything below n has happened.
+//!
+//! **Invariant.** In the log nobody acts behind the entry that took their right away. Rights change in transactions
+//! that are conditional on `last_id`, so every id below theirs was reserved before them, and every id above after them.
+//! What is committed after them finds the right gone.
 
 use super::{
     chat::Chat,
-    entry::{Entry, EntryBody},
+    cursor::DeliveryCursor,
+    entry::{Entry, EntryBody, sort_key},
 };
 use crate::{
     Confab, Error, Result,
-    accounts::rate_limit::Rate,
-    aws::table::{Transacted, Write, read},
-    date::Date,
+    aws::table::Write,
     ids::{ChatUri, EntryId, UserId},
-    metrics::{self, Metric},
+    key::Partition,
 };
 
-/// How long an append contends with others before the caller gets a 503, well before API Gateway's limit of 30 seconds.
-const CONTENTION: Duration = Duration::from_secs(8);
-
-/// The back-off of requests that contend for a chat's log.
-pub(super) fn back_off() -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(8))
-        .with_max_delay(Duration::from_millis(400))
-        .with_factor(1.5)
-        .with_jitter()
-}
-
-/// How an attempt to append ended.
-enum Attempt {
-    /// These entries are in the log.
-    Written(Vec<Entry>),
-    /// Another append was first. With the chat as that one left it, where the failed condition returned it.
-    Behind(Option<Chat>),
-}
+/// The most entries behind the delivery cursor that are read to find the end of the log.
+const ENTRIES_BEHIND_CURSOR: usize = 1000;
 
 impl Confab {
-    /// Appends entries to a chat's log on behalf of `actor`, whose rate limit they count against, in one transaction
-    /// with the changes that `changes` returns. `chat` is the chat as it was last read; `changes` gets the chat as it
-    /// is right before the entries. If the log has grown since, the append is retried behind it (optimistic
-    /// concurrency).
+    /// Appends an entry that changes neither the members nor the owner, on behalf of `actor`, whose rate limit it counts
+    /// against, in one transaction with the writes that `changes` returns. Those are made for the chat as it was last
+    /// read, and must contain the checks of what the actor may do. `changes` may be called several times.
     ///
     /// # Errors
-    /// The error of the first change whose condition fails ([`Write::otherwise`]); [`Error::Throttled`];
-    /// [`Error::NotFound`] without a chat; [`Error::Busy`] after too long a contention.
+    /// The error of the first of these writes whose condition fails ([`Write::otherwise`]); [`Error::Throttled`];
+    /// [`Error::NotFound`] without a chat; [`Error::Busy`].
     pub(crate) async fn append(
+        &self,
+        chat: &Chat,
+        actor: UserId,
+        body: &EntryBody,
+        changes: impl Fn(&Chat, &Entry) -> Result<Vec<Write>>,
+    ) -> Result<Entry> {
+        if !chat.is_hot() {
+            let changes = |chat: &Chat, entries: &[Entry]| changes(chat, &entries[0]);
+            if let Some(entries) = self.append_next(chat, actor, std::slice::from_ref(body), changes).await? {
+                return entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"));
+            }
+        }
+        self.append_reserved(&chat.uri, actor, body, changes).await
+    }
+
+    /// Appends entries that may change the members or the owner, as [`Confab::append`] does. `changes` gets the chat as
+    /// it is right before the entries: if the transaction succeeds, members and owner are still the same.
+    ///
+    /// # Errors
+    /// As [`Confab::append`].
+    pub(crate) async fn append_about_members(
         &self,
         chat: &Chat,
         actor: UserId,
         bodies: &[EntryBody],
         changes: impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Vec<Entry>> {
-        let mut chat = chat.clone();
-        let mut pauses = back_off().without_max_times().build();
-        let started = Instant::now();
-        let mut has_backed_off = true;
-        loop {
-            // The failed condition returns the chat as it is now, which is good for one immediate retry. Then it backs
-            // off, or a crowd would go on failing each other; and since the log grows meanwhile, it reads the chat
-            // again.
-            match self.append_once(&chat, actor, bodies, &changes).await? {
-                Attempt::Written(entries) => return Ok(entries),
-                Attempt::Behind(Some(current)) if has_backed_off => {
-                    chat = current;
-                    has_backed_off = false;
-                }
-                Attempt::Behind(_) => {
-                    let pause = pauses.next().filter(|_| started.elapsed() < CONTENTION);
-                    tokio::time::sleep(pause.ok_or(Error::Busy(None))?).await;
-                    chat = self.chat(&chat.uri).await?;
-                    has_backed_off = true;
-                }
-            }
+        if !chat.is_hot()
+            && !chat.is_locked()
+            && let Some(entries) = self.append_next(chat, actor, bodies, &changes).await?
+        {
+            return Ok(entries);
         }
-    }
-
-    async fn append_once(
-        &self,
-        chat: &Chat,
-        actor: UserId,
-        bodies: &[EntryBody],
-        changes: &impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
-    ) -> Result<Attempt> {
-        let create_date = Date::now();
-        let entries =
-            (chat.last_id.next().0..).zip(bodies).map(|(id, body)| Entry::new(EntryId(id), body.clone(), create_date));
-        let entries: Vec<Entry> = entries.collect();
-        // The first failed condition counts: a change's own before another append's being first.
-        let mut writes = changes(chat, &entries)?;
-        writes.extend(self.charge(Rate::Entries, actor, entries.len()));
-        writes.push(chat.advance(&entries, create_date)?);
-        for entry in &entries {
-            let put = Write::put(Entry::key(&chat.uri, entry.id), entry)?.if_absent();
-            writes.push(put.otherwise(|_| Error::Behind(None)));
-        }
-        let behind = match self.table().transact_once(writes).await {
-            Ok(Transacted::Done) => return Ok(Attempt::Written(entries)),
-            Ok(Transacted::Conflict) => None,
-            Err(Error::Behind(chat)) => chat,
-            Err(error) => return Err(error),
-        };
-        metrics::count(Metric::TransactionRetries, 1);
-        Ok(Attempt::Behind(behind.map(read).transpose()?))
+        self.append_locked(&chat.uri, actor, bodies, &changes).await
     }
 
     /// The entries after `after`, oldest first, until the end of the log or until `enough` says so at the end of a
@@ -126,5 +89,27 @@ impl Confab {
             entries.push(scanned.entry);
         }
         Ok(entries)
+    }
+
+    /// The first entry after `after`, whether or not there is a hole before it.
+    pub(crate) async fn first_entry_after(&self, uri: &ChatUri, after: EntryId) -> Result<Option<Entry>> {
+        let pages = self.table().pages(Partition::Log.of(uri)).between(sort_key(after.next()), sort_key(EntryId::LAST));
+        Ok(pages.limit(1).up_to(1).await?.pop())
+    }
+
+    /// The last entry that a reader may be told of: it and all before it are in the log. While ids are being reserved,
+    /// this is where a walk from the delivery cursor ends; a lower bound if the cursor is far behind.
+    pub(crate) async fn visible_id(&self, chat: &Chat) -> Result<EntryId> {
+        if chat.is_settled() {
+            return Ok(chat.last_id);
+        }
+        let cursor: Option<DeliveryCursor> = self.table().get(DeliveryCursor::key(&chat.uri)).await?;
+        let delivered = cursor.unwrap_or_default().last_id;
+        if delivered >= chat.last_id {
+            return Ok(chat.last_id);
+        }
+        let enough = |entries: &[Entry]| entries.len() >= ENTRIES_BEHIND_CURSOR;
+        let behind = self.entries_after(&chat.uri, delivered, enough).await?;
+        Ok(behind.last().map_or(delivered, |entry| entry.id))
     }
 }

@@ -29,18 +29,12 @@ pub(crate) struct Member {
     pub(crate) role: Role,
     /// The read marker.
     pub(crate) read_id: EntryId,
-    /// The number of messages that they have posted since they joined.
-    #[serde(default)]
-    pub(crate) own_count: u64,
-    /// The last of these.
-    #[serde(default)]
-    pub(crate) own_last_id: EntryId,
     /// The counts when the log ended with `read_id`; unknown for a marker that was set elsewhere.
     #[serde(flatten)]
     pub(crate) read_counts: Option<ReadCounts>,
 }
 
-/// The counts of a chat and a member at the member's read marker. What has been counted since is unread.
+/// The counts of a chat and of a member's messages at the member's read marker. What has been counted since is unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReadCounts {
     /// The chat's `message_count`.
@@ -49,12 +43,9 @@ pub(crate) struct ReadCounts {
     /// The chat's `deletion_count`.
     #[serde(rename = "read_deletions")]
     pub(crate) deletions: u64,
-    /// The member's `own_count`.
-    #[serde(rename = "read_own")]
+    /// The `own_count` of the membership.
+    #[serde(rename = "read_own_count")]
     pub(crate) own: u64,
-    /// The member's `own_last_id`. Beyond the marker, `own` counts messages that are behind it.
-    #[serde(rename = "read_own_last_id")]
-    pub(crate) own_last_id: EntryId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,38 +55,23 @@ pub(crate) enum Role {
     Member,
 }
 
-/// The other side of a membership: the chats of a user.
+/// The other side of a membership: a chat of a user. It is in the user's partition, since each post changes it, and all
+/// posts of a hot chat would be too much for the chat's.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Membership {
     pub(crate) uri: ChatUri,
     joined: Date,
+    /// The number of messages that the user has posted since they joined.
+    #[serde(default)]
+    pub(crate) own_count: u64,
+    /// The one of these that was committed last.
+    #[serde(default)]
+    pub(crate) own_last_id: EntryId,
 }
 
-impl Member {
-    /// A member who has read everything up to `joined_id` and has posted nothing. The counts are the chat's at that
-    /// entry.
-    pub(crate) fn new(user_id: UserId, role: Role, joined_id: EntryId, joined: Date, counts: &Chat) -> Self {
-        let (messages, deletions) = (counts.message_count, counts.deletion_count);
-        let read_counts = Some(ReadCounts { messages, deletions, own: 0, own_last_id: EntryId::NONE });
-        Self {
-            user_id,
-            joined_id,
-            joined,
-            role,
-            read_id: joined_id,
-            own_count: 0,
-            own_last_id: EntryId::NONE,
-            read_counts,
-        }
-    }
-
+impl Membership {
     pub(crate) fn key(uri: &ChatUri, user_id: UserId) -> Key {
-        Partition::Chat.key(uri, format!("{MEMBER}{user_id}"))
-    }
-
-    /// The keys of both sides of the membership.
-    pub(crate) fn keys(uri: &ChatUri, user_id: UserId) -> [Key; 2] {
-        [Self::key(uri, user_id), Partition::User.key(user_id, format!("{MEMBERSHIP}{uri}"))]
+        Partition::User.key(user_id, format!("{MEMBERSHIP}{uri}"))
     }
 
     /// Lets a transaction pass only while the user is a member.
@@ -111,6 +87,25 @@ impl Member {
             .number(":id", id)
             .number(":one", 1)
             .otherwise(|_| Error::not_a_member())
+    }
+}
+
+impl Member {
+    /// A member who has read everything up to `joined_id` and has posted nothing. The counts are the chat's at that
+    /// entry.
+    pub(crate) fn new(user_id: UserId, role: Role, joined_id: EntryId, joined: Date, counts: &Chat) -> Self {
+        let (messages, deletions) = (counts.message_count, counts.deletion_count);
+        let read_counts = Some(ReadCounts { messages, deletions, own: 0 });
+        Self { user_id, joined_id, joined, role, read_id: joined_id, read_counts }
+    }
+
+    pub(crate) fn key(uri: &ChatUri, user_id: UserId) -> Key {
+        Partition::Chat.key(uri, format!("{MEMBER}{user_id}"))
+    }
+
+    /// The keys of both sides of the membership.
+    pub(crate) fn keys(uri: &ChatUri, user_id: UserId) -> [Key; 2] {
+        [Self::key(uri, user_id), Membership::key(uri, user_id)]
     }
 
     /// Lets a transaction pass only while the user owns the chat.
@@ -132,18 +127,18 @@ impl Member {
         Write::update(Self::key(uri, user_id), "SET #role = :role").name("#role", "role").serialized(":role", &role)
     }
 
-    /// Moves the read marker forward to an entry, with the counts where that is the log's last.
-    pub(crate) fn move_marker(chat: &Chat, user_id: UserId, id: EntryId) -> Write {
+    /// Moves the read marker forward to an entry that the user has seen, with the counts where that is the log's last.
+    /// Whoever has seen the last entry has seen all before it, so their own messages up to it have been counted.
+    pub(crate) fn move_marker(chat: &Chat, membership: &Membership, user_id: UserId, id: EntryId) -> Write {
         let key = Self::key(&chat.uri, user_id);
-        let write = if id == chat.last_id {
-            let counts = "read_messages = :messages, read_deletions = :deletions, \
-                          read_own = if_not_exists(own_count, :zero), read_own_last_id = if_not_exists(own_last_id, :zero)";
+        let write = if id == chat.last_id && membership.own_last_id <= id {
+            let counts = "read_messages = :messages, read_deletions = :deletions, read_own_count = :own";
             Write::update(key, &format!("SET read_id = :id, {counts}"))
                 .number(":messages", chat.message_count)
                 .number(":deletions", chat.deletion_count)
-                .number(":zero", 0)
+                .number(":own", membership.own_count)
         } else {
-            let counts = "read_messages, read_deletions, read_own, read_own_last_id";
+            let counts = "read_messages, read_deletions, read_own_count";
             Write::update(key, &format!("SET read_id = :id REMOVE {counts}"))
         };
         write.when("read_id < :id").number(":id", id)
@@ -151,7 +146,8 @@ impl Member {
 
     /// Puts both sides of the membership.
     pub(crate) fn put(&self, uri: &ChatUri) -> Result<[Write; 2]> {
-        let membership = Membership { uri: uri.clone(), joined: self.joined };
+        let (own_count, own_last_id) = (0, EntryId::NONE);
+        let membership = Membership { uri: uri.clone(), joined: self.joined, own_count, own_last_id };
         let [member_key, membership_key] = Self::keys(uri, self.user_id);
         Ok([Write::put(member_key, self)?, Write::put(membership_key, &membership)?])
     }

@@ -1,7 +1,9 @@
 //! Chats: their members, their logs, and every operation on one.
 
-pub(crate) mod access;
+pub mod access;
 pub(crate) mod chat;
+mod contention;
+pub(crate) mod cursor;
 mod delete;
 mod edit;
 pub mod emoji;
@@ -16,10 +18,13 @@ mod join;
 mod leave;
 mod list;
 pub(crate) mod log;
+mod log_end;
+mod log_lock;
 mod log_scan;
 pub(crate) mod member;
 mod members;
 pub mod message;
+mod message_change;
 mod message_view;
 mod own_reactions;
 mod ownership;
@@ -28,6 +33,7 @@ mod post;
 pub(crate) mod publish;
 mod reaction;
 mod read_marker;
+pub(crate) mod reservation;
 pub mod search;
 mod show;
 mod start;

@@ -37,7 +37,7 @@ impl Confab {
                 let promote = Member::promote(&chat.uri, heir.id)?.otherwise(move |_| unknown.clone().into());
                 Ok(vec![demote.otherwise(|_| not_the_owner()), promote])
             };
-            let entries = self.append(chat, caller.id, &[body], changes).await?;
+            let entries = self.append_about_members(chat, caller.id, &[body], changes).await?;
             self.publish_entries(&chat.uri, &entries, [(heir.id, heir.clone())].into()).await;
         }
         let message = format!("{} owns the chat", heir.username);

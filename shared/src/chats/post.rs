@@ -7,7 +7,7 @@ use super::{
     chat::Chat,
     entry::{Entry, if_message},
     idempotency::{IdempotencyKey, IdempotencyRecord},
-    member::Member,
+    member::Membership,
     message::NewMessage,
 };
 use crate::{
@@ -92,9 +92,9 @@ impl Confab {
         };
         let record = key.map(|key| IdempotencyRecord::key(uri, user_id, key));
         let salt = record.as_ref().map(|_| random::hex::<16>()).transpose()?;
-        let changes = |_: &Chat, entries: &[Entry]| {
-            let Entry { id, create_date, .. } = entries[0];
-            let mut writes = vec![Member::count_message(uri, user_id, id)];
+        let changes = |_: &Chat, entry: &Entry| {
+            let Entry { id, create_date, .. } = *entry;
+            let mut writes = vec![Membership::count_message(uri, user_id, id)];
             writes.extend(message.reply_to.map(|id| require_message(uri, id)).transpose()?);
             if let Some((record, salt)) = record.as_ref().zip(salt.as_ref()) {
                 writes.push(IdempotencyRecord::put(record.clone(), id, message, salt, create_date)?);
@@ -102,17 +102,13 @@ impl Confab {
             Ok(writes)
         };
         let body = message.body(user_id, salt.clone());
-        match (self.append(chat, user_id, &[body], changes).await, &record) {
+        match (self.append(chat, user_id, &body, changes).await, &record) {
             // A concurrent request with the same key was first.
             (Err(Error::AlreadyDone), Some(record)) => {
                 let posted = self.table().get(record.clone()).await?.ok_or(Error::Busy(None))?;
                 self.posted_before(uri, &posted, message).await
             }
-            (appended, _) => {
-                let entries = appended?;
-                metrics::count(Metric::MessagesPosted, 1);
-                entries.into_iter().next().ok_or_else(|| Error::internal("an append without an entry"))
-            }
+            (appended, _) => appended.inspect(|_| metrics::count(Metric::MessagesPosted, 1)),
         }
     }
 }

@@ -3,16 +3,14 @@
 //! The message has the number of each emoji, and each user's reactions are in a separate item. Both change in one
 //! transaction, which is built from the message as it was read and fails if it has changed since.
 
-use std::collections::BTreeMap;
-
-use backon::BackoffBuilder;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use super::{
     access::ChatAccess,
     emoji::Emoji,
     entry::{Entry, EntryBody, EntryType, if_message},
-    log::back_off,
-    member::Member,
+    member::Membership,
+    message_change::{ChangeAttempts, change_attempts},
     own_reactions::StoredReactions,
 };
 use crate::{
@@ -46,19 +44,19 @@ impl Confab {
     }
 
     async fn change_reaction(&self, access: &ChatAccess, id: EntryId, kind: EntryType, emoji: &Emoji) -> Result<()> {
-        let mut pauses = back_off().with_max_times(30).build();
+        let mut attempts = change_attempts();
         loop {
-            match self.change_reaction_once(access, id, kind, emoji).await {
-                Err(Error::Changed) => tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await,
-                Err(Error::AlreadyDone) => return Ok(()),
-                changed => return changed,
+            let ended = self.change_reaction_once(access, &attempts, id, kind, emoji).await;
+            if let ControlFlow::Break(ended) = attempts.next(ended).await {
+                return ended;
             }
         }
     }
 
-    async fn change_reaction_once(
+    async fn change_reaction_once<P>(
         &self,
         access: &ChatAccess,
+        attempts: &ChangeAttempts<P>,
         id: EntryId,
         kind: EntryType,
         emoji: &Emoji,
@@ -79,12 +77,12 @@ impl Confab {
             };
         }
         let body = EntryBody { emoji: Some(emoji.to_owned()), ..EntryBody::about(id, kind, user_id) };
-        self.change_message(access, body, |chat, entry| {
+        self.change_message(access, attempts, &body, |chat, entry| {
             let mut writes = match kind {
                 EntryType::Reacted => added(uri, &message, emoji, user_id, entry.id)?,
                 _ => removed(uri, &message, emoji, user_id, entry.id)?,
             };
-            writes.push(Member::require(&chat.uri, user_id));
+            writes.push(Membership::require(&chat.uri, user_id));
             Ok(writes)
         })
         .await

@@ -35,7 +35,7 @@ impl ReadMarker {
 }
 
 impl Confab {
-    /// Moves the caller's read marker forward to the entry `id`. A marker that is there already,
+    /// Moves the caller's read marker, which `access` has to include ([`AlsoRead::Marker`]), forward to the entry `id`. A marker that is there already,
     /// or further, stays where it is; the response says where.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Confab {
         let chat = access.require_member()?;
         let user = access.caller.public();
         let marker = |read_id| ReadMarker { kind: "read", uri: chat.uri.clone(), user: user.clone(), read_id };
-        let read_id = access.member()?.read_id;
+        let read_id = access.member.as_ref().ok_or_else(Error::not_a_member)?.read_id;
         if id <= read_id {
             return Ok(marker(read_id));
         }
@@ -53,7 +53,7 @@ impl Confab {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
         };
         self.throttle(Rate::Markers, user.id, 1).await?;
-        match self.table().attempt(Member::move_marker(&chat, user.id, id)).await? {
+        match self.table().attempt(Member::move_marker(&chat, access.membership()?, user.id, id)).await? {
             Applied::Done(_) => {}
             Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(item)?.read_id)),
             Applied::ConditionFailed(None) => return Err(Error::not_a_member()),

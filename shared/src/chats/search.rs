@@ -102,8 +102,10 @@ impl Confab {
     /// # Errors
     /// As [`ChatAccess::require_member`].
     pub async fn search(&self, access: &ChatAccess, search: &Search, target: &Target) -> Result<Matches> {
-        let uri = &access.require_member()?.uri;
-        let (found, seen) = self.matches(uri, search).await?;
+        let chat = access.require_member()?;
+        let uri = &chat.uri;
+        let last_id = self.visible_id(chat).await?;
+        let (found, seen) = self.matches(uri, last_id, search).await?;
         let authors = found.iter().map(|entry| (uri.clone(), entry.body.user_id));
         let users = self.visible_users(authors.collect::<Vec<_>>());
         let own = self.own_reactions(access.caller.user.id, found.iter().map(|entry| (uri, entry)));
@@ -119,8 +121,9 @@ impl Confab {
     }
 
     /// The matches of a page, and the last entry that was scanned.
-    async fn matches(&self, uri: &ChatUri, search: &Search) -> Result<(Vec<Entry>, EntryId)> {
-        let mut scan = self.scan_before(uri, search.before).page_size(ENTRIES_PER_READ).bound(SCANNED);
+    async fn matches(&self, uri: &ChatUri, last_id: EntryId, search: &Search) -> Result<(Vec<Entry>, EntryId)> {
+        let before = search.before.min(last_id.next());
+        let mut scan = self.scan_before(uri, before).page_size(ENTRIES_PER_READ).bound(SCANNED);
         let (mut found, mut seen): (Vec<Entry>, EntryId) = (Vec::new(), search.before);
         let (mut compared, started) = (0, Instant::now());
         while let Some(Scanned { entry, follows_hole }) = scan.next().await? {

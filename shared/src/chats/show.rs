@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future;
 use serde::Serialize;
 
 use super::{access::ChatAccess, member::MEMBERS_SHOWN};
@@ -46,7 +47,7 @@ impl Confab {
             if is_small { (self.members(uri).await?, None) } else { self.member_page(uri, None).await? };
         let ids: Vec<UserId> = members.iter().map(|member| member.user_id).collect();
         let seen = ids.iter().copied().chain([chat.owner_id]).map(|id| (uri.clone(), id));
-        let users = self.visible_users(seen).await?;
+        let (users, last_id) = future::try_join(self.visible_users(seen), self.visible_id(chat)).await?;
         let pages = Target::new(format!("{}/members/", target.path().trim_end_matches('/')), "");
         let read = || members.iter().map(|member| (member.user_id, member.read_id)).collect();
         Ok(ChatDetail {
@@ -56,7 +57,7 @@ impl Confab {
             members: in_order(&ids, &users),
             members_next: cursor.map(|id| pages.with([("cursor", id.to_string())])),
             member_count: chat.member_count,
-            last_id: chat.last_id,
+            last_id,
             online: if is_small { self.online_users(uri).await? } else { None },
             read: is_small.then(read),
             create_date: chat.create_date,

@@ -1,6 +1,6 @@
 //! Counting unread messages.
 //!
-//! Chats and members count messages as they are posted, and a marker at the log's end remembers the counts, so that
+//! Chats and memberships count messages as they are posted, and a marker at the log's end remembers the counts, so that
 //! what was posted since is a subtraction. A count says how many messages were deleted, but not which; so where
 //! messages have been deleted since, and where the marker was set before the log's end, the log is read, within a
 //! budget for all chats of a request.
@@ -36,9 +36,9 @@ impl Unread {
     }
 
     /// The number according to the counts, and whether it is exact; otherwise it is a lower bound.
-    fn counted(chat: &Chat, member: &Member) -> Option<(u64, bool)> {
-        let counts = member.read_counts.filter(|counts| counts.own_last_id <= member.read_id)?;
-        let own = member.own_count.saturating_sub(counts.own);
+    fn counted(chat: &Chat, member: &Member, own_count: u64) -> Option<(u64, bool)> {
+        let counts = member.read_counts?;
+        let own = own_count.saturating_sub(counts.own);
         let messages = chat.message_count.saturating_sub(counts.messages).saturating_sub(own);
         let deletions = chat.deletion_count.saturating_sub(counts.deletions);
         Some((messages.saturating_sub(deletions), deletions == 0))
@@ -60,12 +60,19 @@ impl ReadBudget {
 }
 
 impl Confab {
-    /// Counts a member's unread messages.
-    pub(super) async fn unread(&self, chat: &Chat, member: &Member, budget: &ReadBudget) -> Result<Unread> {
+    /// Counts a member's unread messages. `own_count` is the number of their own since they joined; without it the log
+    /// is read.
+    pub(super) async fn unread(
+        &self,
+        chat: &Chat,
+        member: &Member,
+        own_count: Option<u64>,
+        budget: &ReadBudget,
+    ) -> Result<Unread> {
         if chat.last_message_id <= member.read_id {
             return Ok(Unread::exactly(0));
         }
-        match Unread::counted(chat, member) {
+        match own_count.and_then(|own_count| Unread::counted(chat, member, own_count)) {
             Some((count, true)) => Ok(Unread::exactly(count)),
             Some((least, false)) if least > UNREAD => Ok(Unread::exactly(least)),
             counted => self.unread_in_log(chat, member, counted.map_or(0, |(least, _)| least), budget).await,
@@ -96,7 +103,7 @@ impl Confab {
 mod tests {
     use super::*;
     use crate::{
-        chats::member::{ReadCounts, Role},
+        chats::member::Role,
         date::Date,
         ids::{EntryId, UserId},
     };
@@ -116,13 +123,9 @@ mod tests {
     #[test]
     fn counts_are_exact_where_they_can_be() {
         let member = Member::new(UserId(1), Role::Member, EntryId(5), Date::now(), &chat(10, 3));
-        assert_eq!(Unread::counted(&chat(14, 3), &member), Some((4, true)));
-        assert_eq!(Unread::counted(&chat(14, 4), &member), Some((3, false)), "one of the four may be deleted");
-        let spoke = Member { own_count: 3, own_last_id: EntryId(8), ..member.clone() };
-        assert_eq!(Unread::counted(&chat(14, 3), &spoke), Some((1, true)));
-        // The marker was set while a message of the member's own was already behind it.
-        let counts = spoke.read_counts.map(|counts| ReadCounts { own: 3, own_last_id: EntryId(8), ..counts });
-        assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: counts, ..spoke }), None);
-        assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: None, ..member }), None);
+        assert_eq!(Unread::counted(&chat(14, 3), &member, 0), Some((4, true)));
+        assert_eq!(Unread::counted(&chat(14, 4), &member, 0), Some((3, false)), "one of the four may be deleted");
+        assert_eq!(Unread::counted(&chat(14, 3), &member, 3), Some((1, true)), "three are their own");
+        assert_eq!(Unread::counted(&chat(14, 3), &Member { read_counts: None, ..member }, 0), None);
     }
 }

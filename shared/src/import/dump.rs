@@ -157,6 +157,8 @@ impl ImportedChat {
         let last_id = EntryId(entries.len() as u64);
         let messages = || entries.iter().filter(|entry| entry.body.kind == EntryType::Message);
         let chat = Chat {
+            reserve_date: None,
+            locked_until: None,
             uri,
             id,
             owner_id,

@@ -23,6 +23,7 @@ use crate::{
     aws::table::{WRITES_PER_BATCH, Write},
     chats::{
         chat::Chat,
+        cursor::DeliveryCursor,
         entry::{Entry, ImportMark},
         member::Member,
     },
@@ -30,7 +31,6 @@ use crate::{
     id_sequence::IdSequence,
     ids::{ChatUri, EntryId, UserId},
     key::Key,
-    realtime::cursor::DeliveryCursor,
 };
 
 use dump::ImportedChat;

@@ -5,23 +5,26 @@
 //! the notification, if the log has it; otherwise the log is read. The cursor moves after the delivery, so a crash
 //! repeats entries and loses none.
 //!
+//! **Invariant.** A hole delays a chat by the lease of who has reserved its id, and does not block it: the fan-out waits
+//! there, and closes it once an entry behind it is older than that. Every entry is published at least twice, so whatever
+//! is behind a hole has a fan-out coming. A hole at the log's end has nothing behind it and delays nothing.
+//!
 //! **Invariant.** What to deliver is read before the subscribers. A client's subscription is registered first and the
 //! log is read for it second, so an entry that this read missed was written after the registration, and a fan-out that
 //! knows the entry finds the subscription.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
 
 use super::{
     batch::{Batch, Consumer, Record, SlowConsumers},
-    cursor::DeliveryCursor,
     delivery::Frames,
     frame::frames,
     notification::Notification,
 };
 use crate::{
-    Confab, Error, Result,
+    Confab, Result,
     aws::queue::Queue,
-    chats::entry::Entry,
+    chats::{cursor::DeliveryCursor, entry::Entry, reservation::LEASE},
     connections::subscriber::Subscriber,
     date::Date,
     ids::{ChatUri, EntryId, MessageId, UserId},
@@ -30,6 +33,9 @@ use crate::{
 
 /// Entries that are read from the log and delivered before the cursor moves.
 const ENTRIES_AT_A_TIME: usize = 500;
+
+/// The pause between two looks at a hole.
+const HOLE_PAUSE: Duration = Duration::from_millis(25);
 
 /// A line for a chat's subscribers.
 #[derive(Clone)]
@@ -124,29 +130,41 @@ impl Confab {
         if last_id > cursor.last_id { self.move_cursor(uri, last_id).await } else { Ok(()) }
     }
 
-    /// Continues in the log from the cursor to the end, which should be `id` or behind it.
+    /// Continues in the log from the cursor up to the entry `id`, unless there is none.
     async fn catch_up(&self, delivery: &mut ChatDelivery<'_>, id: EntryId, create_date: Option<Date>) -> Result<()> {
-        loop {
-            let uri = delivery.uri;
+        while delivery.cursor.last_id < id {
+            let (uri, seen) = (delivery.uri, delivery.cursor.last_id);
             let enough = |entries: &[Entry]| entries.len() >= ENTRIES_AT_A_TIME;
-            let (entries, context) = self.events_after(uri, delivery.cursor.last_id, enough).await?;
-            let Some(last) = entries.last() else {
-                // Either the entry is in the log, behind one that is not visible yet, or there is no such entry.
-                return match delivery.cursor.last_id < id && id <= self.last_id(uri).await? {
-                    true => Err(Error::Busy(Some("the log has a hole".into()))),
-                    false => Ok(()),
-                };
-            };
+            let (entries, context) = self.events_after(uri, seen, enough).await?;
             for entry in &entries {
                 delivery.lines.push(Line { text: context.event(uri, entry)?, except: None });
+                delivery.cursor.last_id = entry.id;
             }
-            delivery.cursor.last_id = last.id;
             delivery.written = delivery.written.or(create_date);
-            if delivery.lines.len() >= ENTRIES_AT_A_TIME {
+            let is_at_hole = entries.is_empty();
+            if is_at_hole && !delivery.lines.is_empty() || delivery.lines.len() >= ENTRIES_AT_A_TIME {
                 self.send(delivery).await?;
-                self.move_cursor(uri, last.id).await?;
+                self.move_cursor(uri, delivery.cursor.last_id).await?;
+            }
+            if is_at_hole && !self.pass_hole(uri, seen).await? {
+                return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Waits for a moment at the entry behind `seen`, which is not there or not readable yet, and closes the hole once
+    /// the lease of who has reserved its ids has expired. Returns false if there is no entry behind it.
+    async fn pass_hole(&self, uri: &ChatUri, seen: EntryId) -> Result<bool> {
+        let Some(next) = self.first_entry_after(uri, seen).await? else { return Ok(false) };
+        if next.id > seen.next() && next.create_date.elapsed() >= LEASE {
+            for id in (seen.next().0..next.id.0).map(EntryId) {
+                self.close(uri, id).await?;
+            }
+        } else {
+            tokio::time::sleep(HOLE_PAUSE).await;
+        }
+        Ok(true)
     }
 
     /// Sends the lines to the chat's subscribers: directly, or in a large chat through the delivery queue.

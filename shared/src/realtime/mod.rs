@@ -2,7 +2,6 @@
 
 pub mod batch;
 mod connect;
-pub(crate) mod cursor;
 pub(crate) mod delivery;
 mod fanout;
 pub(crate) mod frame;

@@ -43,6 +43,8 @@ struct Standing {
 
 /// What was read of a chat.
 struct Missed {
+    /// The last visible entry.
+    last_id: EntryId,
     /// `None` where the events cannot fit, or the client has seen another log.
     entries: Option<Vec<Entry>>,
     standing: Option<Standing>,
@@ -50,8 +52,8 @@ struct Missed {
 
 impl Recovery {
     /// Without anything that may be left out: the client gets it over HTTP.
-    fn least(&self, chat: &Chat) -> Self {
-        Self { uri: self.uri.clone(), last_id: chat.last_id, recovered: false, entries: Vec::new(), standing: None }
+    fn least(&self) -> Self {
+        Self { recovered: false, entries: Vec::new(), standing: None, ..self.clone() }
     }
 
     /// With the events only.
@@ -82,26 +84,31 @@ impl Confab {
         let entries: Vec<(&ChatUri, &[Entry])> = entries.collect();
         let context = self.event_context(&entries, HashMap::new()).await?;
         let recoveries = chats.iter().zip(missed);
-        let recoveries = recoveries.map(|((chat, after), missed)| recovery(chat, *after, missed, &context));
-        let recoveries = recoveries.collect::<Result<Vec<_>>>()?;
-        fit(chats.iter().map(|(chat, _)| chat).zip(recoveries).collect(), bytes)
+        let recoveries = recoveries.map(|((chat, after), missed)| recovery(&chat.uri, *after, missed, &context));
+        fit(recoveries.collect::<Result<_>>()?, bytes)
     }
 
     async fn missed(&self, chat: &Chat, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
-        let Some(after) = after else { return Ok(Missed { entries: Some(Vec::new()), standing: None }) };
+        let Some(after) = after else {
+            let last_id = self.visible_id(chat).await?;
+            return Ok(Missed { last_id, entries: Some(Vec::new()), standing: None });
+        };
         // An entry takes more on the wire than its message does, so this stops no reading too early.
         let too_much = |entries: &[Entry]| {
             entries.iter().filter_map(|e| e.body.message.as_ref()).map(String::len).sum::<usize>() > FRAME_BYTES
         };
         let entries = async {
             match is_read {
-                true if after == chat.last_id => Ok(Some(Vec::new())),
-                true => self.entries_after(&chat.uri, after, too_much).await.map(Some),
-                false => Ok(None),
+                true if after == chat.last_id => Ok((after, Some(Vec::new()))),
+                true => {
+                    let entries = self.entries_after(&chat.uri, after, too_much).await?;
+                    Ok((entries.last().map_or(after, |last| last.id), Some(entries)))
+                }
+                false => Ok((self.visible_id(chat).await?, None)),
             }
         };
-        let (entries, standing) = future::try_join(entries, self.standing(chat)).await?;
-        Ok(Missed { entries, standing: Some(standing) })
+        let ((last_id, entries), standing) = future::try_join(entries, self.standing(chat)).await?;
+        Ok(Missed { last_id, entries, standing: Some(standing) })
     }
 
     async fn standing(&self, chat: &Chat) -> Result<Standing> {
@@ -131,28 +138,27 @@ fn worth_reading(gaps: &[Option<u64>], bytes: usize) -> Vec<bool> {
     worth
 }
 
-fn recovery(chat: &Chat, after: Option<EntryId>, missed: Missed, context: &EventContext) -> Result<Recovery> {
-    let Missed { entries, standing } = missed;
-    let (uri, recovered) = (chat.uri.clone(), entries.is_some());
+fn recovery(uri: &ChatUri, after: Option<EntryId>, missed: Missed, context: &EventContext) -> Result<Recovery> {
+    let Missed { mut last_id, entries, standing } = missed;
+    let recovered = entries.is_some();
     let mut entries = entries.unwrap_or_default();
-    context.cut_at_change(&uri, &mut entries);
-    let last_id = match (recovered, entries.last()) {
-        (true, Some(last)) => last.id,
-        (true, None) => after.unwrap_or(chat.last_id),
-        (false, _) => chat.last_id,
-    };
-    let event = |entry| RawValue::from_string(context.event(&uri, entry)?).map_err(Error::internal);
+    let read = entries.len();
+    context.cut_at_change(uri, &mut entries);
+    if entries.len() < read {
+        last_id = entries.last().map(|last| last.id).or(after).unwrap_or(last_id);
+    }
+    let event = |entry| RawValue::from_string(context.event(uri, entry)?).map_err(Error::internal);
     let entries = entries.iter().map(event).collect::<Result<_>>()?;
-    Ok(Recovery { uri, last_id, recovered, entries, standing })
+    Ok(Recovery { uri: uri.clone(), last_id, recovered, entries, standing })
 }
 
 /// Cuts recoveries to `bytes` in all, in which their least parts must fit. Events come first, so that as few chats as
 /// possible are left to HTTP.
-fn fit(recoveries: Vec<(&Chat, Recovery)>, bytes: usize) -> Result<Vec<Recovery>> {
-    let mut fitted: Vec<Recovery> = recoveries.iter().map(|(chat, whole)| whole.least(chat)).collect();
+fn fit(recoveries: Vec<Recovery>, bytes: usize) -> Result<Vec<Recovery>> {
+    let mut fitted: Vec<Recovery> = recoveries.iter().map(Recovery::least).collect();
     let mut left = bytes.saturating_sub(fitted.iter().map(Recovery::bytes).sum::<Result<usize>>()?);
     let (events, standings): (Vec<Recovery>, Vec<_>) =
-        recoveries.into_iter().map(|(_, whole)| (whole.without_standing(), whole.standing)).unzip();
+        recoveries.into_iter().map(|whole| (whole.without_standing(), whole.standing)).unzip();
     let recovered = events.into_iter().enumerate().filter(|(_, events)| events.recovered).collect();
     replace_smallest_first(&mut fitted, recovered, &mut left)?;
     let with_standing = |(fitted, standing): (&Recovery, _)| Recovery { standing, ..fitted.clone() };
@@ -182,18 +188,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn chat(number: usize, last_id: u64) -> Chat {
-        let chat = Chat::new(format!("{number:015x}").parse().unwrap(), 1, UserId(1));
-        Chat { last_id: EntryId(last_id), ..chat }
-    }
-
     /// A recovery with events of these sizes, and the markers of some members.
-    fn whole(chat: &Chat, sizes: &[usize], members: u64) -> Recovery {
+    fn whole(number: usize, sizes: &[usize], members: u64) -> Recovery {
         let text = |size: &usize| RawValue::from_string(format!("\"{}\"", "x".repeat(*size))).unwrap();
         let read = (1..=members).map(|id| (UserId(id), EntryId(id))).collect();
         Recovery {
-            uri: chat.uri.clone(),
-            last_id: chat.last_id,
+            uri: format!("{number:015x}").parse().unwrap(),
+            last_id: EntryId(9),
             recovered: true,
             entries: sizes.iter().map(text).collect(),
             standing: Some(Standing { read: Some(read), online: Some(BTreeSet::new()) }),
@@ -206,10 +207,9 @@ mod tests {
             parts in proptest::collection::vec((proptest::collection::vec(0..3000_usize, 0..8), 0..100_u64), 1..100),
             bytes in 16_000..FRAME_BYTES,
         ) {
-            let chats: Vec<Chat> = (0..parts.len()).map(|number| chat(number, 9)).collect();
             let all: Vec<Recovery> =
-                chats.iter().zip(&parts).map(|(chat, (sizes, members))| whole(chat, sizes, *members)).collect();
-            let fitted = fit(chats.iter().zip(all.clone()).collect(), bytes).unwrap();
+                parts.iter().enumerate().map(|(number, (sizes, members))| whole(number, sizes, *members)).collect();
+            let fitted = fit(all.clone(), bytes).unwrap();
             let size = |recovery: &Recovery| recovery.bytes().unwrap();
             let used = fitted.iter().map(size).sum::<usize>();
             prop_assert!(used <= bytes, "{} of {}", used, bytes);

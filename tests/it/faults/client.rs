@@ -116,7 +116,7 @@ impl<'a> Client<'a> {
                 // Live entries from before this response may be newer than it.
                 self.subscribe_where(|view| view.asked.is_none() && view.received_id > view.last_id).await;
             }
-            (Some("message" | "joined" | "left"), Some(view)) => {
+            (Some("message" | "joined" | "left" | "void"), Some(view)) => {
                 if !view.fold(object) && view.asked.is_none() {
                     let last_id = view.last_id;
                     self.subscribe_where(|view| view.asked.is_none() && view.last_id == last_id).await;

@@ -19,6 +19,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
 use aws_types::{SdkConfig, region::Region};
 use confab_cloud::{Cloud, Functions, Keys, LikeAws, Options, Ports, Template, TimeLimits};
+use confab_shared::date::Date;
 use futures_util::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -179,6 +180,31 @@ impl World {
         let update =
             update.update_expression("SET #attribute = :number").expression_attribute_names("#attribute", attribute);
         update.expression_attribute_values(":number", AttributeValue::N(number.to_string())).send().await.unwrap();
+    }
+
+    /// Makes a chat hot, as if an id had just been reserved.
+    pub async fn heat(&self, uri: &str) {
+        self.update_chat(uri, "SET reserve_date = :now", 0).await;
+    }
+
+    /// Reserves ids for messages, and leaves them open, as functions do that are cut off.
+    pub async fn reserve(&self, uri: &str, ids: u64) {
+        let set = "SET reserve_date = :now, last_id = last_id + :ids, last_message_id = last_id + :ids";
+        self.update_chat(uri, &format!("{set} ADD message_count :ids"), ids).await;
+    }
+
+    async fn update_chat(&self, uri: &str, expression: &str, ids: u64) {
+        let update = self.dynamodb().update_item().table_name(self.variable("TABLE_NAME"));
+        let update = update.key("pk", AttributeValue::S(format!("CHAT#{uri}")));
+        let update = update.key("sk", AttributeValue::S("SESSION".to_owned()));
+        let update = update.update_expression(expression);
+        let update = update.expression_attribute_values(":now", AttributeValue::S(Date::now().to_string()));
+        let ids = (ids > 0).then(|| (":ids".to_owned(), AttributeValue::N(ids.to_string())));
+        ids.into_iter()
+            .fold(update, |update, (name, ids)| update.expression_attribute_values(name, ids))
+            .send()
+            .await
+            .unwrap();
     }
 
     /// Deletes an item directly in the table.

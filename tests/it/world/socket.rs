@@ -107,7 +107,7 @@ impl Socket {
 
     /// Whether it is an earlier entry.
     fn knows(&self, object: &Value) -> bool {
-        let is_entry = object.get("user").is_some() && object.get("create_date").is_some();
+        let is_entry = object["create_date"].is_string() && (object["user"].is_object() || object["type"] == "void");
         let id = object["id"].as_u64().filter(|_| is_entry);
         self.known.as_ref().zip(id).is_some_and(|((uri, last_id), id)| object["uri"] == **uri && id <= *last_id)
     }

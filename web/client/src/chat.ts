@@ -9,7 +9,7 @@ import { ReadMarker } from "./readMarker.js";
 import { reloadHistory } from "./reloadHistory.js";
 import { SharedRequest } from "./sharedRequest.js";
 import { Timeline, TYPING_EXPIRY } from "./timeline.js";
-import type { Entry, EphemeralState, ErrorFrame, Frame, PublishedFrame, SubscribedFrame } from "./wire.js";
+import type { Entry, EphemeralState, ErrorFrame, Frame, LogEntry, PublishedFrame, SubscribedFrame } from "./wire.js";
 
 /** The number of messages that are loaded at first. */
 const PAGE_SIZE = 100;
@@ -53,7 +53,7 @@ export class Chat extends Emitter<ChatEventMap> {
   #problem: string | undefined;
   #lastId: number;
   /** Entries that cannot be applied yet: those after a gap, and those that arrive while the history is loaded. */
-  readonly #pending = new Map<number, Entry>();
+  readonly #pending = new Map<number, LogEntry>();
   /** Cancels the timer of the next `subscribe`, which is set while one has no response or is delayed. */
   #cancelSubscribe: (() => void) | undefined;
   #isLoading = false;
@@ -203,6 +203,7 @@ export class Chat extends Emitter<ChatEventMap> {
       case "joined":
       case "left":
       case "owner":
+      case "void":
         this.#onEntry(frame);
         // This does nothing while a response is awaited, which may fill the gap.
         if (this.#pending.size > 0) this.#subscribe();
@@ -271,7 +272,7 @@ export class Chat extends Emitter<ChatEventMap> {
     this.#queueChange();
   };
 
-  #onEntry(entry: Entry): void {
+  #onEntry(entry: LogEntry): void {
     if (entry.id <= this.#lastId) return;
     this.#pending.set(entry.id, entry);
     if (!this.#isLoading) this.#drainPending();
@@ -282,6 +283,7 @@ export class Chat extends Emitter<ChatEventMap> {
     for (let entry = this.#pending.get(this.#lastId + 1); entry; entry = this.#pending.get(this.#lastId + 1)) {
       this.#pending.delete(entry.id);
       this.#lastId = entry.id;
+      if (entry.type === "void") continue;
       this.#timeline.apply(entry);
       this.emit("entry", entry);
     }

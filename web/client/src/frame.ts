@@ -36,6 +36,8 @@ function isFrame(frame: Fields): boolean {
     case "left":
     case "owner":
       return isEntry(frame);
+    case "void":
+      return typeof frame.uri === "string" && isId(frame.id);
     case "read":
       return isReadMarkers(frame.read);
     case "typing":

@@ -81,11 +81,22 @@ export interface MemberEntry extends EntryBase {
   readonly type: "joined" | "left" | "owner";
 }
 
+/** Nothing: the id was reserved for an entry that was never written. */
+export interface VoidEntry {
+  readonly type: "void";
+  readonly uri: string;
+  readonly id: number;
+  readonly create_date: string;
+}
+
 /** An entry that changes an earlier message. */
 export type MessageUpdateEntry = EditedEntry | DeletedEntry | ReactedEntry;
 
-/** An entry of a chat's log. Ids are consecutive within a chat. */
+/** An entry of a chat's log in which something happened. */
 export type Entry = MessageEntry | MessageUpdateEntry | MemberEntry;
+
+/** Any entry of a chat's log. Ids are consecutive within a chat. */
+export type LogEntry = Entry | VoidEntry;
 
 /** An event in a chat that is not stored in its log: a read marker, a typing indicator, or presence. */
 export type ChatEvent =
@@ -107,7 +118,7 @@ export interface SubscribedFrame extends EphemeralState {
   readonly uri: string;
   readonly last_id: number;
   readonly recovered: boolean;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly LogEntry[];
 }
 
 /** The response to `subscribe` with several chats: for each what the response to it alone would be. */
@@ -151,7 +162,7 @@ export type ResponseFrame =
   | { readonly type: "pong" };
 
 /** A frame from the server. Other programs can publish frames with any other `type`, and the `uri` of a chat. */
-export type Frame = Entry | ChatEvent | ResponseFrame;
+export type Frame = LogEntry | ChatEvent | ResponseFrame;
 
 /** A frame that another program published to a chat. */
 export interface PublishedFrame {

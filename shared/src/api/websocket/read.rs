@@ -3,6 +3,7 @@
 use super::{request::required_text, response::SocketResponse};
 use crate::{
     Confab, Result,
+    chats::access::AlsoRead,
     ids::{ConnectionId, EntryId},
     input::fields::Fields,
 };
@@ -19,7 +20,7 @@ impl MarkRead {
     }
 
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
-        let access = confab.authorize_connection(connection_id, &self.uri, None).await?;
+        let access = confab.authorize_connection(connection_id, &self.uri, Some(AlsoRead::Marker)).await?;
         confab.mark_read(&access, self.id?).await?.event().map(SocketResponse::Frame)
     }
 }

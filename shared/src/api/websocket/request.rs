@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::response::SocketResponse;
 use crate::{
     Confab, Result,
-    chats::{access::ChatAccess, idempotency::IdempotencyKey},
+    chats::access::{AlsoRead, ChatAccess},
     ids::ConnectionId,
     input::{fields::Fields, text::Text},
     json,
@@ -23,10 +23,10 @@ impl Confab {
         &self,
         connection_id: &ConnectionId,
         uri: &str,
-        key: Option<&IdempotencyKey>,
+        also: Option<AlsoRead<'_>>,
     ) -> Result<ChatAccess> {
         let identity = self.connection(connection_id).await?.identity;
-        let access = self.authorize_as(identity, uri.parse().ok(), key).await?;
+        let access = self.authorize_as(identity, uri.parse().ok(), also).await?;
         access.require_member()?;
         Ok(access)
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{request::required_text, response::SocketResponse};
 use crate::{
     Confab, Result,
-    chats::{idempotency::IdempotencyKey, message::NewMessage},
+    chats::{access::AlsoRead, idempotency::IdempotencyKey, message::NewMessage},
     date::Date,
     ids::{ChatUri, ConnectionId, EntryId},
     input::fields::Fields,
@@ -43,7 +43,9 @@ impl SendMessage {
 
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
         let (key, idempotency_key) = self.key.unzip();
-        let access = confab.authorize_connection(connection_id, &self.uri, idempotency_key.as_ref()).await?;
+        let access = confab
+            .authorize_connection(connection_id, &self.uri, idempotency_key.as_ref().map(AlsoRead::Posted))
+            .await?;
         let posted = confab.post_message(&access, self.message?, idempotency_key.as_ref()).await?;
         let (id, create_date) = (posted.id, posted.create_date);
         SocketResponse::frame(&Sent { uri: &access.chat()?.uri, id, create_date, key: key.as_deref() })

@@ -32,7 +32,7 @@ impl DeliveryCursor {
 
 impl Confab {
     /// Moves a cursor forward, and never backward: a fan-out that was given up may still be running.
-    pub(super) async fn move_cursor(&self, uri: &ChatUri, last_id: EntryId) -> Result<()> {
+    pub(crate) async fn move_cursor(&self, uri: &ChatUri, last_id: EntryId) -> Result<()> {
         let write = Write::update(DeliveryCursor::key(uri), "SET last_id = :id")
             .when("attribute_not_exists(last_id) OR last_id < :id")
             .number(":id", last_id);
@@ -40,7 +40,7 @@ impl Confab {
     }
 
     /// Marks a chat as large, for good.
-    pub(super) async fn mark_large(&self, uri: &ChatUri) -> Result<()> {
+    pub(crate) async fn mark_large(&self, uri: &ChatUri) -> Result<()> {
         let mark = Write::update(DeliveryCursor::key(uri), "SET is_large = :yes").serialized(":yes", &true)?;
         self.table().apply(mark).await.map(drop)
     }

@@ -1,0 +1,44 @@
+//! Appending right behind the entry that a chat ends with, in one transaction that is conditional on it.
+
+use super::{
+    chat::Chat,
+    entry::{Entry, EntryBody},
+};
+use crate::{
+    Confab, Error, Result,
+    accounts::rate_limit::Rate,
+    aws::table::{Transacted, Write},
+    date::Date,
+    ids::{EntryId, UserId},
+    metrics::{self, Metric},
+};
+
+impl Confab {
+    /// Appends entries right behind the one that the chat ends with; `None` where another append was first, or another
+    /// transaction was at work on an item.
+    pub(super) async fn append_next(
+        &self,
+        chat: &Chat,
+        actor: UserId,
+        bodies: &[EntryBody],
+        changes: impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
+    ) -> Result<Option<Vec<Entry>>> {
+        let create_date = Date::now();
+        let entries =
+            (chat.last_id.next().0..).zip(bodies).map(|(id, body)| Entry::new(EntryId(id), body.clone(), create_date));
+        let entries: Vec<Entry> = entries.collect();
+        // The first failed condition counts: a change's own before another append's being first.
+        let mut writes = changes(chat, &entries)?;
+        writes.extend(self.charge(Rate::Entries, actor, entries.len()));
+        writes.push(chat.advance(&entries, create_date)?);
+        for entry in &entries {
+            writes.push(entry.put_if_absent(&chat.uri)?);
+        }
+        match self.table().transact_once(writes).await {
+            Ok(Transacted::Done) => return Ok(Some(entries)),
+            Ok(Transacted::Conflict) | Err(Error::Behind) => metrics::count(Metric::TransactionRetries, 1),
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
+}
