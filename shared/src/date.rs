@@ -16,7 +16,8 @@ impl Date {
     }
 
     /// The point in time that is this much later.
-    pub(crate) fn plus(self, duration: Duration) -> Self {
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
         Self(self.0 + duration)
     }
 

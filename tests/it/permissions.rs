@@ -2,6 +2,7 @@
 //! With `UPDATE_POLICIES=1` the test writes them to the template. Needs a separate laptop cloud, behind recording proxies.
 
 mod delivery;
+mod hot_chats;
 mod policies;
 
 use std::{collections::BTreeSet, env, fs, path::Path};
@@ -40,6 +41,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     for _ in 0..if is_update { MAX_UPDATE_ROUNDS } else { MAX_ROUNDS } {
         let known = used.len();
         everything(&world, &sns).await;
+        hot_chats::hot_chats(&world).await;
         ends(&world).await;
         delivery::large_chats_and_slow_consumers(&world, &services).await;
         delivery::groups_that_fail_or_hang(&world, &services).await;

@@ -20,6 +20,8 @@ mod list;
 pub(crate) mod log;
 mod log_end;
 mod log_lock;
+#[cfg(test)]
+mod log_model;
 mod log_scan;
 pub(crate) mod member;
 mod members;

@@ -57,17 +57,25 @@ async fn check(reader: &User<'_>, uri: &str, acknowledged: &[(u64, String)], cli
     assert!(ids.eq(1..=log["last_id"].as_u64().unwrap()), "the log has gaps");
 }
 
-async fn last_ids(reader: &User<'_>, uris: &[String]) -> HashMap<String, u64> {
+/// The last id of each chat, once all that was acknowledged is visible.
+async fn last_ids<'a>(
+    reader: &User<'_>,
+    uris: &[String],
+    acknowledged: impl Iterator<Item = (&'a String, u64)> + Clone,
+) -> HashMap<String, u64> {
     let mut goal = HashMap::new();
     for uri in uris {
-        // The last faults may take a moment to end, with 503 until then.
-        let path = format!("/api/chats/{uri}/");
-        let (mut status, mut chat) = reader.get(&path).await;
-        while status == 503 {
-            (status, chat) = reader.get(&path).await;
-        }
-        assert_eq!(status, 200, "{chat}");
-        goal.insert(uri.clone(), chat["last_id"].as_u64().unwrap());
+        let least = acknowledged.clone().filter(|(of, _)| *of == uri).map(|(_, id)| id).max().unwrap_or_default();
+        let (path, mut last_id) = (format!("/api/chats/{uri}/"), None);
+        eventually("what was acknowledged is visible", async || {
+            // The last faults may take a moment to end, with 503 until then.
+            let (status, chat) = reader.get(&path).await;
+            assert!(status == 200 || status == 503, "{chat}");
+            last_id = chat["last_id"].as_u64();
+            last_id.is_some_and(|last_id| last_id >= least)
+        })
+        .await;
+        goal.insert(uri.clone(), last_id.unwrap());
     }
     goal
 }
@@ -119,10 +127,11 @@ async fn stormy_chat(seed: u64) {
                     posted
                 }
             });
-            let posted = join_all(talks).await.concat();
+            let posted: Vec<(String, u64, String)> = join_all(talks).await.concat();
             tokio::time::sleep(Duration::from_millis(rng.u64(..1500))).await;
             on.store(false, Ordering::Relaxed);
-            tell.send_replace(Some(last_ids(&users[0], &uris).await));
+            let acknowledged = posted.iter().map(|(uri, id, _)| (uri, *id));
+            tell.send_replace(Some(last_ids(&users[0], &uris, acknowledged).await));
             posted
         };
         let listen = join_all(clients.iter_mut().map(|client| client.run(goal.clone())));
@@ -169,6 +178,16 @@ fn nothing_is_lost_whatever_fails() {
 /// The function that posts is cut off at each of its awaits in turn; its client retries with the same key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_cut_off_at_any_await_happens_exactly_once() {
+    posts_cut_off(false).await;
+}
+
+/// Also between reserving an id and committing the message under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_cut_off_in_a_hot_chat_happens_exactly_once() {
+    posts_cut_off(true).await;
+}
+
+async fn posts_cut_off(is_hot: bool) {
     let polls = Arc::new(AtomicU64::new(u64::MAX));
     let left = polls.clone();
     let functions = mortal(move |name| match name {
@@ -184,6 +203,9 @@ async fn a_post_cut_off_at_any_await_happens_exactly_once() {
     let talk = async {
         let mut acknowledged = Vec::new();
         for lives in 0.. {
+            if is_hot {
+                world.heat(&uri).await;
+            }
             polls.store(lives, Ordering::Relaxed);
             let text = format!("{lives} polls");
             let request = user.request(Method::POST, &format!("/api/chats/{uri}/messages/"));
@@ -195,7 +217,8 @@ async fn a_post_cut_off_at_any_await_happens_exactly_once() {
                 break;
             }
         }
-        tell.send_replace(Some(last_ids(&user, &uris).await));
+        let ids = acknowledged.iter().map(|(id, _)| (&uri, *id));
+        tell.send_replace(Some(last_ids(&user, &uris, ids).await));
         acknowledged
     };
     let listen = clients[0].run(goal.clone());
@@ -268,8 +291,9 @@ async fn nothing_is_lost_when_the_process_is_killed() {
                 posted
             }
         });
-        let posted = join_all(talks).await.concat();
-        tell.send_replace(Some(last_ids(&users[0], &uris).await));
+        let posted: Vec<(u64, String)> = join_all(talks).await.concat();
+        let acknowledged = posted.iter().map(|(id, _)| (&uris[0], *id));
+        tell.send_replace(Some(last_ids(&users[0], &uris, acknowledged).await));
         posted
     };
     let listen = join_all(clients.iter_mut().map(|client| client.run(goal.clone())));

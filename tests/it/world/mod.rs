@@ -174,37 +174,36 @@ impl World {
 
     /// Sets a number of a chat directly in the table.
     pub async fn set(&self, uri: &str, attribute: &str, number: u64) {
-        let update = self.dynamodb().update_item().table_name(self.variable("TABLE_NAME"));
-        let update = update.key("pk", AttributeValue::S(format!("CHAT#{uri}")));
-        let update = update.key("sk", AttributeValue::S("SESSION".to_owned()));
-        let update =
-            update.update_expression("SET #attribute = :number").expression_attribute_names("#attribute", attribute);
-        update.expression_attribute_values(":number", AttributeValue::N(number.to_string())).send().await.unwrap();
+        let number = AttributeValue::N(number.to_string());
+        self.update_chat(uri, &format!("SET {attribute} = :number"), [(":number", number)]).await;
     }
 
     /// Makes a chat hot, as if an id had just been reserved.
     pub async fn heat(&self, uri: &str) {
-        self.update_chat(uri, "SET reserve_date = :now", 0).await;
+        self.update_chat(uri, "SET reserve_date = :now", [(":now", date(Date::now()))]).await;
     }
 
     /// Reserves ids for messages, and leaves them open, as functions do that are cut off.
     pub async fn reserve(&self, uri: &str, ids: u64) {
         let set = "SET reserve_date = :now, last_id = last_id + :ids, last_message_id = last_id + :ids";
-        self.update_chat(uri, &format!("{set} ADD message_count :ids"), ids).await;
+        let values = [(":now", date(Date::now())), (":ids", AttributeValue::N(ids.to_string()))];
+        self.update_chat(uri, &format!("{set} ADD message_count :ids"), values).await;
     }
 
-    async fn update_chat(&self, uri: &str, expression: &str, ids: u64) {
+    /// Locks a chat's log for a moment, as a function does that is about to change the members.
+    pub async fn lock(&self, uri: &str) {
+        let now = Date::now();
+        let values = [(":now", date(now)), (":until", date(now.plus(Duration::from_millis(100))))];
+        self.update_chat(uri, "SET reserve_date = :now, locked_until = :until", values).await;
+    }
+
+    async fn update_chat<const N: usize>(&self, uri: &str, expression: &str, values: [(&str, AttributeValue); N]) {
         let update = self.dynamodb().update_item().table_name(self.variable("TABLE_NAME"));
         let update = update.key("pk", AttributeValue::S(format!("CHAT#{uri}")));
         let update = update.key("sk", AttributeValue::S("SESSION".to_owned()));
-        let update = update.update_expression(expression);
-        let update = update.expression_attribute_values(":now", AttributeValue::S(Date::now().to_string()));
-        let ids = (ids > 0).then(|| (":ids".to_owned(), AttributeValue::N(ids.to_string())));
-        ids.into_iter()
-            .fold(update, |update, (name, ids)| update.expression_attribute_values(name, ids))
-            .send()
-            .await
-            .unwrap();
+        let values = values.map(|(name, value)| (name.to_owned(), value)).into();
+        let update = update.update_expression(expression).set_expression_attribute_values(Some(values));
+        update.send().await.unwrap();
     }
 
     /// Deletes an item directly in the table.
@@ -329,4 +328,8 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl Fn
         }
     };
     tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+}
+
+fn date(date: Date) -> AttributeValue {
+    AttributeValue::S(date.to_string())
 }

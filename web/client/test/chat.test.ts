@@ -192,6 +192,19 @@ test("an entry of an unknown type advances the log", async () => {
   assert.deepEqual(texts(chat), ["message 3"]);
 });
 
+test("a void is counted and not applied", async () => {
+  const world = new World();
+  const { chat, ids } = await openLiveChat(world);
+  world.post(2);
+  const [, three] = world.server.entries(URI, 1);
+  world.server.socket.receive({ type: "void", uri: URI, id: 2, create_date: "2026-11-27T20:00:00.000000Z" });
+  world.server.socket.receive(three as object);
+  assert.equal(chat.lastId, 3);
+  assert.deepEqual(texts(chat), ["message 3"]);
+  assert.deepEqual(ids, [1, 3]);
+  assert.equal(world.server.socket.actionsOf("subscribe").length, 1);
+});
+
 test("one change event is emitted for all changes of a task", async () => {
   const world = new World();
   const { chat } = await openLiveChat(world);
