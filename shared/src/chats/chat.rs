@@ -14,6 +14,9 @@ use crate::{
     key::{Key, Partition},
 };
 
+/// The sort key of a chat.
+pub(crate) const CHAT: &str = "SESSION";
+
 /// A chat as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chat {
@@ -60,7 +63,7 @@ impl Chat {
     }
 
     pub(crate) fn key(uri: &ChatUri) -> Key {
-        Partition::Chat.key(uri, "SESSION")
+        Partition::Chat.key(uri, CHAT)
     }
 
     /// Steps `last_id` over these entries, with what they change in the chat itself. It fails with [`Error::Behind`] if

@@ -9,7 +9,13 @@ use serde_json::value::RawValue;
 use super::frame::FRAME_BYTES;
 use crate::{
     Confab, Error, Result,
-    chats::{chat::Chat, entry::Entry, event::EventContext, member::MEMBERS_SHOWN},
+    chats::{
+        chat::Chat,
+        entry::Entry,
+        event::EventContext,
+        member::{MEMBERS_SHOWN, Member},
+        snapshot::ChatSnapshot,
+    },
     ids::{ChatUri, EntryId, UserId},
     json,
 };
@@ -69,11 +75,18 @@ impl Confab {
     /// What a client missed in chats since the entry that it has of each, if it names one, in at most `bytes`. Smaller
     /// parts come first, so that as few chats as possible are left to HTTP. The chats are as they were after the
     /// registration of the subscriptions: what is written later comes as events.
-    pub(crate) async fn recover(&self, chats: &[(Chat, Option<EntryId>)], bytes: usize) -> Result<Vec<Recovery>> {
+    pub(crate) async fn recover(
+        &self,
+        snapshots: &[(ChatSnapshot, Option<EntryId>)],
+        bytes: usize,
+    ) -> Result<Vec<Recovery>> {
+        let chats: Vec<(&Chat, Option<EntryId>)> =
+            snapshots.iter().map(|(snapshot, after)| (&snapshot.chat, *after)).collect();
         let gaps: Vec<Option<u64>> =
             chats.iter().map(|(chat, after)| chat.last_id.0.checked_sub(after.unwrap_or(chat.last_id).0)).collect();
         let is_read = worth_reading(&gaps, bytes);
-        let reads = chats.iter().zip(is_read).map(|((chat, after), is_read)| self.missed(chat, *after, is_read));
+        let reads = snapshots.iter().zip(is_read);
+        let reads = reads.map(|((snapshot, after), is_read)| self.missed(snapshot, *after, is_read));
         // Collected first, since the compiler cannot see through a stream that borrows as it goes.
         let reads: Vec<_> = reads.collect();
         let missed: Vec<Missed> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
@@ -84,10 +97,11 @@ impl Confab {
         let recoveries = chats.iter().zip(missed);
         let recoveries = recoveries.map(|((chat, after), missed)| recovery(chat, *after, missed, &context));
         let recoveries = recoveries.collect::<Result<Vec<_>>>()?;
-        fit(chats.iter().map(|(chat, _)| chat).zip(recoveries).collect(), bytes)
+        fit(chats.iter().map(|(chat, _)| *chat).zip(recoveries).collect(), bytes)
     }
 
-    async fn missed(&self, chat: &Chat, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
+    async fn missed(&self, snapshot: &ChatSnapshot, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
+        let chat = &snapshot.chat;
         let Some(after) = after else { return Ok(Missed { entries: Some(Vec::new()), standing: None }) };
         // An entry takes more on the wire than its message does, so this stops no reading too early.
         let too_much = |entries: &[Entry]| {
@@ -100,16 +114,22 @@ impl Confab {
                 false => Ok(None),
             }
         };
-        let (entries, standing) = future::try_join(entries, self.standing(chat)).await?;
+        let (entries, standing) = future::try_join(entries, self.standing(snapshot)).await?;
         Ok(Missed { entries, standing: Some(standing) })
     }
 
-    async fn standing(&self, chat: &Chat) -> Result<Standing> {
+    async fn standing(&self, ChatSnapshot { chat, members }: &ChatSnapshot) -> Result<Standing> {
         if chat.member_count > MEMBERS_SHOWN {
             return Ok(Standing::default());
         }
-        let (members, online) = future::try_join(self.members(&chat.uri), self.online_users(&chat.uri)).await?;
-        let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
+        let marker = |member: &Member| (member.user_id, member.read_id);
+        let read = async {
+            match members {
+                Some(members) => Ok(members.iter().map(marker).collect()),
+                None => Ok(self.members(&chat.uri).await?.iter().map(marker).collect()),
+            }
+        };
+        let (read, online) = future::try_join(read, self.online_users(&chat.uri)).await?;
         Ok(Standing { read: Some(read), online })
     }
 }

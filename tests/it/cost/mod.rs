@@ -187,7 +187,12 @@ impl UserCost {
             socket.close().await;
             reconnected = Some(connect().await);
         };
-        let reconnect = measurement.cost(reconnect).await;
+        let reconnect = measurement.usage(reconnect).await;
+        // Shown when the test fails.
+        for ((caller, operation), Amount { calls, units }) in &reconnect {
+            println!("{chats} chats: {caller} {operation}: {calls} calls, {units} units");
+        }
+        let reconnect = Cost::of(&reconnect);
         drop(reconnected);
         Self { chats, reconnect, ping }
     }
