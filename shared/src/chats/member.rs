@@ -16,6 +16,10 @@ use crate::{
 /// members come in pages of as many, and the rest is not tracked.
 pub(crate) const MEMBERS_SHOWN: u64 = 100;
 
+/// The value of a member's attribute `last_change` after the read marker has moved. The event source of `reconcile`
+/// filters by it, so that a message, which changes its author's item, invokes nothing.
+const MARKER: &str = "marker";
+
 /// The prefix of a member's sort key.
 pub(crate) const MEMBER: &str = "MEMBER#";
 
@@ -106,7 +110,7 @@ impl Member {
     /// Lets a transaction pass only while the user is a member, and counts a message of theirs. In a transaction it
     /// costs what the check alone costs.
     pub(crate) fn count_message(uri: &ChatUri, user_id: UserId, id: EntryId) -> Write {
-        Write::update(Self::key(uri, user_id), "SET own_last_id = :id ADD own_count :one")
+        Write::update(Self::key(uri, user_id), "SET own_last_id = :id REMOVE last_change ADD own_count :one")
             .if_present()
             .number(":id", id)
             .number(":one", 1)
@@ -138,15 +142,15 @@ impl Member {
         let write = if id == chat.last_id {
             let counts = "read_messages = :messages, read_deletions = :deletions, \
                           read_own = if_not_exists(own_count, :zero), read_own_last_id = if_not_exists(own_last_id, :zero)";
-            Write::update(key, &format!("SET read_id = :id, {counts}"))
+            Write::update(key, &format!("SET read_id = :id, last_change = :marker, {counts}"))
                 .number(":messages", chat.message_count)
                 .number(":deletions", chat.deletion_count)
                 .number(":zero", 0)
         } else {
             let counts = "read_messages, read_deletions, read_own, read_own_last_id";
-            Write::update(key, &format!("SET read_id = :id REMOVE {counts}"))
+            Write::update(key, &format!("SET read_id = :id, last_change = :marker REMOVE {counts}"))
         };
-        write.when("read_id < :id").number(":id", id)
+        write.when("read_id < :id").number(":id", id).text(":marker", MARKER)
     }
 
     /// Puts both sides of the membership.

@@ -167,10 +167,12 @@ struct UserCost {
 impl UserCost {
     async fn measure(chats: usize) -> Self {
         let world = World::own(metered()).await;
-        let user = world.user("user").await;
+        let (user, other) = (world.user("user").await, world.user("other").await);
         let mut uris = Vec::new();
         for _ in 0..chats {
-            uris.push(user.start_chat().await);
+            let uri = user.start_chat().await;
+            other.join(&uri).await;
+            uris.push(uri);
         }
         let subscriptions: Vec<(&str, u64)> = uris.iter().map(|uri| (uri.as_str(), 1)).collect();
         let connect = async || {
