@@ -225,9 +225,11 @@ fn chat_tables(chats: &[ChatCost]) -> String {
     row("typing notifications", &|chat| chat.typing.total());
     row("read markers that members move", &|chat| chat.marker.total());
     row("`read` events", &|chat| chat.read.total());
-    row("**messages as the client behaves, one a second**", &|chat| chat.as_clients_behave(1.0).total());
-    row("**messages as the client behaves, one in 5 seconds**", &|chat| chat.as_clients_behave(5.0).total());
-    row("**messages as the client behaves, one a minute**", &|chat| chat.as_clients_behave(60.0).total());
+    for (interval, seconds) in [("a second", 1.0), ("in 5 seconds", 5.0), ("a minute", 60.0)] {
+        let name = format!("**messages as the client behaves, one {interval}**");
+        row(&name, &|chat| chat.as_clients_behave(seconds).total());
+        row("of that: API Gateway", &|chat| chat.as_clients_behave(seconds).gateway);
+    }
     let heading: Vec<String> = chats.iter().map(|chat| format!("{} members", chat.members)).collect();
     let head = format!("| dollars per million | {} |\n|---|{}\n", heading.join(" | "), "---:|".repeat(chats.len()));
     text.replacen("| dollars per million | ", &head, 1)
