@@ -43,6 +43,8 @@ async fn large_chats_list_members_in_pages_and_responses_list_only_new_members()
         if count <= 100 {
             assert_eq!(ids(&body["members"]).len() as u64, count, "all of them, the owner first");
             assert_eq!(ids(&body["members"])[0], owner.id);
+            let subscribed = owner.socket().await.subscribe(&uri, 0).await;
+            assert_eq!(subscribed["read"].as_object().unwrap().len() as u64, count, "the markers of all of them");
         } else {
             assert_eq!(ids(&body["members"]), users, "only those whom it is about");
         }

@@ -220,16 +220,25 @@ async fn a_marker_moves_forward_only_and_is_broadcast() {
     assert_eq!(subscriber.next_of("read").await, event(3));
     // A marker at or behind its position does not move, and no event is sent.
     assert_eq!((mark(&ben, &uri, 2).await.1, mark(&ben, &uri, 3).await.1), (response(3), response(3)));
+    // On a subscribed socket, the event is the only answer.
+    let mut subscribed = ben.subscribed(&uri).await;
+    subscribed.send(&json!({"action": "read", "uri": uri, "id": 4})).await;
+    assert_eq!(subscriber.next_of("read").await, event(4));
+    anna.post(&uri, "after the event").await;
+    let seen = subscribed.until("after the event").await;
+    assert_eq!(seen.into_iter().filter(|object| object["type"] == "read").collect::<Vec<_>>(), [event(4)]);
+    // Where no event follows, the answer is direct.
+    subscribed.send(&json!({"action": "read", "uri": uri, "id": 0})).await;
+    assert_eq!(subscribed.next_of("read").await, event(4));
     let mut socket = ben.socket().await;
-    let answer = socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await;
-    assert_eq!(answer, event(5));
+    assert_eq!(socket.ask(&json!({"action": "read", "uri": uri, "id": 5})).await, event(5));
     assert_eq!(socket.ask(&json!({"action": "read", "uri": uri, "id": 4})).await, event(5));
     assert_eq!(subscriber.next_of("read").await, event(5));
-    for (id, status) in [(json!(6), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
+    for (id, status) in [(json!(7), 400), (json!(-1), 400), (json!("x"), 400), (json!(1.5), 400), (Value::Null, 400)] {
         let (code, body) = ben.call(Method::PUT, &format!("/api/chats/{uri}/read/"), json!({ "id": id })).await;
         assert_eq!((code.as_u16(), body["id"].is_array()), (status, true), "{body}");
     }
-    let rejected = socket.ask(&json!({"action": "read", "uri": uri, "id": 6})).await;
+    let rejected = socket.ask(&json!({"action": "read", "uri": uri, "id": 7})).await;
     assert_eq!((&rejected["type"], &rejected["status"]), (&json!("error"), &json!(400)));
 
     // A client that was not connected sees it in the chat, or after subscribing.

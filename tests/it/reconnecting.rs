@@ -50,6 +50,50 @@ async fn several_chats_are_subscribed_in_one_frame() {
     }
 }
 
+/// For many chats, memberships are read in another way than for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn among_many_chats_only_those_of_members_are_subscribed() {
+    let world = World::any().await;
+    let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+    let own = chats(&anna, 30).await;
+    let (strange, left, unknown) = (ben.start_chat().await, ben.start_chat().await, "0123456789abcde".to_owned());
+    anna.join(&left).await;
+    let path = format!("/api/chats/{left}/members/{}/", anna.username);
+    assert_eq!(anna.call(Method::DELETE, &path, Value::Null).await.0, 204);
+    let asked = own.iter().chain([&strange, &left, &unknown]).map(|uri| (uri.as_str(), 0)).collect::<Vec<_>>();
+    let answers = anna.socket().await.subscribe_to_all(&asked).await;
+    let (subscribed, rejected) = answers.split_at(own.len());
+    assert!(subscribed.iter().all(|answer| answer["type"] == "subscribed"), "{subscribed:?}");
+    let statuses: Vec<&Value> = rejected.iter().map(|answer| &answer["status"]).collect();
+    assert_eq!(statuses, [&json!(403), &json!(403), &json!(404)]);
+    for uri in [&strange, &left, &unknown] {
+        assert!(world.items(&format!("SUBSCRIBERS#{uri}")).await.is_empty());
+    }
+}
+
+/// Needs a separate laptop cloud, behind a proxy that delays the writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_is_left_during_the_registration_is_not_subscribed() {
+    for operation in ["UpdateItem", "BatchWriteItem"] {
+        let (world, dynamodb, _) = Proxy::world().await;
+        let (anna, ben) = (world.user("anna").await, world.user("ben").await);
+        let (own, left) = (chats(&anna, 30).await, ben.start_chat().await);
+        anna.join(&left).await;
+        let mut socket = anna.socket().await;
+        let gate = dynamodb.hold(move |call| call.caller == "ws-message" && call.operation == operation);
+        let asked: Vec<Value> = [&left].into_iter().chain(&own).map(|uri| json!({ "uri": uri })).collect();
+        socket.send(&json!({"action": "subscribe", "chats": asked})).await;
+        gate.reached().await;
+        let path = format!("/api/chats/{left}/members/{}/", anna.username);
+        assert_eq!(anna.call(Method::DELETE, &path, Value::Null).await.0, 204);
+        gate.open();
+        let answers = socket.next_of("subscriptions").await["chats"].clone();
+        let failed: Vec<&Value> = answers.as_array().unwrap().iter().filter(|one| one["type"] == "error").collect();
+        assert_eq!(failed.iter().map(|one| &one["status"]).collect::<Vec<_>>(), [&json!(403)], "{operation}");
+        assert!(world.items(&format!("SUBSCRIBERS#{left}")).await.is_empty(), "{operation}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_lists_of_chats_get_an_error() {
     let world = World::any().await;

@@ -11,8 +11,7 @@ use crate::{
         authentication::{Caller, Identity},
         token::Token,
     },
-    aws::table::BatchItems,
-    ids::{ChatUri, UserId},
+    ids::ChatUri,
     metrics,
 };
 
@@ -112,33 +111,4 @@ impl Confab {
             member: member.map_or(Ok(None), |key| found.take(&key))?,
         })
     }
-
-    /// Authenticates an identity and reads several chats: for each the chat, or why it is not the user's. `None` as in
-    /// [`Confab::authorize`].
-    ///
-    /// # Errors
-    /// [`Error::BadCredentials`].
-    pub(crate) async fn authorize_for_chats(
-        &self,
-        identity: Identity,
-        uris: &[Option<ChatUri>],
-    ) -> Result<Vec<Result<Chat>>> {
-        let user_id = identity.user_id;
-        let keys = uris.iter().flatten().flat_map(|uri| [Chat::key(uri), Member::key(uri, user_id)]);
-        let mut found = self.table().get_many(identity.keys().into_iter().chain(keys)).await?;
-        self.caller(&mut found, identity).await?;
-        uris.iter()
-            .map(|uri| uri.as_ref().map_or(Ok(Err(Error::NotFound)), |uri| membership(&mut found, uri, user_id)))
-            .collect()
-    }
-}
-
-/// A chat among the items that a read found, if it is there and the user is a member.
-pub(crate) fn membership(found: &mut BatchItems, uri: &ChatUri, user_id: UserId) -> Result<Result<Chat>> {
-    let is_member = found.has(&Member::key(uri, user_id));
-    Ok(match found.take(&Chat::key(uri))? {
-        None => Err(Error::NotFound),
-        Some(_) if !is_member => Err(Error::not_a_member()),
-        Some(chat) => Ok(chat),
-    })
 }

@@ -14,6 +14,8 @@ use crate::{
     key::{Key, Partition},
 };
 
+/// The sort key of a chat.
+pub(crate) const CHAT: &str = "SESSION";
 /// A chat is hot for this long after an id was reserved.
 const HOT: Duration = Duration::from_secs(1);
 /// No function that reserved an id this long ago is still running: longer than the longest time-out of one.
@@ -73,7 +75,7 @@ impl Chat {
     }
 
     pub(crate) fn key(uri: &ChatUri) -> Key {
-        Partition::Chat.key(uri, "SESSION")
+        Partition::Chat.key(uri, CHAT)
     }
 
     /// Whether appends contend for the log, so that the next one reserves its id.

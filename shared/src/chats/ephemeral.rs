@@ -21,7 +21,7 @@ pub(crate) enum EphemeralEvent<'a> {
     Online { uri: &'a ChatUri, user: Option<&'a User> },
     /// A user has gone offline in a chat.
     Offline { uri: &'a ChatUri, user: Option<&'a User> },
-    /// Read markers have moved to these entries. As the answer to `read`: the caller's own marker.
+    /// Read markers have moved to these entries. As a direct answer to `read`: the caller's own marker.
     Read { uri: &'a ChatUri, read: &'a BTreeMap<UserId, EntryId> },
     /// A member is typing. It is not sent to its author, and not at all in a large chat.
     Typing { uri: &'a ChatUri, user: &'a User },

@@ -1,9 +1,16 @@
 //! Read markers: how far each member has read. A marker moves forward only. The table's stream leads `reconcile` to
 //! broadcast it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::{access::ChatAccess, ephemeral::EphemeralEvent, member::Member};
+use super::{
+    access::ChatAccess,
+    chat::Chat,
+    ephemeral::EphemeralEvent,
+    member::{MEMBERS_SHOWN, Member},
+};
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
@@ -22,9 +29,22 @@ pub struct ReadMarker {
     uri: ChatUri,
     user: User,
     read_id: EntryId,
+    /// Whether it has moved in a chat whose subscribers get the event.
+    #[serde(skip)]
+    is_broadcast: bool,
 }
 
 impl ReadMarker {
+    fn new(chat: &Chat, user: User, read_id: EntryId, has_moved: bool) -> Self {
+        let is_broadcast = has_moved && chat.member_count <= MEMBERS_SHOWN;
+        Self { kind: "read", uri: chat.uri.clone(), user, read_id, is_broadcast }
+    }
+
+    /// Whether an event with the marker follows, to all who are subscribed to the chat now.
+    pub(crate) fn is_broadcast_to(&self, subscriptions: &BTreeSet<ChatUri>) -> bool {
+        self.is_broadcast && subscriptions.contains(&self.uri)
+    }
+
     /// The marker as an event on one line.
     ///
     /// # Errors
@@ -44,20 +64,20 @@ impl Confab {
     pub async fn mark_read(&self, access: &ChatAccess, id: EntryId) -> Result<ReadMarker> {
         let chat = access.require_member()?;
         let user = access.caller.public();
-        let marker = |read_id| ReadMarker { kind: "read", uri: chat.uri.clone(), user: user.clone(), read_id };
         let read_id = access.member.as_ref().ok_or_else(Error::not_a_member)?.read_id;
         if id <= read_id {
-            return Ok(marker(read_id));
+            return Ok(ReadMarker::new(chat, user, read_id, false));
         }
         let Some(chat) = self.chat_with(chat, id).await? else {
             return Err(Invalid::field("id", "There is no such entry in this chat.").into());
         };
         self.throttle(Rate::Markers, user.id, 1).await?;
         match self.table().attempt(Member::move_marker(&chat, access.membership()?, user.id, id)).await? {
-            Applied::Done(_) => {}
-            Applied::ConditionFailed(Some(item)) => return Ok(marker(read::<Member>(item)?.read_id)),
-            Applied::ConditionFailed(None) => return Err(Error::not_a_member()),
+            Applied::Done(_) => Ok(ReadMarker::new(&chat, user, id, true)),
+            Applied::ConditionFailed(Some(item)) => {
+                Ok(ReadMarker::new(&chat, user, read::<Member>(item)?.read_id, false))
+            }
+            Applied::ConditionFailed(None) => Err(Error::not_a_member()),
         }
-        Ok(marker(id))
     }
 }

@@ -9,7 +9,13 @@ use serde_json::value::RawValue;
 use super::frame::FRAME_BYTES;
 use crate::{
     Confab, Error, Result,
-    chats::{chat::Chat, entry::Entry, event::EventContext, member::MEMBERS_SHOWN},
+    chats::{
+        chat::Chat,
+        entry::Entry,
+        event::EventContext,
+        member::{MEMBERS_SHOWN, Member},
+        snapshot::ChatSnapshot,
+    },
     ids::{ChatUri, EntryId, UserId},
     json,
 };
@@ -71,11 +77,18 @@ impl Confab {
     /// What a client missed in chats since the entry that it has of each, if it names one, in at most `bytes`. Smaller
     /// parts come first, so that as few chats as possible are left to HTTP. The chats are as they were after the
     /// registration of the subscriptions: what is written later comes as events.
-    pub(crate) async fn recover(&self, chats: &[(Chat, Option<EntryId>)], bytes: usize) -> Result<Vec<Recovery>> {
+    pub(crate) async fn recover(
+        &self,
+        snapshots: &[(ChatSnapshot, Option<EntryId>)],
+        bytes: usize,
+    ) -> Result<Vec<Recovery>> {
+        let chats: Vec<(&Chat, Option<EntryId>)> =
+            snapshots.iter().map(|(snapshot, after)| (&snapshot.chat, *after)).collect();
         let gaps: Vec<Option<u64>> =
             chats.iter().map(|(chat, after)| chat.last_id.0.checked_sub(after.unwrap_or(chat.last_id).0)).collect();
         let is_read = worth_reading(&gaps, bytes);
-        let reads = chats.iter().zip(is_read).map(|((chat, after), is_read)| self.missed(chat, *after, is_read));
+        let reads = snapshots.iter().zip(is_read);
+        let reads = reads.map(|((snapshot, after), is_read)| self.missed(snapshot, *after, is_read));
         // Collected first, since the compiler cannot see through a stream that borrows as it goes.
         let reads: Vec<_> = reads.collect();
         let missed: Vec<Missed> = stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
@@ -88,7 +101,8 @@ impl Confab {
         fit(recoveries.collect::<Result<_>>()?, bytes)
     }
 
-    async fn missed(&self, chat: &Chat, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
+    async fn missed(&self, snapshot: &ChatSnapshot, after: Option<EntryId>, is_read: bool) -> Result<Missed> {
+        let chat = &snapshot.chat;
         let Some(after) = after else {
             let last_id = self.visible_id(chat).await?;
             return Ok(Missed { last_id, entries: Some(Vec::new()), standing: None });
@@ -107,16 +121,22 @@ impl Confab {
                 false => Ok((self.visible_id(chat).await?, None)),
             }
         };
-        let ((last_id, entries), standing) = future::try_join(entries, self.standing(chat)).await?;
+        let ((last_id, entries), standing) = future::try_join(entries, self.standing(snapshot)).await?;
         Ok(Missed { last_id, entries, standing: Some(standing) })
     }
 
-    async fn standing(&self, chat: &Chat) -> Result<Standing> {
+    async fn standing(&self, ChatSnapshot { chat, members }: &ChatSnapshot) -> Result<Standing> {
         if chat.member_count > MEMBERS_SHOWN {
             return Ok(Standing::default());
         }
-        let (members, online) = future::try_join(self.members(&chat.uri), self.online_users(&chat.uri)).await?;
-        let read = members.into_iter().map(|member| (member.user_id, member.read_id)).collect();
+        let marker = |member: &Member| (member.user_id, member.read_id);
+        let read = async {
+            match members {
+                Some(members) => Ok(members.iter().map(marker).collect()),
+                None => Ok(self.members(&chat.uri).await?.iter().map(marker).collect()),
+            }
+        };
+        let (read, online) = future::try_join(read, self.online_users(&chat.uri)).await?;
         Ok(Standing { read: Some(read), online })
     }
 }

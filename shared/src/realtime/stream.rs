@@ -1,7 +1,7 @@
 //! The table's stream, and reconciliation: what follows from a change of the table is done once more from here, in case
 //! the request that made the change was cut off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, future, stream};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use crate::{
     ids::{ChatUri, ConnectionId, EntryId, SequenceNumber, UserId},
     json,
     key::{Key, Partition},
-    realtime::subscription::NewSubscription,
+    realtime::{presence::PresenceChange, subscription::NewSubscription},
 };
 
 /// Follow-ups that are processed concurrently.
@@ -45,8 +45,6 @@ enum FollowUp {
     Joining(ChatUri, UserId),
     /// A user left a chat: end their subscriptions.
     Leaving(ChatUri, UserId),
-    /// A user may have come online or gone offline in a chat.
-    Presence(ChatUri, UserId),
 }
 
 /// What follows from some records, with the place of the record to retry from.
@@ -54,8 +52,10 @@ enum FollowUp {
 struct FollowUps {
     each: BTreeMap<FollowUp, usize>,
     subscriptions: BTreeMap<NewSubscription, usize>,
-    /// The members of each chat whose read markers moved.
-    markers: BTreeMap<ChatUri, (usize, BTreeSet<UserId>)>,
+    /// Users who may have come online or gone offline.
+    presence: BTreeMap<(ChatUri, UserId), usize>,
+    /// The read markers of each chat that moved, and where to.
+    markers: BTreeMap<ChatUri, (usize, BTreeMap<UserId, EntryId>)>,
 }
 
 impl FollowUps {
@@ -65,9 +65,13 @@ impl FollowUps {
             // The last of several records with one follow-up sees what all of them have led to.
             follow_ups.each.extend(record.follow_up().map(|follow_up| (follow_up, place)));
             follow_ups.subscriptions.extend(record.new_subscription().map(|subscription| (subscription, place)));
-            if let Some((uri, user_id)) = record.moved_marker() {
+            if let Some((uri, SubscribedUser { user_id, .. })) = record.subscriber() {
+                follow_ups.presence.insert((uri, user_id), place);
+            }
+            if let Some((uri, MarkedMember { user_id, read_id })) = record.moved_marker() {
                 // Here each record adds a member, so a retry begins with the first.
-                follow_ups.markers.entry(uri).or_insert_with(|| (place, BTreeSet::new())).1.insert(user_id);
+                let (_, read) = follow_ups.markers.entry(uri).or_insert_with(|| (place, BTreeMap::new()));
+                read.insert(user_id, read_id);
             }
         }
         follow_ups
@@ -90,7 +94,7 @@ struct SubscribedUser {
 
 impl StreamRecord {
     /// What may follow from this change: of a token that was deleted, a profile that changed, as it does with a new
-    /// password, a member or a subscriber who came or went.
+    /// password, or a member who came or went.
     fn follow_up(&self) -> Option<FollowUp> {
         let Key { pk, sk } = &self.key;
         let user = |id: &str| id.parse().ok().map(UserId);
@@ -106,21 +110,18 @@ impl StreamRecord {
                     (Some(_), Some(_)) => None,
                 }
             }
-            (Partition::Subscribers, _) => {
-                self.subscriber().map(|(uri, subscriber)| FollowUp::Presence(uri, subscriber.user_id))
-            }
             _ => None,
         }
     }
 
     /// The member whose read marker moved with this change. The marker of who joins follows from the log.
-    fn moved_marker(&self) -> Option<(ChatUri, UserId)> {
+    fn moved_marker(&self) -> Option<(ChatUri, MarkedMember)> {
         let (Partition::Chat, uri) = Partition::parse(&self.key.pk)? else { return None };
         self.key.sk.strip_prefix(MEMBER)?;
         let [old, new] = [&self.old, &self.item];
         let member = |item: &Option<Item>| serde_dynamo::from_item::<_, MarkedMember>(item.clone()?).ok();
         let (old, new) = (member(old)?, member(new)?);
-        (new.read_id > old.read_id).then_some((uri.parse().ok()?, new.user_id))
+        (new.read_id > old.read_id).then_some((uri.parse().ok()?, new))
     }
 
     /// The subscription that was registered with this change.
@@ -154,31 +155,43 @@ impl Confab {
     /// Does what follows from changes of the table, each follow-up once, and returns the sequence number of the first
     /// record to retry.
     pub async fn reconcile(&self, records: &[StreamRecord]) -> Option<SequenceNumber> {
-        let FollowUps { each, subscriptions, markers } = FollowUps::of(records);
+        let FollowUps { each, subscriptions, presence, markers } = FollowUps::of(records);
         let unchecked = self.check_subscriptions(subscriptions).await;
         // Concurrently: what is not done before the function's time-out is done again, all of it.
-        let done = stream::iter(each).map(async |(follow_up, place)| {
-            let done = self.follow_up(&follow_up, &records[place].sequence_number).await;
-            done.inspect_err(Error::log).err().map(|_| place)
-        });
-        let mut failed: Vec<usize> =
-            done.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect().await;
-        let broadcast = stream::iter(markers).map(async |(uri, (place, user_ids))| {
-            let broadcast = self.broadcast_read_markers(&uri, &user_ids).await;
-            broadcast.inspect_err(Error::log).err().map(|_| place)
-        });
-        failed.extend(
-            broadcast.buffer_unordered(CONCURRENT_FOLLOW_UPS).filter_map(future::ready).collect::<Vec<_>>().await,
-        );
-        failed.into_iter().chain(unchecked).min().map(|place| records[place].sequence_number.clone())
+        let each = stream::iter(each).map(async |(follow_up, place)| (place, self.follow_up(&follow_up).await));
+        let markers = stream::iter(markers)
+            .map(async |(uri, (place, read))| (place, self.broadcast_read_markers(&uri, &read).await));
+        let (each, presence, markers) = future::join3(
+            each.buffer_unordered(CONCURRENT_FOLLOW_UPS).collect::<Vec<_>>(),
+            self.reconcile_presence(records, presence),
+            markers.buffer_unordered(CONCURRENT_FOLLOW_UPS).collect::<Vec<_>>(),
+        )
+        .await;
+        let done = each.into_iter().chain(presence).chain(markers);
+        let failed = done.filter_map(|(place, done)| done.inspect_err(Error::log).err().map(|_| place));
+        failed.chain(unchecked).min().map(|place| records[place].sequence_number.clone())
     }
 
-    async fn follow_up(&self, follow_up: &FollowUp, occasion: &SequenceNumber) -> Result<()> {
+    async fn reconcile_presence(
+        &self,
+        records: &[StreamRecord],
+        presence: BTreeMap<(ChatUri, UserId), usize>,
+    ) -> Vec<(usize, Result<()>)> {
+        let (changes, places): (Vec<PresenceChange>, Vec<usize>) = presence
+            .into_iter()
+            .map(|((uri, user_id), place)| {
+                let occasion = records[place].sequence_number.clone();
+                (PresenceChange { uri, user_id, occasion }, place)
+            })
+            .unzip();
+        places.into_iter().zip(self.broadcast_presence(&changes).await).collect()
+    }
+
+    async fn follow_up(&self, follow_up: &FollowUp) -> Result<()> {
         match follow_up {
             FollowUp::Revocation(user_id) => self.close_unauthorized_sockets(*user_id).await,
             FollowUp::Joining(uri, user_id) => self.notify_newcomer(uri, *user_id).await,
             FollowUp::Leaving(uri, user_id) => self.evict(uri, *user_id).await,
-            FollowUp::Presence(uri, user_id) => self.broadcast_presence(uri, *user_id, occasion).await,
         }
     }
 
@@ -249,9 +262,15 @@ mod tests {
             change(one, 8, member(8, 4), member(8, 5)),
             change(one, 9, member(9, 4), None),
         ];
-        let expected = [(one, (3, vec![7, 8])), (two, (1, vec![7]))];
-        let expected = expected.map(|(uri, (place, ids))| {
-            (uri.parse().unwrap(), (place, ids.into_iter().map(UserId).collect::<BTreeSet<UserId>>()))
+        let expected = [(one, (3, vec![(7, 4), (8, 5)])), (two, (1, vec![(7, 2)]))];
+        let expected = expected.map(|(uri, (place, read))| {
+            (
+                uri.parse().unwrap(),
+                (
+                    place,
+                    read.into_iter().map(|(user_id, id)| (UserId(user_id), EntryId(id))).collect::<BTreeMap<_, _>>(),
+                ),
+            )
         });
         assert_eq!(FollowUps::of(&records).markers, expected.into());
     }

@@ -1,22 +1,23 @@
 //! Registering subscriptions.
 //!
-//! **Invariant.** A connection names the chats that it is subscribed to before it becomes a subscriber of them, and both
-//! are compared with the memberships afterwards. So whatever drops the connection or ends the membership meanwhile
-//! either finds the subscription or is found. If the function fails in between, `reconcile` compares again, since the
-//! stream reports each new subscriber.
+//! **Invariant.** Only the chats of members are registered, so that no stranger is a subscriber for a moment. A
+//! connection names the chats that it is subscribed to before it becomes a subscriber of them, and both are compared
+//! with the memberships afterwards. So whatever drops the connection or ends the membership meanwhile either finds the
+//! subscription or is found. If the function fails in between, `reconcile` compares again, since the stream reports each
+//! new subscriber.
 //!
 //! A transaction for each chat would do, too, but all of them would contain the connection's item, and DynamoDB cancels
 //! transactions that overlap
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 
 use crate::{
     Confab, Error, Result,
-    aws::table::{Applied, BatchItems, Write, read},
-    chats::{access::membership, chat::Chat, member::Member},
+    aws::table::{Applied, Write, read},
+    chats::snapshot::ChatSnapshot,
     connections::{connection::Connection, subscriber::Subscriber},
     error::Invalid,
     ids::{ChatUri, ConnectionId, UserId},
@@ -28,6 +29,8 @@ pub(crate) const SUBSCRIPTIONS: usize = 100;
 const ATTEMPTS: usize = 5;
 /// Subscriptions that are ended concurrently.
 const CONCURRENT_ENDS: usize = 10;
+/// Chats that are read concurrently.
+const CONCURRENT_READS: usize = 16;
 /// Connections whose new subscriptions are checked concurrently.
 const CONCURRENT_CHECKS: usize = 10;
 
@@ -49,15 +52,14 @@ impl Confab {
         &self,
         connection_id: &ConnectionId,
         uris: &[Option<ChatUri>],
-    ) -> Result<Vec<Result<Chat>>> {
+    ) -> Result<Vec<Result<ChatSnapshot>>> {
         let connection = self.connection(connection_id).await?;
-        let mut chats = self.authorize_for_chats(connection.identity.clone(), uris).await?;
-        let allowed: Vec<ChatUri> = chats.iter().flatten().map(|chat| chat.uri.clone()).collect();
+        let authorized = self.authorize_for_chats(connection.identity.clone(), uris).await?;
+        let allowed: Vec<ChatUri> = authorized.iter().flatten().cloned().collect();
         let mut registered = self.register_subscriptions(connection_id, connection, &allowed).await?.into_iter();
-        for chat in chats.iter_mut().filter(|chat| chat.is_ok()) {
-            *chat = registered.next().unwrap_or(Err(Error::NotFound));
-        }
-        Ok(chats)
+        let chats =
+            authorized.into_iter().map(|uri| uri.and_then(|_| registered.next().unwrap_or(Err(Error::NotFound))));
+        Ok(chats.collect())
     }
 
     /// Registers subscriptions to different chats that the connection's user is a member of: for each the chat as it is
@@ -70,7 +72,7 @@ impl Confab {
         connection_id: &ConnectionId,
         connection: Connection,
         uris: &[ChatUri],
-    ) -> Result<Vec<Result<Chat>>> {
+    ) -> Result<Vec<Result<ChatSnapshot>>> {
         let subscriber = connection.subscriber(connection_id);
         let user_id = connection.identity.user_id;
         let added = self.add_subscriptions(connection_id, connection, uris).await?;
@@ -118,17 +120,23 @@ impl Confab {
         connection_id: &ConnectionId,
         user_id: UserId,
         uris: &[&ChatUri],
-    ) -> Result<Vec<Result<Chat>>> {
-        let chats = uris.iter().flat_map(|uri| [Chat::key(uri), Member::key(uri, user_id)]);
-        let mut found = self.table().get_many(chats.chain([Connection::key(connection_id)])).await?;
-        let connection: Option<Connection> = found.take(&Connection::key(connection_id))?;
-        let mut chats = Vec::new();
-        for uri in uris {
-            let chat = membership(&mut found, uri, user_id)?;
-            let is_named = connection.as_ref().is_some_and(|connection| connection.uris.contains(uri));
-            // Not named: it was ended by a concurrent request, and the client may try again.
-            chats.push(if is_named { chat } else { chat.and(Err(Error::Busy(None))) });
-        }
+    ) -> Result<Vec<Result<ChatSnapshot>>> {
+        let connection = self.table().get::<Connection>(Connection::key(connection_id));
+        let members = self.memberships(uris.iter().map(|uri| (user_id, (*uri).clone())));
+        let reads: Vec<_> = uris.iter().map(|uri| self.chat_snapshot(uri)).collect();
+        let found = stream::iter(reads).buffered(CONCURRENT_READS).try_collect::<Vec<_>>();
+        let (connection, members, found) = future::try_join3(connection, members, found).await?;
+        let confirmed = uris.iter().zip(found).map(|(uri, chat)| {
+            let chat = chat.ok_or(Error::NotFound)?;
+            let is_named = connection.as_ref().is_some_and(|connection| connection.uris.contains(*uri));
+            match members.contains(&(user_id, (*uri).clone())) {
+                false => Err(Error::not_a_member()),
+                // It was ended by a concurrent request, and the client may try again.
+                true if !is_named => Err(Error::Busy(None)),
+                true => Ok(chat),
+            }
+        });
+        let chats: Vec<Result<ChatSnapshot>> = confirmed.collect();
         let ended = uris.iter().zip(&chats).filter(|(_, chat)| chat.is_err()).map(|(uri, _)| *uri);
         let end = async |uri: &ChatUri| match &connection {
             Some(connection) if connection.uris.contains(uri) => {
@@ -172,7 +180,7 @@ impl Confab {
         if !states.connections.get(connection_id).is_some_and(|connection| connection.uris.contains(uri)) {
             self.drop_orphan(uri, connection_id).await?;
         }
-        if !states.members.has(&Member::key(uri, *user_id)) {
+        if !states.members.contains(&(*user_id, uri.clone())) {
             self.evict(uri, *user_id).await?;
         }
         Ok(())
@@ -182,24 +190,23 @@ impl Confab {
         &self,
         subscriptions: impl Iterator<Item = &NewSubscription> + Clone,
     ) -> Result<SubscriptionStates> {
-        let keys = subscriptions.clone().flat_map(|NewSubscription { uri, user_id, connection_id }| {
-            [Connection::key(connection_id), Member::key(uri, *user_id)]
-        });
-        let mut found = self.table().get_many(keys).await?;
+        let members = subscriptions.clone().map(|subscription| (subscription.user_id, subscription.uri.clone()));
+        let keys = subscriptions.clone().map(|subscription| Connection::key(&subscription.connection_id));
+        let (members, mut found) = future::try_join(self.memberships(members), self.table().get_many(keys)).await?;
         let mut connections = HashMap::new();
         for NewSubscription { connection_id, .. } in subscriptions {
             if let Some(connection) = found.take(&Connection::key(connection_id))? {
                 connections.insert(connection_id.clone(), connection);
             }
         }
-        Ok(SubscriptionStates { connections, members: found })
+        Ok(SubscriptionStates { connections, members })
     }
 }
 
 /// The connections and memberships of some subscriptions.
 struct SubscriptionStates {
     connections: HashMap<ConnectionId, Connection>,
-    members: BatchItems,
+    members: BTreeSet<(UserId, ChatUri)>,
 }
 
 fn too_many_subscriptions() -> Error {

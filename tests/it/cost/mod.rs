@@ -167,10 +167,12 @@ struct UserCost {
 impl UserCost {
     async fn measure(chats: usize) -> Self {
         let world = World::own(metered()).await;
-        let user = world.user("user").await;
+        let (user, other) = (world.user("user").await, world.user("other").await);
         let mut uris = Vec::new();
         for _ in 0..chats {
-            uris.push(user.start_chat().await);
+            let uri = user.start_chat().await;
+            other.join(&uri).await;
+            uris.push(uri);
         }
         let subscriptions: Vec<(&str, u64)> = uris.iter().map(|uri| (uri.as_str(), 1)).collect();
         let connect = async || {
@@ -187,7 +189,12 @@ impl UserCost {
             socket.close().await;
             reconnected = Some(connect().await);
         };
-        let reconnect = measurement.cost(reconnect).await;
+        let reconnect = measurement.usage(reconnect).await;
+        // Shown when the test fails.
+        for ((caller, operation), Amount { calls, units }) in &reconnect {
+            println!("{chats} chats: {caller} {operation}: {calls} calls, {units} units");
+        }
+        let reconnect = Cost::of(&reconnect);
         drop(reconnected);
         Self { chats, reconnect, ping }
     }
@@ -218,9 +225,11 @@ fn chat_tables(chats: &[ChatCost]) -> String {
     row("typing notifications", &|chat| chat.typing.total());
     row("read markers that members move", &|chat| chat.marker.total());
     row("`read` events", &|chat| chat.read.total());
-    row("**messages as the client behaves, one a second**", &|chat| chat.as_clients_behave(1.0).total());
-    row("**messages as the client behaves, one in 5 seconds**", &|chat| chat.as_clients_behave(5.0).total());
-    row("**messages as the client behaves, one a minute**", &|chat| chat.as_clients_behave(60.0).total());
+    for (interval, seconds) in [("a second", 1.0), ("in 5 seconds", 5.0), ("a minute", 60.0)] {
+        let name = format!("**messages as the client behaves, one {interval}**");
+        row(&name, &|chat| chat.as_clients_behave(seconds).total());
+        row("of that: API Gateway", &|chat| chat.as_clients_behave(seconds).gateway);
+    }
     let heading: Vec<String> = chats.iter().map(|chat| format!("{} members", chat.members)).collect();
     let head = format!("| dollars per million | {} |\n|---|{}\n", heading.join(" | "), "---:|".repeat(chats.len()));
     text.replacen("| dollars per million | ", &head, 1)

@@ -7,6 +7,9 @@ import type { EphemeralState, ErrorFrame } from "./wire.js";
 /** The minimum interval in milliseconds. Others see the marker about five seconds later anyway. */
 const INTERVAL = 5_000;
 
+/** The intervals until the marker is sent again. The response is the chat's next event, up to ten seconds later. */
+const INTERVALS_FOR_RESPONSE = 4;
+
 /** A page that is hidden may not come back. */
 const HIDING_EVENTS = ["visibilitychange", "pagehide"];
 
@@ -24,6 +27,9 @@ export class ReadMarker {
   /** The entry up to which the user has read, and up to which the server knows it. */
   #id = 0;
   #knownId = 0;
+  /** The entry that was sent last, and the intervals since then. */
+  #sentId = 0;
+  #intervals = 0;
   /** Cancels the timer that sends the marker, if it is set. */
   #cancelTimer: (() => void) | undefined;
   readonly #options: ReadMarkerOptions;
@@ -43,15 +49,31 @@ export class ReadMarker {
   /** Sends the marker after the interval, unless it is waiting already or the server knows it. */
   sendLater(milliseconds = INTERVAL): void {
     if (this.#id <= this.#knownId) return;
-    this.#cancelTimer ??= this.#options.environment.after(milliseconds, () => this.sendNow());
+    this.#cancelTimer ??= this.#options.environment.after(milliseconds, () => this.#onInterval());
+  }
+
+  #onInterval(): void {
+    const isAgain = ++this.#intervals >= INTERVALS_FOR_RESPONSE;
+    if (this.#id !== this.#sentId || isAgain) {
+      this.#send();
+    } else {
+      this.stop();
+      this.sendLater();
+    }
   }
 
   /** Sends the marker now if it is waiting. */
   sendNow(): void {
-    if (!this.#cancelTimer) return;
+    if (this.#cancelTimer && this.#id !== this.#sentId) this.#send();
+  }
+
+  #send(): void {
     this.stop();
+    this.#sentId = this.#intervals = 0;
     // Again if there is no response. Without a connection, once there is one.
-    if (this.#id > this.#knownId && this.#options.send(this.#id)) this.sendLater();
+    if (this.#id <= this.#knownId || !this.#options.send(this.#id)) return;
+    this.#sentId = this.#id;
+    this.sendLater();
   }
 
   /** Sends a waiting marker when the page is hidden, until the returned function is called. */
@@ -73,13 +95,14 @@ export class ReadMarker {
   /** The server rejected the marker. */
   onError({ status, retry_after = 0 }: ErrorFrame): void {
     this.stop();
+    this.#sentId = 0;
     if (!isPermanent(status)) this.sendLater(Math.max(INTERVAL, retry_after * 1000));
   }
 
   /** The log was replaced. */
   reset(): void {
     this.stop();
-    this.#id = this.#knownId = 0;
+    this.#id = this.#knownId = this.#sentId = 0;
   }
 
   /** Sends nothing until the marker moves. */

@@ -78,6 +78,38 @@ test("a rejected read marker is sent again", async () => {
   assert.equal(world.server.readMarkers(URI).get(bob.id), 4);
 });
 
+test("a read marker is sent again if no response comes within twenty seconds", async () => {
+  const world = new World();
+  const { chat, bob, sent } = await openChats(world);
+  world.post(3);
+  await world.advance(100);
+  world.server.weather.loss = 1;
+  chat.markRead(3);
+  await world.advance(5000);
+  world.server.weather.loss = 0;
+  await world.advance(19_000);
+  assert.deepEqual([sent().length, world.server.readMarkers(URI).get(bob.id)], [1, 1]);
+  await world.advance(2000);
+  assert.deepEqual([sent().length, world.server.readMarkers(URI).get(bob.id)], [2, 3]);
+  await world.advance(60_000);
+  assert.equal(sent().length, 2, "the event is the response");
+});
+
+test("while the response is due, a read marker that moves is sent within five seconds", async () => {
+  const world = new World();
+  const { chat, sent } = await openChats(world);
+  world.post(3);
+  await world.advance(100);
+  chat.markRead(2);
+  await world.advance(5100);
+  chat.markRead(3);
+  await world.advance(5000);
+  assert.deepEqual(
+    sent().map(({ id }) => id),
+    [2, 3],
+  );
+});
+
 test("a waiting read marker is sent when the chat or the client closes, or the page is hidden", async () => {
   for (const end of ["chat", "client", "visibilitychange", "pagehide"]) {
     const world = new World();

@@ -326,8 +326,10 @@ export class Server {
         const before = chat.readMarkers.get(user.id) ?? 0;
         const marker = Math.max(before, Math.min(action.id, chat.log.length));
         chat.readMarkers.set(user.id, marker);
-        if (marker > before) this.#publishReadMarker(chat, user);
-        return { type: "read", read: { [user.id]: marker } };
+        const isPublished = marker > before && chat.members.size <= this.maxMembersWithPresence;
+        if (isPublished) this.#publishReadMarker(chat, user);
+        // If the event reaches the caller, it is the response.
+        return isPublished && socket.uris.has(uri) ? undefined : { type: "read", read: { [user.id]: marker } };
       }
       case "send":
         return this.#performSend(chat, user, action);

@@ -1,4 +1,5 @@
-//! `read`: moves the caller's read marker forward. The answer looks like the event that the chat gets later.
+//! `read`: moves the caller's read marker forward. If the event that follows reaches the caller, it is the answer: API
+//! Gateway bills each answer.
 
 use super::{request::required_text, response::SocketResponse};
 use crate::{
@@ -20,7 +21,14 @@ impl MarkRead {
     }
 
     pub(super) async fn handle(self, confab: &Confab, connection_id: &ConnectionId) -> Result<SocketResponse> {
-        let access = confab.authorize_connection(connection_id, &self.uri, Some(AlsoRead::Marker)).await?;
-        confab.mark_read(&access, self.id?).await?.event().map(SocketResponse::Frame)
+        let connection = confab.connection(connection_id).await?;
+        let marker = Some(AlsoRead::Marker);
+        let access = confab.authorize_as(connection.identity, self.uri.parse().ok(), marker).await?;
+        access.require_member()?;
+        let marker = confab.mark_read(&access, self.id?).await?;
+        match marker.is_broadcast_to(&connection.uris) {
+            true => Ok(SocketResponse::Nothing),
+            false => marker.event().map(SocketResponse::Frame),
+        }
     }
 }

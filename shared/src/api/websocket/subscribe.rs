@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 use super::{frame::chat_error_frame, request::required_text, response::SocketResponse};
 use crate::{
     Confab, Error, Result,
-    chats::chat::Chat,
+    chats::snapshot::ChatSnapshot,
     error::Invalid,
     ids::{ChatUri, ConnectionId, EntryId},
     input::fields::Fields,
@@ -103,7 +103,7 @@ async fn handle_several(
 ) -> Result<SocketResponse> {
     let uris: Vec<Option<ChatUri>> = requested.iter().map(RequestedChat::uri).collect();
     let chats = confab.subscribe(connection_id, &uris).await?;
-    let mut subscribed: Vec<(Chat, Option<EntryId>)> = Vec::new();
+    let mut subscribed: Vec<(ChatSnapshot, Option<EntryId>)> = Vec::new();
     let mut errors: Vec<Option<String>> = Vec::new();
     let mut bytes = json::to_line(&Subscriptions::default())?.len();
     for (requested, chat) in requested.iter().zip(chats) {
