@@ -17,6 +17,13 @@ pub async fn hot_chats(world: &World) {
     let message = format!("{messages}{by_http}/");
     let reaction = format!("{message}reactions/👍/");
 
+    // At first it is calm.
+    let calm = format!("{messages}{}/", owner.post(&uri, "calm").await);
+    owner.call(Method::PATCH, &calm, json!({"message": "still calm"})).await;
+    owner.call(Method::PUT, &format!("{calm}reactions/👍/"), Value::Null).await;
+    owner.call(Method::DELETE, &format!("{calm}reactions/👍/"), Value::Null).await;
+    owner.call(Method::DELETE, &calm, Value::Null).await;
+
     // What is refused closes its id.
     world.heat(&uri).await;
     let keyed = || {
