@@ -63,6 +63,7 @@ def measure(functions, name, handler, events, arguments):
         run(name, function, batch, arguments.invocations)
         cpu = (function.cpu() - before) / arguments.invocations
         if profile:
+            profile.terminate()
             profile.wait()
     print(f"{name:22} {cpu:6.3f} ms {calls:6.1f} {sent:7,.0f} B {received:7,.0f} B", flush=True)
 
