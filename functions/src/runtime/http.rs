@@ -4,7 +4,7 @@
 //! event is read without it
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,17 +15,14 @@ use confab_shared::{
     input::target::Target,
 };
 use lambda_runtime::BoxFuture;
-use serde_json::{Value, json};
 
-use super::{
-    deadline::in_time,
-    gateway::{RequestContext, malformed},
-};
+use super::{answer::GatewayAnswer, deadline::in_time, gateway::malformed};
 
 /// Answers a request.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Response>>;
 
-/// Responds to a request. A public endpoint needs no token, but one that is given must be valid.
+/// Responds to a request. A public endpoint needs no token, but one that is given must be valid. The response repeats the
+/// request's id.
 pub(super) async fn respond(
     handle: Handler,
     is_public: bool,
@@ -33,7 +30,7 @@ pub(super) async fn respond(
     event: &str,
     deadline: Instant,
     request_id: &str,
-) -> Value {
+) -> GatewayAnswer {
     let handled = in_time(deadline, async {
         let request = read(event)?;
         if is_public {
@@ -41,7 +38,7 @@ pub(super) async fn respond(
         }
         handle(confab, &request).await
     });
-    write(handled.await, event, request_id)
+    write(handled.await, request_id)
 }
 
 fn read(event: &str) -> Result<Request> {
@@ -62,26 +59,24 @@ fn read(event: &str) -> Result<Request> {
     })
 }
 
-/// The response as API Gateway takes it, with the gateway's id of the request, or else Lambda's.
-fn write(handled: Result<Response>, event: &str, request_id: &str) -> Value {
+/// The response as API Gateway takes it.
+fn write(handled: Result<Response>, request_id: &str) -> GatewayAnswer {
     let response = handled.unwrap_or_else(Response::from);
-    let gateway_request_id = RequestContext::read(event).request_id;
-    let request_id = gateway_request_id.as_deref().unwrap_or(request_id);
     let headers = response.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let headers: BTreeMap<&str, &str> = headers.chain([("x-request-id", request_id)]).collect();
-    json!({
-        "statusCode": response.status.as_u16(),
-        "headers": headers,
-        "body": response.body,
-        "isBase64Encoded": false,
-    })
+    let headers = headers.chain([("x-request-id", request_id)]);
+    GatewayAnswer {
+        status_code: response.status.as_u16(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: Some(response.body),
+        is_base64_encoded: Some(false),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json, value::to_raw_value};
 
     /// A function's response to an event. No event here makes a function call AWS.
     fn answer(function: &str, event: &Value) -> Value {

@@ -3,6 +3,7 @@
 //!
 //! The laptop cloud calls [`Function::invoke`] with the events that Lambda would send.
 
+mod answer;
 mod deadline;
 mod gateway;
 mod http;
@@ -21,6 +22,7 @@ use lambda_runtime::{BoxFuture, LambdaEvent, service_fn};
 use serde_json::{Value, value::RawValue};
 use tracing_subscriber::filter::LevelFilter;
 
+use answer::Answer;
 use deadline::deadline;
 use gateway::RequestContext;
 
@@ -94,19 +96,22 @@ impl Function {
     /// # Errors
     /// When the event is not of the function's kind. Other errors become responses.
     pub async fn invoke(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
-        self.invoke_with_metrics(confab, event).await.0
+        Ok(serde_json::to_value(self.invoke_with_metrics(confab, event).await.0?)?)
     }
 
     async fn invoke_with_metrics(
         self,
         confab: &Confab,
         event: LambdaEvent<Box<RawValue>>,
-    ) -> (Result<Value, Error>, Metrics) {
+    ) -> (Result<Answer, Error>, Metrics) {
         let started = Instant::now();
-        let request = RequestContext::read(event.payload.get());
+        let request = match self {
+            Self::Http(_) | Self::PublicHttp(_) | Self::WebSocket(_) => RequestContext::read(event.payload.get()),
+            Self::Queue(_) | Self::Stream(_) => RequestContext::default(),
+        };
         let request_id = event.context.request_id.clone();
         let function = event.context.env_config.function_name.clone();
-        let (response, metrics) = metrics::scope(self.respond(confab, event)).await;
+        let (response, metrics) = metrics::scope(self.respond(confab, &event, &request)).await;
         tracing::info!(
             function,
             request_id,
@@ -114,7 +119,7 @@ impl Function {
             action = metrics.action,
             gateway_request_id = request.request_id,
             connection_id = request.connection_id,
-            status = response.as_ref().ok().and_then(|response| response["statusCode"].as_u64()),
+            status = response.as_ref().ok().and_then(Answer::status),
             user_id = metrics.user_id.map(|id| id.0),
             uri = metrics.uri.as_ref().map(ToString::to_string),
             dynamodb_calls = metrics.dynamodb_calls,
@@ -124,16 +129,22 @@ impl Function {
         (response, metrics)
     }
 
-    async fn respond(self, confab: &Confab, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+    async fn respond(
+        self,
+        confab: &Confab,
+        event: &LambdaEvent<Box<RawValue>>,
+        request: &RequestContext,
+    ) -> Result<Answer, Error> {
         let (text, deadline) = (event.payload.get(), deadline(&event.context));
-        let request_id = &event.context.request_id;
-        match self {
-            Self::Http(handle) => Ok(http::respond(handle, false, confab, text, deadline, request_id).await),
-            Self::PublicHttp(handle) => Ok(http::respond(handle, true, confab, text, deadline, request_id).await),
-            Self::WebSocket(handle) => Ok(websocket::respond(handle, confab, text, deadline).await),
-            Self::Queue(handle) => queue::respond(handle, confab, text, deadline).await,
-            Self::Stream(handle) => stream::respond(handle, confab, text, deadline).await,
-        }
+        // The gateway's id of the request, or else Lambda's.
+        let id = request.request_id.as_deref().unwrap_or(&event.context.request_id);
+        Ok(match self {
+            Self::Http(handle) => Answer::Gateway(http::respond(handle, false, confab, text, deadline, id).await),
+            Self::PublicHttp(handle) => Answer::Gateway(http::respond(handle, true, confab, text, deadline, id).await),
+            Self::WebSocket(handle) => Answer::Gateway(websocket::respond(handle, confab, text, deadline).await),
+            Self::Queue(handle) => Answer::Batch(queue::respond(handle, confab, text, deadline).await?),
+            Self::Stream(handle) => Answer::Batch(stream::respond(handle, confab, text, deadline).await?),
+        })
     }
 }
 

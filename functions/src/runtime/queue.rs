@@ -2,29 +2,29 @@
 
 use std::time::Instant;
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use confab_shared::{
     Confab,
     ids::{MessageId, ReceiptHandle},
     realtime::batch::{Batch, Record},
 };
 use lambda_runtime::{BoxFuture, Error};
-use serde_json::Value;
+
+use super::answer::BatchAnswer;
 
 /// Handles a batch, and returns the messages that must be retried.
 pub(super) type Handler = for<'a> fn(&'a Confab, Batch) -> BoxFuture<'a, Vec<MessageId>>;
 
 /// Responds to a batch.
-pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Result<Value, Error> {
+pub(super) async fn respond(
+    handle: Handler,
+    confab: &Confab,
+    event: &str,
+    deadline: Instant,
+) -> Result<BatchAnswer, Error> {
     let event: SqsEvent = serde_json::from_str(event)?;
     let batch = Batch { records: event.records.into_iter().map(record).collect(), deadline };
-    let mut response = SqsBatchResponse::default();
-    for message_id in handle(confab, batch).await {
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = message_id.to_string();
-        response.batch_item_failures.push(failure);
-    }
-    Ok(serde_json::to_value(response)?)
+    Ok(BatchAnswer::of(handle(confab, batch).await))
 }
 
 fn record(message: SqsMessage) -> Record {

@@ -5,21 +5,26 @@ use std::time::Instant;
 use aws_lambda_events::dynamodb::{Event, EventRecord};
 use confab_shared::{Confab, Result, ids::SequenceNumber, key::Key, realtime::stream::StreamRecord};
 use lambda_runtime::{BoxFuture, Error};
-use serde_json::{Value, json};
+
+use super::answer::BatchAnswer;
 
 /// Handles changes in their order, and returns the sequence number of the first that must be retried.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a [StreamRecord]) -> BoxFuture<'a, Option<SequenceNumber>>;
 
 /// Responds to a batch of changes.
-pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Result<Value, Error> {
+pub(super) async fn respond(
+    handle: Handler,
+    confab: &Confab,
+    event: &str,
+    deadline: Instant,
+) -> Result<BatchAnswer, Error> {
     let event: Event = serde_json::from_str(event)?;
     let records = event.records.into_iter().map(record).collect::<Result<Vec<_>>>()?;
     let failed = match tokio::time::timeout_at(deadline.into(), handle(confab, &records)).await {
         Ok(failed) => failed,
         Err(_) => records.first().map(|record| record.sequence_number.clone()),
     };
-    let failures: Vec<Value> = failed.into_iter().map(|number| json!({ "itemIdentifier": number })).collect();
-    Ok(json!({ "batchItemFailures": failures }))
+    Ok(BatchAnswer::of(failed))
 }
 
 fn record(record: EventRecord) -> Result<StreamRecord> {

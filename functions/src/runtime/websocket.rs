@@ -1,6 +1,6 @@
 //! Events of the WebSocket API.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use confab_shared::{
@@ -12,27 +12,27 @@ use confab_shared::{
     error::Invalid,
 };
 use lambda_runtime::BoxFuture;
-use serde_json::{Value, json};
 
-use super::{deadline::in_time, gateway::malformed};
+use super::{answer::GatewayAnswer, deadline::in_time, gateway::malformed};
 
 /// Answers what happens on a socket.
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a SocketEvent) -> BoxFuture<'a, Result<SocketResponse>>;
 
 /// Responds to an event.
-pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> Value {
+pub(super) async fn respond(handle: Handler, confab: &Confab, event: &str, deadline: Instant) -> GatewayAnswer {
     let event = match read(event) {
         Ok(event) => event,
         Err(error) => return refusal(error),
     };
     match in_time(deadline, handle(confab, &event)).await {
         Ok(SocketResponse::Accepted(Some(protocol))) => {
-            json!({ "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": protocol } })
+            let headers = BTreeMap::from([("Sec-WebSocket-Protocol".to_owned(), protocol.to_owned())]);
+            GatewayAnswer { headers, ..answer(200, None) }
         }
-        Ok(SocketResponse::Frame(frame)) => json!({ "statusCode": 200, "body": frame }),
-        Ok(SocketResponse::Accepted(None) | SocketResponse::Nothing) => json!({ "statusCode": 200 }),
+        Ok(SocketResponse::Frame(frame)) => answer(200, Some(frame)),
+        Ok(SocketResponse::Accepted(None) | SocketResponse::Nothing) => answer(200, None),
         Err(error) => match &event {
-            SocketEvent::Message(frame) => json!({ "statusCode": 200, "body": error_frame(&error, frame) }),
+            SocketEvent::Message(frame) => answer(200, Some(error_frame(&error, frame))),
             SocketEvent::Connect(_) | SocketEvent::Disconnect(_) => refusal(error),
         },
     }
@@ -65,13 +65,19 @@ fn uri(event: &ApiGatewayWebsocketProxyRequest) -> Result<Option<String>> {
 }
 
 /// A response that keeps a socket from opening.
-fn refusal(error: Error) -> Value {
+fn refusal(error: Error) -> GatewayAnswer {
     let response = Response::from(error);
-    json!({ "statusCode": response.status.as_u16(), "body": response.body })
+    answer(response.status.as_u16(), Some(response.body))
+}
+
+fn answer(status_code: u16, body: Option<String>) -> GatewayAnswer {
+    GatewayAnswer { status_code, body, ..GatewayAnswer::default() }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn event(event_type: &str, route_key: &str) -> Value {

@@ -24,7 +24,7 @@ use crate::{
     lambda::Lambda,
     options::{Options, Ports},
     server,
-    services::{self, Data, Listeners},
+    services::{self, Data, Listeners, Queues, Services},
     shutdown::Stage,
     sources::{self, DeadLetters},
     usage::{Meter, Usage},
@@ -97,7 +97,7 @@ impl Cloud {
             hosts: &options.hosts,
             limits: options.limits,
         };
-        let (database, data) = services::serve(
+        let Services { database, data, queues } = services::serve(
             listeners,
             options.data.as_deref(),
             &access,
@@ -116,7 +116,8 @@ impl Cloud {
         let lambda =
             Lambda::start(&description.functions, &options.functions, &environment, &options.keys, concurrency, &meter);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
-        start_sources(&description, &addresses, &options.keys, &database, &lambda, &mut source_stage);
+        let stage = &mut source_stage;
+        start_sources(&description, &addresses, &options.keys, &database, &queues, &lambda, stage);
         let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;
         let stages = [gateway_stage, source_stage, service_stage];
         Ok(Self { addresses, description, stages, sockets, keys: options.keys, meter, _data: data })
@@ -176,6 +177,7 @@ fn start_sources(
     addresses: &Addresses,
     keys: &Keys,
     database: &Database,
+    queues: &Arc<Queues>,
     lambda: &Arc<Lambda>,
     stage: &mut Stage,
 ) {
@@ -188,7 +190,7 @@ fn start_sources(
     }
     for source in description.queue_sources.clone() {
         let url = queue_url(&source.queue_arn);
-        sources::serve_queue(source, url, &client, lambda, stage);
+        sources::serve_queue(source, url, queues, lambda, stage);
     }
 }
 

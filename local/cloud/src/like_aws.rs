@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How much the cloud behaves like AWS. By default it has no latencies and no limits; [`LikeAws::preset`] has AWS's.
+/// How much the cloud behaves like AWS. By default it has no latencies and no limits, but delivers batches as AWS does;
+/// [`LikeAws::preset`] has AWS's.
 ///
 /// docs/like-aws.md lists the settings, their values in the preset, and AWS's documentation of each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LikeAws {
     /// The mean latency of a read from DynamoDB, in milliseconds.
@@ -46,6 +47,31 @@ pub struct LikeAws {
     pub remap_www_authenticate: bool,
     /// A function may do what the template's policies allow it, and nothing else.
     pub permissions: bool,
+}
+
+impl Default for LikeAws {
+    fn default() -> Self {
+        Self {
+            dynamodb_read_ms: 0,
+            dynamodb_write_ms: 0,
+            dynamodb_transaction_ms: 0,
+            dynamodb_conflicts: false,
+            dynamodb_partition_reads: None,
+            dynamodb_partition_writes: None,
+            connections_rate: None,
+            connections_burst: None,
+            connections_frame_limit: false,
+            messages_characters: false,
+            messages_batches: false,
+            messages_group_batches: true,
+            messages_group_rate: None,
+            lambda_concurrency: None,
+            stage_throttling: false,
+            literal_slashes: false,
+            remap_www_authenticate: false,
+            permissions: false,
+        }
+    }
 }
 
 impl LikeAws {

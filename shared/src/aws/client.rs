@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::config::{BehaviorVersion, IdentityCache, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
@@ -27,6 +27,10 @@ pub(super) fn config_at(environment: &Environment, endpoint: Option<&str>) -> Sd
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.unwrap_or("us-east-1").to_owned()))
         .credentials_provider(SharedCredentialsProvider::new(credentials(environment)))
+        // These credentials are at hand and never change.
+        .identity_cache(IdentityCache::no_cache())
+        // No response is a stream, and each attempt has a time-out.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(timeouts())
         .retry_config(retries());
     config.set_endpoint_url(endpoint.map(str::to_owned));

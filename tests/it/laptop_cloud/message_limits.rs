@@ -153,7 +153,7 @@ fn bodies(messages: &[(String, String)]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receive_returns_ten_of_a_group_in_order() {
-    let world = start(TEMPLATE, LikeAws { messages_group_batches: true, ..LikeAws::default() }, idle()).await;
+    let world = start(TEMPLATE, LikeAws::default(), idle()).await;
     for n in 0..12 {
         order(&world, "b", n).await;
     }
@@ -184,7 +184,7 @@ async fn a_receive_returns_ten_of_a_group_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_receive_gets_what_is_sent_or_returns() {
-    let world = start(TEMPLATE, LikeAws { messages_group_batches: true, ..LikeAws::default() }, idle()).await;
+    let world = start(TEMPLATE, LikeAws::default(), idle()).await;
     let send = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         order(&world, "a", 0).await;
@@ -201,7 +201,7 @@ async fn a_waiting_receive_gets_what_is_sent_or_returns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_setting_a_receive_returns_one_of_a_group() {
-    let world = start(TEMPLATE, LikeAws::default(), idle()).await;
+    let world = start(TEMPLATE, LikeAws { messages_group_batches: false, ..LikeAws::default() }, idle()).await;
     order(&world, "a", 0).await;
     order(&world, "a", 1).await;
     assert_eq!(bodies(&receive(&world, "Orders", 20).await), ["a0"]);

@@ -59,6 +59,9 @@ fn open_file(path: &Path) -> Result<(Database, Data), String> {
 /// stream records that are older than a day, as AWS does.
 fn connect(place: &str) -> Result<Database, Box<dyn std::error::Error>> {
     let database = Database::new(place)?;
+    // This sets `synchronous = NORMAL`: with a write-ahead log, commits need not wait for the disk to survive the end of
+    // the process, only to survive a power failure (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    database.disable_bulk_loading()?;
     let streams = "CREATE INDEX IF NOT EXISTS laptop_cloud_streams
                        ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
                    DELETE FROM _stream_records WHERE created_at < unixepoch() - 24 * 3600;";

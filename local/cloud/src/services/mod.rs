@@ -30,7 +30,8 @@ use crate::{
 };
 pub(crate) use client::{client_config, environment};
 pub(crate) use data::Data;
-use messages::{Bridge, Queues, Topics};
+pub(crate) use messages::Queues;
+use messages::{Bridge, Topics};
 pub(crate) use resources::create;
 use service::Service;
 use table_limits::LimitedDatabase;
@@ -48,6 +49,13 @@ pub(crate) struct Listeners {
     pub(crate) sqs: TcpListener,
 }
 
+/// The services that are served, for those within the cloud.
+pub(crate) struct Services {
+    pub(crate) database: Database,
+    pub(crate) data: Data,
+    pub(crate) queues: Arc<Queues>,
+}
+
 /// Serves DynamoDB (from the file `data`, or from memory), SNS and SQS until the stage stops.
 pub(crate) fn serve(
     listeners: Listeners,
@@ -56,7 +64,7 @@ pub(crate) fn serve(
     like_aws: &LikeAws,
     meter: &Meter,
     stage: &mut Stage,
-) -> Result<(Database, Data), StartError> {
+) -> Result<Services, StartError> {
     let (database, data) = data::open(data)?;
     stage.tasks.spawn(sweep(database.clone(), stage.stopped.clone()));
     let tables = LimitedDatabase::new(database.clone(), like_aws);
@@ -74,11 +82,11 @@ pub(crate) fn serve(
     let config = SnsConfig { host: "127.0.0.1".to_owned(), port: port(&listeners.sns)?, ..SnsConfig::default() };
     let topics = Arc::new(RustackSns::new(config, Arc::new(Bridge(queues.clone()))));
     let topics = Service::Sns(Arc::new(Topics::new(topics, like_aws)));
-    let queues = Service::Sqs(Arc::new(Queues::new(&queues, like_aws)));
+    let queues = Arc::new(Queues::new(&queues, like_aws));
     let services = [
         (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(tables)),
         (listeners.sns, Protocol::Sns, topics),
-        (listeners.sqs, Protocol::Sqs, queues),
+        (listeners.sqs, Protocol::Sqs, Service::Sqs(queues.clone())),
     ];
     for (listener, protocol, service) in services {
         let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
@@ -94,7 +102,7 @@ pub(crate) fn serve(
         };
         stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), Arc::new(answer)));
     }
-    Ok((database, data))
+    Ok(Services { database, data, queues })
 }
 
 fn port(listener: &TcpListener) -> Result<u16, StartError> {

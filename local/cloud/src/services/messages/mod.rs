@@ -10,5 +10,5 @@ mod receives;
 mod topics;
 
 pub(super) use bridge::Bridge;
-pub(super) use queues::Queues;
+pub(crate) use queues::Queues;
 pub(super) use topics::Topics;

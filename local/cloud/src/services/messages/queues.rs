@@ -41,6 +41,21 @@ impl Queues {
             Ok(operation) => operation,
             Err(error) => return failed(&error),
         };
+        self.perform(operation, body).await
+    }
+
+    /// The answer to a request from within the cloud. The error is one sentence without its full stop.
+    pub(crate) async fn call(&self, operation: SqsOperation, request: &Value) -> Result<Value, String> {
+        let response = self.perform(operation, request.to_string().into()).await;
+        let is_success = response.status().is_success();
+        let body = to_bytes(response.into_body(), usize::MAX).await.map_err(|error| error.to_string())?;
+        match is_success {
+            true => serde_json::from_slice(&body).map_err(|error| error.to_string()),
+            false => Err(String::from_utf8_lossy(&body).into_owned()),
+        }
+    }
+
+    async fn perform(&self, operation: SqsOperation, body: Bytes) -> Response<Body> {
         if matches!(operation, SqsOperation::SendMessage | SqsOperation::SendMessageBatch) {
             return self.send(operation, body).await;
         }
