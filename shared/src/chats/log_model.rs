@@ -230,11 +230,11 @@ impl Model for Chat {
                 })
             }),
             Property::<Self>::always("the message shows its last change", |chat, state| {
-                let edits = state
+                let mut edits = state
                     .log
                     .iter()
                     .filter(|(_, entry)| entry.is_some_and(|author| matches!(chat.tasks[author], Task::Edit(_))));
-                edits.last().is_none_or(|(id, author)| state.changed == (*id, *author))
+                edits.next_back().is_none_or(|(id, author)| state.changed == (*id, *author))
             }),
             Property::<Self>::eventually("everything is delivered, whoever dies", |_, state| {
                 let is_over = |step: &Step| matches!(step, Step::Acknowledged(_) | Step::Refused | Step::Dead);

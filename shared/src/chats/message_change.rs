@@ -39,10 +39,9 @@ impl<P: Iterator<Item = Duration>> ChangeAttempts<P> {
         match ended {
             Err(Error::Changed) => {
                 self.is_outdated = true;
-                match self.pauses.next() {
-                    Some(pause) => ControlFlow::Continue(tokio::time::sleep(pause).await),
-                    None => ControlFlow::Break(Err(Error::Busy(None))),
-                }
+                let Some(pause) = self.pauses.next() else { return ControlFlow::Break(Err(Error::Busy(None))) };
+                tokio::time::sleep(pause).await;
+                ControlFlow::Continue(())
             }
             Err(Error::AlreadyDone) => ControlFlow::Break(Ok(())),
             ended => ControlFlow::Break(ended),
