@@ -147,10 +147,29 @@ async fn call(
     });
     match ended.await {
         Ok(Err(_)) => Err(InvokeError::TimedOut(timeout)),
-        Ok(Ok(Ok(response))) if response.to_string().len() > RESPONSE_BYTES => Err(InvokeError::TooLarge),
+        Ok(Ok(Ok(response))) if is_too_large(&response) => Err(InvokeError::TooLarge),
         Ok(Ok(response)) => response.map_err(failed),
         Err(error) if error.is_panic() => Err(failed("it panicked")),
         Err(_) => Err(failed("the laptop cloud has stopped")),
+    }
+}
+
+/// Whether a response is larger than Lambda allows. Only a response that may be is written as JSON for that.
+fn is_too_large(response: &Value) -> bool {
+    most_bytes(response) > RESPONSE_BYTES && response.to_string().len() > RESPONSE_BYTES
+}
+
+/// The most bytes that a value can have as JSON. A byte of a text is escaped to at most six.
+fn most_bytes(value: &Value) -> usize {
+    const OTHER: usize = 32;
+    let text = |text: &str| 6 * text.len() + 4;
+    match value {
+        Value::String(string) => text(string),
+        Value::Array(values) => OTHER + values.iter().map(|value| most_bytes(value) + 1).sum::<usize>(),
+        Value::Object(members) => {
+            OTHER + members.iter().map(|(name, value)| text(name) + most_bytes(value)).sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => OTHER,
     }
 }
 

@@ -127,6 +127,15 @@ async fn listen(world: &World, user: &User<'_>, uri: &str, arrivals: mpsc::Unbou
     });
 }
 
+/// A chat with so many messages.
+pub async fn chat_with_history(user: &User<'_>, messages: usize) -> String {
+    let uri = user.start_chat().await;
+    for _ in 0..messages {
+        assert_eq!(request(user, &uri, TEXT).await, 200);
+    }
+    uri
+}
+
 /// How long a page of a chat's history takes.
 pub async fn history(user: &User<'_>, uri: &str, limit: usize, requests: usize) -> Times {
     let mut times = Vec::new();

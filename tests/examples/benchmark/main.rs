@@ -67,8 +67,9 @@ async fn measure(program: &PathBuf, seconds: u64, report: &mut Report) {
     ] {
         report.posts(name, &load::post(&server, &users[..clients], chats, seconds).await);
     }
+    let uri = load::chat_with_history(&users[0], 1000).await;
     for limit in [100, 1000] {
-        let times = load::history(&users[0], &chats[0], limit, requests).await;
+        let times = load::history(&users[0], &uri, limit, requests).await;
         report.times(&format!("history of {limit}"), &times);
     }
     report.memory(idle, server.memory());
