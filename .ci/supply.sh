@@ -9,10 +9,15 @@ cargo install --locked --quiet cargo-deny@0.20.2 cargo-shear@1.12.4
 cargo deny --locked check licenses bans sources
 cargo shear --locked
 
-# The functions use ring. aws-lc, which is larger, comes with reqwest in the laptop cloud and the tests.
+# The functions and `confab` use ring. aws-lc, which is larger and slow to build, comes with reqwest and the AWS SDK in the tests.
 functions=$(cargo tree --locked -p confab-functions -e normal --prefix none)
 if grep -E '^(aws-lc-rs|aws-lc-sys|reqwest|axum|regex) ' <<<"$functions"; then
     echo "the functions depend on a forbidden crate" >&2
+    exit 1
+fi
+
+if cargo tree --locked -p confab-local -e normal,build --prefix none | grep -E '^aws-lc-'; then
+    echo "the program confab depends on a forbidden crate" >&2
     exit 1
 fi
 

@@ -10,7 +10,8 @@ pub(crate) fn keys(are_shared: bool) -> Result<Keys, StartError> {
     let folder = state_folder();
     match Keys::kept_in(&folder) {
         Err(error) if !are_shared => {
-            tracing::warn!(%error, "access keys cannot be kept in {}; use those that are printed here", folder.display());
+            let place = folder.display();
+            tracing::warn!(%error, "access keys cannot be kept in {place}, so they are random; --verbose prints them");
             Keys::random().map_err(|error| StartError::Keys(folder, error))
         }
         kept => kept.map_err(|error| StartError::Keys(folder, error)),

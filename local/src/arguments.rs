@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -32,6 +35,9 @@ pub(crate) struct RunArguments {
     /// The port of the HTTP and WebSocket API; DynamoDB, SNS and SQS listen on the next three
     #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65532))]
     pub(crate) port: u16,
+    /// The address to listen on; another one than this is for containers only (docs/without-compiling.md)
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) listen: IpAddr,
     /// Keeps the data in this file across restarts; without it, all is gone when this stops
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
@@ -60,6 +66,9 @@ pub(crate) struct RunArguments {
     /// A value for a setting of docs/like-aws.md, with or without --like-aws; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub(crate) aws_setting: Vec<(String, String)>,
+    /// Prints at the start also the template's outputs, and the environment for the AWS CLI and SDKs
+    #[arg(long)]
+    pub(crate) verbose: bool,
     /// Prints, as lines for a shell, the environment that functions outside this process need, and exits
     #[arg(long)]
     pub(crate) env: bool,

@@ -23,9 +23,10 @@ pub(crate) enum State {
 }
 
 impl BrowserClient {
-    /// The client whose sources are in this folder, if there are any.
+    /// The client whose sources, or whose files in `dist`, are in this folder, if there are any.
     pub(crate) fn new(sources: PathBuf) -> Option<Self> {
-        sources.join("package.json").exists().then_some(Self { sources })
+        let is_here = ["package.json", "dist/index.html"].iter().any(|file| sources.join(file).exists());
+        is_here.then_some(Self { sources })
     }
 
     /// The folder of its files.

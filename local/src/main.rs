@@ -7,6 +7,7 @@ mod arguments;
 mod browser_client;
 mod import;
 mod run;
+mod welcome;
 
 use std::process::ExitCode;
 

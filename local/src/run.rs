@@ -14,6 +14,7 @@ use crate::{
     access_keys::keys,
     arguments::RunArguments,
     browser_client::{BrowserClient, State},
+    welcome,
 };
 
 /// The template's parameter that says whether there is a website.
@@ -29,11 +30,11 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
     let website = arguments.web.clone().or_else(|| client.as_ref().map(BrowserClient::files));
     let options = options(&arguments, Template::read(&template)?, website)?;
     if arguments.env {
-        print_exports(&confab_cloud::function_environment(&options)?, "");
+        welcome::print_exports(&confab_cloud::function_environment(&options)?, "");
         return Ok(());
     }
     let cloud = Cloud::start(options).await?;
-    welcome(&cloud, arguments.data.as_deref(), arguments.lambda.as_deref());
+    welcome::print(&cloud, &arguments);
     let url = cloud.http_url();
     tokio::select! {
         () = stop_signal() => {}
@@ -53,12 +54,12 @@ fn log_to_stdout() {
         .init();
 }
 
-/// The template in the current folder, or else the one that this program was built with.
+/// The template in the current folder, or beside this program (as in a release), or else the one that it was built with.
 fn template_path() -> PathBuf {
-    match Path::new("template.yaml") {
-        here if here.exists() => here.to_owned(),
-        _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"),
-    }
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name("template.yaml"));
+    let places = [Some(PathBuf::from("template.yaml")), beside];
+    let found = places.into_iter().flatten().find(|path| path.exists());
+    found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml"))
 }
 
 fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf>) -> Result<Options, StartError> {
@@ -70,6 +71,7 @@ fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf
         template,
         parameters,
         stack_name: "confab".to_owned(),
+        listen: arguments.listen,
         ports: Ports::from(arguments.port),
         data: arguments.data.clone(),
         functions: match &arguments.lambda {
@@ -132,32 +134,5 @@ async fn stop_signal() {
                 tracing::error!(%error, "ctrl-c cannot be listened for");
             }
         }
-    }
-}
-
-fn welcome(cloud: &Cloud, data: Option<&Path>, lambda: Option<&str>) {
-    println!("Confab is running. Press ctrl-c to stop it.\n");
-    println!("  HTTP API   {}", cloud.http_url());
-    if let Some(url) = cloud.websocket_url() {
-        println!("  WebSocket  {url}");
-    }
-    match data {
-        Some(path) => println!("  Data       in {}", path.display()),
-        None => println!("  Data       in memory (keep it with --data FILE)"),
-    }
-    if let Some(endpoint) = lambda {
-        println!("  Functions  at {endpoint}");
-    }
-    for (name, value) in cloud.outputs() {
-        println!("  {name:<10} {value}");
-    }
-    println!("\nTo work with its DynamoDB, SNS and SQS from another shell, with the AWS CLI or any SDK:\n");
-    print_exports(&cloud.client_environment(), "  ");
-    println!();
-}
-
-fn print_exports(environment: &BTreeMap<String, String>, indent: &str) {
-    for (name, value) in environment {
-        println!("{indent}export {name}='{value}'");
     }
 }

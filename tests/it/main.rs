@@ -42,5 +42,6 @@ mod signature;
 mod slow_clients;
 mod slow_gateway;
 mod sockets;
+mod start_up;
 mod website;
 mod world;

@@ -25,7 +25,7 @@ impl Process {
         let program = env!("CARGO_BIN_EXE_confab-under-test");
         let mut command = Command::new(program);
         command.args(["--port", &port.to_string(), "--data", data.to_str().unwrap()]);
-        command.arg("--no-web");
+        command.args(["--no-web", "--verbose"]);
         for (name, value) in options().parameters {
             command.args(["--parameter", &format!("{name}={value}")]);
         }

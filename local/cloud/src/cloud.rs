@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -73,11 +73,11 @@ impl Cloud {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         // Finds mistakes in the template before anything is started.
         describe(&options, &options.ports.addresses())?;
-        let gateway = listen(options.ports.gateway).await?;
+        let gateway = listen(options.listen, options.ports.gateway).await?;
         let listeners = Listeners {
-            dynamodb: listen(options.ports.dynamodb).await?,
-            sns: listen(options.ports.sns).await?,
-            sqs: listen(options.ports.sqs).await?,
+            dynamodb: listen(options.listen, options.ports.dynamodb).await?,
+            sns: listen(options.listen, options.ports.sns).await?,
+            sqs: listen(options.listen, options.ports.sqs).await?,
         };
         let ports = Ports {
             gateway: port_of(&gateway)?,
@@ -226,8 +226,8 @@ fn start_gateway(
     Ok(sockets)
 }
 
-async fn listen(port: u16) -> Result<TcpListener, StartError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| StartError::Port(port, error))
+async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind((address, port)).await.map_err(|error| StartError::Port(port, error))
 }
 
 fn port_of(listener: &TcpListener) -> Result<u16, StartError> {

@@ -1,6 +1,6 @@
 //! What to run, and how.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use crate::{
     access::Keys, description::Addresses, lambda::Functions, like_aws::LikeAws, server::TimeLimits, template::Template,
@@ -15,6 +15,8 @@ pub struct Options {
     pub parameters: BTreeMap<String, String>,
     /// The stack's name, which is part of most resources' names.
     pub stack_name: String,
+    /// The address to listen on. Loopback, except in a container, whose own network keeps others out.
+    pub listen: IpAddr,
     /// The ports.
     pub ports: Ports,
     /// The file that stores the tables; without one they are in memory.

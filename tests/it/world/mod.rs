@@ -10,6 +10,7 @@ mod user;
 use std::{
     collections::{BTreeMap, HashMap},
     env,
+    net::Ipv4Addr,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -24,7 +25,10 @@ use futures_util::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{TestWriter, writer::BoxMakeWriter},
+};
 
 pub use self::{socket::Socket, user::User};
 use crate::documents;
@@ -48,6 +52,7 @@ pub fn options() -> Options {
         template: template(),
         parameters: generous(),
         stack_name: "confab".to_owned(),
+        listen: Ipv4Addr::LOCALHOST.into(),
         ports: Ports::default(),
         data: None,
         functions: Functions::InProcess(Arc::new(confab_functions::handler)),
@@ -98,9 +103,7 @@ impl World {
 
     /// A separate laptop cloud, regardless of the environment.
     pub async fn own(options: Options) -> Self {
-        // Warnings are shown with a failing test; RUST_LOG shows more.
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
+        log();
         let cloud = Cloud::start(options).await.unwrap();
         let mut environment = cloud.client_environment();
         let outputs = [
@@ -288,6 +291,16 @@ impl World {
     async fn open_or_fail(&self, query: &str, headers: &[(&'static str, &str)]) -> Result<Socket, SocketError> {
         Socket::connect(&format!("{}{query}", self.websocket_url), headers).await
     }
+}
+
+/// Shows the warnings of a test if it fails; `RUST_LOG` shows what it selects of all tests.
+fn log() {
+    let (filter, writer) = match EnvFilter::try_from_default_env() {
+        Ok(filter) => (filter, BoxMakeWriter::new(std::io::stdout)),
+        // The test harness captures this writer, also in threads that a test starts, such as those of its runtime.
+        Err(_) => (EnvFilter::new("warn,dynoxide=error"), BoxMakeWriter::new(TestWriter::new())),
+    };
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).try_init();
 }
 
 pub const PASSWORD: &str = "Str0ng-pass-phrase";
