@@ -19,6 +19,8 @@ LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("source", "src")
 def main():
     sources = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "web/client/README.md"]
     dead = [problem for source in sources for problem in dead_links_of_source(source)]
+    summary = (DOCS / "SUMMARY.md").read_text()
+    dead += [f"SUMMARY.md lacks {page.name}" for page in DOCS.glob("*.md") if f"({page.name})" not in summary + "(SUMMARY.md)"]
     book = pathlib.Path(sys.argv[1]).resolve()
     pages = {path: Page(path) for path in book.rglob("*.html") if path.name != "toc.html"}
     dead += [problem for page in pages.values() for problem in dead_links_of_page(page, pages, book)]
