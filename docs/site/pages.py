@@ -62,8 +62,11 @@ def content(chapter, pages, repository):
 
 
 def link(match, folder, pages, repository, name):
-    target = match["target"] or match["defined"] or match["source"]
-    if match["code"] or re.match(r"[a-z]+:|#", target):
+    if match["code"]:
+        return match[0]
+    group = next(name for name in ("target", "defined", "source") if match[name])
+    target = match[group]
+    if re.match(r"[a-z]+:|#", target):
         return match[0]
     path, _, anchor = target.partition("#")
     file = (folder / path).resolve()
@@ -77,7 +80,8 @@ def link(match, folder, pages, repository, name):
         moved = f"{repository.rstrip('/')}/blob/HEAD/{file.relative_to(ROOT)}"
     else:
         return outside(match, file.relative_to(ROOT))
-    return match[0].replace(target, moved + ("#" + anchor if anchor else ""))
+    before, after = match.start(group) - match.start(), match.end(group) - match.start()
+    return match[0][:before] + moved + ("#" + anchor if anchor else "") + match[0][after:]
 
 
 def outside(match, path):
