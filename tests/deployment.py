@@ -5,7 +5,7 @@ provided.al2023, and WebSocket APIs. Needs the packages in tests/requirements.tx
 
     tests/deployment.py              a release build by cargo-lambda
     tests/deployment.py --debug      a debug build by cargo, which is faster
-    tests/deployment.py --website    also the browser client, deployed as README describes and tested in Chromium
+    tests/deployment.py --website    also the browser client, deployed as docs/deploying.md describes and tested in Chromium
 """
 
 import argparse
@@ -242,8 +242,8 @@ WITHOUT_SOCKETS = "policy allows nothing|requested page is shown|a wrong passwor
 
 
 def run_website(outputs, port):
-    """Deploys the browser client with the commands from README, and tests it in Chromium, through CloudFront."""
-    blocks = (ROOT / "README.md").read_text().split("```sh\n")
+    """Deploys the browser client with the commands from docs/deploying.md, and tests it in Chromium, through CloudFront."""
+    blocks = (ROOT / "docs/deploying.md").read_text().split("```sh\n")
     commands = next(block for block in blocks if "aws s3 sync" in block).split("```")[0]
     commands = "\n".join(line for line in commands.splitlines() if not line.startswith("sam deploy"))
     subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, check=True)

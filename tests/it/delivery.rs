@@ -211,7 +211,7 @@ async fn a_lost_notification_is_recovered_by_the_next() {
 }
 
 /// A chat that grows beyond the size that one invocation serves while messages are posted, and continues in shards. A
-/// separate laptop cloud is sufficient for some dozens of sockets; README has the commands for ten thousand.
+/// separate laptop cloud is sufficient for some dozens of sockets; docs/guarantees.md has the commands for 10,000.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_chat_receives_everything_in_order() {
     let size: Option<usize> = std::env::var("CONFAB_CHAT_SOCKETS").ok().map(|size| size.parse().unwrap());
