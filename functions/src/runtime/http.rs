@@ -74,7 +74,6 @@ fn write(handled: Result<Response>, request_id: &str) -> GatewayAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::{Value, json, value::to_raw_value};
 
