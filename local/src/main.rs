@@ -13,11 +13,6 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use mimalloc::MiMalloc;
-
-// Requests and their functions run on all threads, where the system's allocators contend.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
