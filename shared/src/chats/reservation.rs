@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
-    aws::table::{Applied, Write, read},
+    aws::table::{Applied, Transacted, Write, read},
     date::Date,
     ids::{ChatUri, EntryId, UserId},
     metrics::{self, Metric},
@@ -33,6 +33,8 @@ use crate::{
 /// How long an author has to commit, counted from the date of an entry behind the hole. Only a date and the clock of
 /// the fan-out are compared, so clocks that differ make it longer or shorter, and never wrong.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts to commit, while others are at work on items of the same author or message.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Chat {
     /// Reserves the next id, with what the chat shows of the entry. Fails while the log is locked.
@@ -97,7 +99,14 @@ impl Confab {
     ) -> Result<()> {
         let mut writes = changes(chat, entry)?;
         writes.push(entry.put_if_absent(&chat.uri)?);
-        self.table().transact(writes).await
+        // Others wait for the entry, so the pauses stay short.
+        let pauses = back_off().with_max_delay(COMMIT_PAUSE).with_total_delay(Some(CONTENTION)).without_max_times();
+        let mut pauses = pauses.build();
+        while self.table().transact_once(writes.clone()).await? != Transacted::Done {
+            metrics::count(Metric::TransactionRetries, 1);
+            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
+        }
+        Ok(())
     }
 
     /// Closes a reserved id with a void, unless its entry is there.

@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// How an attempt at a transaction ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Transacted {
     /// All of it was done.
     Done,
-    /// Nothing was done: another transaction was at work on an item, or DynamoDB was short of capacity. Worth a retry.
-    Conflict,
+    /// Nothing was done: another transaction was at work on the items of the writes at these places, or DynamoDB was
+    /// short of capacity for them. Worth a retry.
+    Conflict(Vec<usize>),
 }
 
 impl Table {
@@ -29,7 +30,7 @@ impl Table {
     /// As [`Table::transact_once`]; [`Error::Busy`] if the items stay in use.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<()> {
         let mut pauses = contention_pauses();
-        while self.transact_once(writes.clone()).await? == Transacted::Conflict {
+        while self.transact_once(writes.clone()).await? != Transacted::Done {
             metrics::count(Metric::TransactionRetries, 1);
             pause(&mut pauses, None).await?;
         }
@@ -62,10 +63,13 @@ impl Table {
 
 /// What a cancelled transaction means: the reasons are in the order of the writes.
 fn cancelled_for(reasons: Vec<CancellationReason>, meanings: &[Otherwise]) -> Result<Transacted> {
-    let mut failed = None;
-    for (reason, otherwise) in reasons.into_iter().zip(meanings) {
+    let (mut failed, mut in_conflict) = (None, Vec::new());
+    for (place, (reason, otherwise)) in reasons.into_iter().zip(meanings).enumerate() {
         match reason.code.as_deref() {
-            None | Some("None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {}
+            None | Some("None") => {}
+            Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {
+                in_conflict.push(place)
+            }
             Some("ConditionalCheckFailed") => failed = failed.or(Some((otherwise, reason.item))),
             Some(code) => {
                 let message = reason.message.as_deref().unwrap_or_default();
@@ -75,6 +79,6 @@ fn cancelled_for(reasons: Vec<CancellationReason>, meanings: &[Otherwise]) -> Re
     }
     match failed {
         Some((otherwise, item)) => Err(otherwise.error(item)),
-        None => Ok(Transacted::Conflict),
+        None => Ok(Transacted::Conflict(in_conflict)),
     }
 }
