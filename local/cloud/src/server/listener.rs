@@ -32,6 +32,10 @@ pub(crate) async fn serve(listener: TcpListener, limits: TimeLimits, stopped: wa
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        // Otherwise a small write, such as a frame, may wait up to 40 ms for the acknowledgement of the one before it.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.answer));
         let answer = answer.clone();
