@@ -10,7 +10,6 @@ With --perf, each case is profiled too, with `perf record`, into perf-<case>.dat
 
 import argparse
 import base64
-import http.server
 import itertools
 import json
 import os
@@ -19,7 +18,7 @@ import socket
 import threading
 import time
 
-from runtime_api import BOOTSTRAP, TARGET, Function, build, encoded, laptop_cloud, proxy, read_body, serve
+from runtime_api import BOOTSTRAP, TARGET, Function, QuickHandler, build, encoded, laptop_cloud, proxy, read_body, serve
 
 PORT = 8300
 SERVICES = {"DYNAMODB": PORT + 1, "SNS": PORT + 2, "SQS": PORT + 3}
@@ -150,14 +149,7 @@ class Lambda:
         raise TimeoutError(f"{name} got {len(self.kept[name])} records instead of {count}")
 
     def _handler(functions):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            wbufsize = -1
-
-            def log_message(self, *_):
-                pass
-
+        class Handler(QuickHandler):
             def do_POST(self):
                 name, event = self.path.split("/")[-2], read_body(self)
                 request = json.loads(event).get("requestContext", {})

@@ -40,8 +40,20 @@ def laptop_cloud(program, port, *arguments):
         cloud.wait()
 
 
+class QuickHandler(http.server.BaseHTTPRequestHandler):
+    """Keeps connections open, answers at once, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+    # Otherwise responses wait 40 ms for delayed acknowledgements.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *_):
+        pass
+
+
 class Function:
-    """A process of a function, with a Runtime API of its own
+    """A process of a function, with a separate Runtime API
     (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html)."""
 
     def __init__(self, program, handler, environment):
@@ -101,15 +113,7 @@ class Function:
     def _serve(self):
         function = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Otherwise responses wait 40 ms for delayed acknowledgements.
-            disable_nagle_algorithm = True
-            wbufsize = -1
-
-            def log_message(self, *_):
-                pass
-
+        class Handler(QuickHandler):
             def do_GET(self):
                 function._asked_at = time.perf_counter()
                 function._asked.set()

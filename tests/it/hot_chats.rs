@@ -162,7 +162,7 @@ async fn a_hole_is_closed_and_blocks_nothing() {
     assert_eq!(list["chats"][0]["unread"], 1, "{list}");
 }
 
-/// The end that readers are told of is the visible one.
+/// The end that readers see is the visible one.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_of_a_reserved_id() {
     let world = World::any().await;
@@ -296,7 +296,7 @@ async fn nobody_acts_after_they_left() {
     assert_eq!(members, BTreeSet::from([chat.owner.id, chat.guest.id]));
 }
 
-/// Whoever locked the log died: the others wait until the lock expires.
+/// The holder of the lock is cut off: the others wait until the lock expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_left_behind_expires() {
     let (world, dynamodb, _) = Proxy::world().await;

@@ -20,7 +20,7 @@ use crate::{
     random,
 };
 
-/// How long a log stays locked if who locked it dies. A transaction takes some hundredths of a second.
+/// How long a log stays locked if the holder fails. A transaction takes some hundredths of a second.
 const LOCK: Duration = Duration::from_secs(1);
 
 impl Chat {

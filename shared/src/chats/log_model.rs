@@ -236,7 +236,7 @@ impl Model for Chat {
                     .filter(|(_, entry)| entry.is_some_and(|author| matches!(chat.tasks[author], Task::Edit(_))));
                 edits.next_back().is_none_or(|(id, author)| state.changed == (*id, *author))
             }),
-            Property::<Self>::eventually("everything is delivered, whoever dies", |_, state| {
+            Property::<Self>::eventually("everything is delivered, also if an author fails", |_, state| {
                 let is_over = |step: &Step| matches!(step, Step::Acknowledged(_) | Step::Refused | Step::Dead);
                 state.steps.iter().all(is_over) && state.log.keys().last().is_none_or(|last| *last == state.cursor())
             }),

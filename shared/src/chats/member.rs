@@ -128,7 +128,7 @@ impl Member {
     }
 
     /// Moves the read marker forward to an entry that the user has seen, with the counts where that is the log's last.
-    /// Whoever has seen the last entry has seen all before it, so their own messages up to it have been counted.
+    /// Who has seen the last entry has seen all before it, so their messages up to it have been counted.
     pub(crate) fn move_marker(chat: &Chat, membership: &Membership, user_id: UserId, id: EntryId) -> Write {
         let key = Self::key(&chat.uri, user_id);
         let write = if id == chat.last_id && membership.own_last_id <= id {

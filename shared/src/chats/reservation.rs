@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Confab, Error, Result,
     accounts::rate_limit::Rate,
-    aws::table::{Applied, Transacted, Write, read},
+    aws::table::{Applied, Write, read},
     date::Date,
     ids::{ChatUri, EntryId, UserId},
     metrics::{self, Metric},
@@ -101,12 +101,7 @@ impl Confab {
         writes.push(entry.put_if_absent(&chat.uri)?);
         // Others wait for the entry, so the pauses stay short.
         let pauses = back_off().with_max_delay(COMMIT_PAUSE).with_total_delay(Some(CONTENTION)).without_max_times();
-        let mut pauses = pauses.build();
-        while self.table().transact_once(writes.clone()).await? != Transacted::Done {
-            metrics::count(Metric::TransactionRetries, 1);
-            tokio::time::sleep(pauses.next().ok_or(Error::Busy(None))?).await;
-        }
-        Ok(())
+        self.table().transact_with(writes, pauses.build()).await
     }
 
     /// Closes a reserved id with a void, unless its entry is there.

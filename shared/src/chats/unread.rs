@@ -60,7 +60,7 @@ impl ReadBudget {
 }
 
 impl Confab {
-    /// Counts a member's unread messages. `own_count` is the number of their own since they joined; without it the log
+    /// Counts a member's unread messages. `own_count` is the number of their messages since they joined; without it the log
     /// is read.
     pub(super) async fn unread(
         &self,

@@ -127,7 +127,7 @@ async fn listen(world: &World, user: &User<'_>, uri: &str, arrivals: mpsc::Unbou
     });
 }
 
-/// A chat with so many messages.
+/// A chat with this number of messages.
 pub async fn chat_with_history(user: &User<'_>, messages: usize) -> String {
     let uri = user.start_chat().await;
     for _ in 0..messages {

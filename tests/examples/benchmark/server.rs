@@ -62,7 +62,8 @@ impl Server {
     pub fn cpu(&self) -> Duration {
         let stat = self.file("stat");
         let (_, fields) = stat.rsplit_once(')').unwrap();
-        let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum::<u64>();
         // Linux reports ticks of 10 ms, whatever the kernel's own.
         Duration::from_millis(10 * ticks)
     }

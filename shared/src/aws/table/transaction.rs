@@ -1,5 +1,7 @@
 //! Transactions: several writes, all or none.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     error::SdkError, operation::transact_write_items::TransactWriteItemsError, types::CancellationReason,
 };
@@ -29,7 +31,18 @@ impl Table {
     /// # Errors
     /// As [`Table::transact_once`]; [`Error::Busy`] if the items stay in use.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<()> {
-        let mut pauses = contention_pauses();
+        self.transact_with(writes, contention_pauses()).await
+    }
+
+    /// As [`Table::transact`], with these pauses between the attempts.
+    ///
+    /// # Errors
+    /// As [`Table::transact`], after the last pause.
+    pub(crate) async fn transact_with(
+        &self,
+        writes: Vec<Write>,
+        mut pauses: impl Iterator<Item = Duration>,
+    ) -> Result<()> {
         while self.transact_once(writes.clone()).await? != Transacted::Done {
             metrics::count(Metric::TransactionRetries, 1);
             pause(&mut pauses, None).await?;
