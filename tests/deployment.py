@@ -72,7 +72,7 @@ def build(debug):
     """Builds the program of all functions, and returns its path."""
     if debug:
         # As tests/lambda_watch.sh builds, so that nothing is built twice.
-        subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--locked", "--bins", "--tests"], cwd=ROOT, check=True)
         return ROOT / "target/debug/bootstrap"
     flag = {"x86_64": "--x86-64", "arm64": "--arm64"}[ARCHITECTURE]
     subprocess.run(["cargo", "lambda", "build", "--release", "--locked", flag, "--bin", "bootstrap"], cwd=ROOT / "functions", check=True)
@@ -229,7 +229,7 @@ def run_suite(environment, outputs):
         "CONFAB_EMULATOR": "ministack",
     }
     print(json.dumps(variables, indent=2), flush=True)
-    command = ["cargo", "test", "--locked", "-p", "confab-tests", "--test", "it", "--"]
+    command = ["cargo", "test", "--locked", "--test", "it", "--"]
     # These are about the sources or the laptop cloud alone.
     for module in ("cost::", "layers::", "laptop_cloud::", "permissions::each"):
         command += ["--skip", module]

@@ -12,8 +12,8 @@ package=$(mktemp -d)
 trap 'exit 1' INT TERM
 trap 'kill $(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -r "$package"' EXIT
 
-# The whole workspace: for one package, cargo selects other features and builds the dependencies again.
-cargo build --locked --workspace --bins
+# With the tests, as `cargo test` builds: without them cargo selects other features and builds the dependencies again.
+cargo build --locked --bins --tests
 # cargo-lambda serves functions that are binaries of a package, so it is given a package that has a binary of each name.
 # With --only-lambda-apis it builds and starts none of them.
 functions=$(sed -n 's/^ *Handler: //p' template.yaml)

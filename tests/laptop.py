@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def program(given, build):
     """The program to run: `given`, or the debug build, which is built first if `build` is set."""
     if not given and build:
-        subprocess.run(["cargo", "build", "--locked", "--workspace", "--bins"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--locked", "--bins", "--tests"], cwd=ROOT, check=True)
     return (given or ROOT / "target/debug/confab").resolve()
 
 

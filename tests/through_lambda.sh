@@ -21,7 +21,7 @@ wait_for() { # a port, the process that opens it, its log
     return 1
 }
 
-cargo build --workspace --bins --locked
+cargo build --locked --bins --tests
 # All users of the suite have one address, and send more than people do.
 parameters=()
 for limit in PostsPerMinute MarkersPerMinute LookupsPerHour SocketsPerUser AttemptsPerAddress; do
@@ -45,5 +45,5 @@ done
 export CONFAB_URL="http://127.0.0.1:$port" CONFAB_WEBSOCKET_URL="ws://127.0.0.1:$port/ws"
 export FANOUT_QUEUE_URL="$AWS_ENDPOINT_URL_SQS/000000000000/confab-FanoutQueue.fifo"
 # Without those that are about the sources or the laptop cloud alone.
-cargo test --locked -p confab-tests --test it -- --skip cost:: --skip layers:: --skip laptop_cloud:: --skip permissions::each ||
+cargo test --locked --test it -- --skip cost:: --skip layers:: --skip laptop_cloud:: --skip permissions::each ||
     { echo "The logs are in $logs." >&2; exit 1; }

@@ -174,8 +174,7 @@ async fn twenty_sockets_subscribe_to_81_chats_at_once() {
         true => socket.subscribe_to_all(&asked).await,
         false => {
             let chats: Vec<Value> = chats.iter().map(|uri| json!({ "uri": uri })).collect();
-            let answer = socket.ask(&json!({"action": "subscribe", "chats": chats})).await;
-            answer["chats"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+            socket.subscribe_to_each(chats).await
         }
     });
     let answers = join_all(answers).await;

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The time for full recovery once the faults end.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(180);
 
 /// Checks recovery: the acknowledged messages are the history, and each client's view is the history.
 async fn check(reader: &User<'_>, uri: &str, acknowledged: &[(u64, String)], clients: &[Client<'_>]) {
