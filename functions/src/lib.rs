@@ -6,8 +6,10 @@
 
 mod http {
     pub(crate) mod create_chat;
+    pub(crate) mod delete_account;
     pub(crate) mod delete_message;
     pub(crate) mod edit_message;
+    pub(crate) mod export_account;
     pub(crate) mod export_chat;
     pub(crate) mod fallback;
     pub(crate) mod get_chat;
@@ -30,6 +32,7 @@ mod http {
 mod websocket;
 mod background {
     pub(crate) mod deliver;
+    pub(crate) mod erase_accounts;
     pub(crate) mod fanout;
     pub(crate) mod reconcile;
     pub(crate) mod relay;
@@ -53,6 +56,8 @@ functions! {
     "logout-all": Http(http::logout_all),
     "me": Http(http::me),
     "set-password": Http(http::set_password),
+    "delete-account": Http(http::delete_account),
+    "export-account": Http(http::export_account),
     "create-chat": Http(http::create_chat),
     "list-chats": Http(http::list_chats),
     "get-chat": Http(http::get_chat),
@@ -71,6 +76,7 @@ functions! {
     "ws-message": WebSocket(websocket),
     "fanout": Queue(background::fanout),
     "deliver": Queue(background::deliver),
+    "erase-accounts": Queue(background::erase_accounts),
     "relay": Stream(background::relay),
     "reconcile": Stream(background::reconcile),
 }

@@ -21,11 +21,12 @@ pub struct Confab {
     notifications: OnceLock<Queue>,
     deliveries: OnceLock<Queue>,
     dead_letters: OnceLock<Queue>,
+    erasures: OnceLock<Queue>,
 }
 
 impl Confab {
     /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
+    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL` and `ERASURE_QUEUE_URL` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number.
@@ -38,6 +39,7 @@ impl Confab {
             notifications: OnceLock::new(),
             deliveries: OnceLock::new(),
             dead_letters: OnceLock::new(),
+            erasures: OnceLock::new(),
             environment: environment.clone(),
         })
     }
@@ -72,6 +74,11 @@ impl Confab {
     /// The dead-letter queue of messages that the fan-out cannot read.
     pub(crate) fn dead_letters(&self) -> Result<&Queue> {
         on_first_use(&self.dead_letters, || Queue::new(&self.environment, "DEAD_LETTER_QUEUE_URL"))
+    }
+
+    /// The queue of accounts to erase.
+    pub(crate) fn erasures(&self) -> Result<&Queue> {
+        on_first_use(&self.erasures, || Queue::new(&self.environment, "ERASURE_QUEUE_URL"))
     }
 }
 

@@ -35,6 +35,8 @@ pub mod chats;
 
 pub mod realtime;
 
+pub mod personal_data;
+
 pub mod api;
 
 pub mod import;

@@ -50,6 +50,6 @@ fn new_password(caller: &Caller, hash: String) -> Vec<Write> {
     ]
 }
 
-fn wrong_password(_: Option<Item>) -> Error {
+pub(super) fn wrong_password(_: Option<Item>) -> Error {
     Invalid::field("current_password", "Invalid password.").into()
 }

@@ -38,16 +38,23 @@ pub(crate) fn decrement(user_id: UserId) -> Write {
         .otherwise(move |_| Error::Uncounted(user_id))
 }
 
+/// Lets the user join no other chat, ever: their account is being deleted. It fails with [`Error::Uncounted`].
+pub(super) fn close(user_id: UserId) -> Result<Write> {
+    let close = Write::update(key(user_id), "SET is_closed = :yes").if_present().serialized(":yes", &true)?;
+    Ok(close.otherwise(move |_| Error::Uncounted(user_id)))
+}
+
 impl Confab {
-    /// Counts one chat more. It fails with [`Error::TooManyChats`], of which invitations may use four fifths, and with
-    /// [`Error::Uncounted`].
+    /// Counts one chat more. It fails with [`Error::TooManyChats`], of which invitations may use four fifths, with
+    /// [`Error::Uncounted`], and with [`Error::NotFound`] once the account has been deleted.
     pub(crate) fn increment_memberships(&self, user_id: UserId, is_invited: bool) -> Write {
         let most = self.limits().chats_per_user.unwrap_or(u32::MAX.into());
         Write::update(key(user_id), "ADD chats :one")
-            .when("chats < :most")
+            .when("chats < :most AND attribute_not_exists(is_closed)")
             .number(":one", 1)
             .number(":most", if is_invited { (most * 4).div_ceil(5) } else { most })
             .otherwise(move |count| match count {
+                Some(count) if count.contains_key("is_closed") => Error::NotFound,
                 Some(_) => Error::TooManyChats(user_id),
                 None => Error::Uncounted(user_id),
             })

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod change_password;
+pub(crate) mod deletion;
 mod email;
 mod hashing;
 mod login;

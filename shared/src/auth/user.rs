@@ -30,9 +30,14 @@ pub struct User {
 
 impl User {
     /// A user who does not exist any more.
-    fn deleted(id: UserId) -> Self {
+    pub(crate) fn deleted(id: UserId) -> Self {
         let nothing = String::new;
         Self { id, username: nothing(), email: nothing(), first_name: nothing(), last_name: nothing() }
+    }
+
+    /// Whether the user's account has been deleted: every other user has a name.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.username.is_empty()
     }
 
     /// The user without the e-mail address, as on the exchange and on sockets.
@@ -129,6 +134,6 @@ impl Confab {
             None if Username::is_possible(name) => self.profile_by_username(name).await?,
             None => None,
         };
-        Ok(profile.map(|profile| profile.user))
+        Ok(profile.map(|profile| profile.user).filter(|user| !user.is_deleted()))
     }
 }

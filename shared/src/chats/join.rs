@@ -185,14 +185,26 @@ impl Confab {
             match found.take::<Username>(&Username::key(name))? {
                 Some(Username { user_id }) => drop(ids.insert(name, user_id)),
                 None if *name == caller.username => {}
-                None => invalid.add(invitation.field, format!("There is no user \"{name}\".")),
+                None => invalid.add(invitation.field, no_user(name)),
             }
         }
         invalid.unless_empty(())?;
         let mut users = self.users(ids.values().copied().filter(|id| *id != caller.id)).await?;
         users.insert(caller.id, caller.clone());
+        let mut invalid = Invalid::default();
+        for name in &invitation.names {
+            // A name stays reserved for a while after its account was deleted.
+            if ids.get(name.as_str()).and_then(|id| users.get(id)).is_some_and(User::is_deleted) {
+                invalid.add(invitation.field, no_user(name));
+            }
+        }
+        invalid.unless_empty(())?;
         let user = |name: &String| ids.get(name.as_str()).and_then(|id| users.get(id)).cloned();
         let guests = invitation.names.iter().map(user).collect::<Option<Vec<User>>>();
         guests.ok_or_else(|| Error::internal("a username without a user"))
     }
+}
+
+fn no_user(name: &str) -> String {
+    format!("There is no user \"{name}\".")
 }

@@ -6,11 +6,12 @@ use super::{
     access::ChatAccess,
     chat::Chat,
     entry::{Entry, EntryBody, EntryType},
-    member::Member,
+    member::{Member, Membership},
 };
 use crate::{
     Confab, Error, Result,
     auth::user::{User, id_in},
+    aws::table::Write,
     ids::{ChatUri, UserId},
 };
 
@@ -33,7 +34,7 @@ impl Confab {
         let caller = access.caller.user.id;
         let leaver = self.leaver(chat, &access.caller.user, username).await?;
         let entries = match leaver.id == caller {
-            true => self.leave_oneself(chat, caller).await,
+            true => self.leave_oneself(chat, caller, Some(caller)).await,
             false => self.remove(chat, caller, leaver.id).await,
         };
         match entries {
@@ -46,6 +47,29 @@ impl Confab {
                 // They had left already; the subscriptions may still be there if an earlier attempt was cut off.
                 self.evict(&chat.uri, leaver.id).await?;
                 Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a user whose account has been deleted out of a chat, as if they had left; idempotent.
+    ///
+    /// # Errors
+    /// As [`Confab::leave`].
+    pub(crate) async fn withdraw(&self, uri: &ChatUri, user_id: UserId) -> Result<()> {
+        let left = match self.chat(uri).await {
+            Ok(chat) => self.leave_oneself(&chat, user_id, None).await,
+            Err(error) => Err(error),
+        };
+        match left {
+            Ok(entries) => {
+                self.evict(uri, user_id).await?;
+                self.publish_entries(uri, &entries, [(user_id, User::deleted(user_id))].into()).await;
+                Ok(())
+            }
+            // A former attempt was cut off, or the chat has been removed.
+            Err(Error::Forbidden(_) | Error::NotFound) => {
+                self.table().apply(Write::delete(Membership::key(uri, user_id))).await.map(drop)
             }
             Err(error) => Err(error),
         }
@@ -64,8 +88,9 @@ impl Confab {
     async fn remove(&self, chat: &Chat, owner_id: UserId, user_id: UserId) -> Result<Vec<Entry>> {
         let changes = |chat: &Chat, _: &[Entry]| {
             let owner = Member::require_owner(&chat.uri, owner_id)?.otherwise(|_| Error::Forbidden(MAY_NOT_REMOVE));
-            let [member, membership, count] = Member::remove(&chat.uri, user_id, || Error::NotFound);
-            Ok(vec![owner, member, membership, count])
+            let mut writes = vec![owner];
+            writes.extend(Member::remove(&chat.uri, user_id, || Error::NotFound)?);
+            Ok(writes)
         };
         let left = [EntryBody::new(EntryType::Left, user_id)];
         for _ in 0..2 {
@@ -77,7 +102,8 @@ impl Confab {
         Err(Error::Busy(None))
     }
 
-    async fn leave_oneself(&self, chat: &Chat, user_id: UserId) -> Result<Vec<Entry>> {
+    /// Takes a user out of a chat, at the cost of the rate limit of `actor`.
+    async fn leave_oneself(&self, chat: &Chat, user_id: UserId, actor: Option<UserId>) -> Result<Vec<Entry>> {
         let mut chat = chat.clone();
         let needs_heir = |chat: &Chat| chat.owner_id == user_id && chat.member_count > 1;
         for _ in 0..ATTEMPTS {
@@ -88,13 +114,13 @@ impl Confab {
                 if needs_heir(chat) != heir.is_some() {
                     return Err(Error::Changed);
                 }
-                let mut writes = Vec::from(Member::remove(&chat.uri, user_id, Error::not_a_member));
+                let mut writes = Member::remove(&chat.uri, user_id, Error::not_a_member)?;
                 if let Some(heir) = heir {
                     writes.push(Member::promote(&chat.uri, heir)?.otherwise(|_| Error::Changed));
                 }
                 Ok(writes)
             };
-            match self.unless_uncounted(self.append_about_members(&chat, user_id, &bodies, changes).await).await {
+            match self.unless_uncounted(self.append_about_members(&chat, actor, &bodies, changes).await).await {
                 // Another user has joined, has left or has become the owner since the heir was chosen.
                 Ok(None) | Err(Error::Changed) => {}
                 Ok(Some(entries)) => return Ok(entries),

@@ -30,7 +30,7 @@ const ENTRIES_BEHIND_CURSOR: usize = 1000;
 
 impl Confab {
     /// Appends an entry that changes neither the members nor the owner, on behalf of `actor`, whose rate limit it counts
-    /// against, in one transaction with the writes that `changes` returns. Those are made for the chat as it was last
+    /// against (`None` for nobody's), in one transaction with the writes that `changes` returns. Those are made for the chat as it was last
     /// read, and must contain the checks of what the actor may do. `changes` may be called several times.
     ///
     /// # Errors
@@ -39,10 +39,11 @@ impl Confab {
     pub(crate) async fn append(
         &self,
         chat: &Chat,
-        actor: UserId,
+        actor: impl Into<Option<UserId>>,
         body: &EntryBody,
         changes: impl Fn(&Chat, &Entry) -> Result<Vec<Write>>,
     ) -> Result<Entry> {
+        let actor = actor.into();
         if !chat.is_hot() {
             let changes = |chat: &Chat, entries: &[Entry]| changes(chat, &entries[0]);
             if let Some(entries) = self.append_next(chat, actor, std::slice::from_ref(body), changes).await? {
@@ -60,10 +61,11 @@ impl Confab {
     pub(crate) async fn append_about_members(
         &self,
         chat: &Chat,
-        actor: UserId,
+        actor: impl Into<Option<UserId>>,
         bodies: &[EntryBody],
         changes: impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Vec<Entry>> {
+        let actor = actor.into();
         if !chat.is_hot()
             && !chat.is_locked()
             && let Some(entries) = self.append_next(chat, actor, bodies, &changes).await?

@@ -22,7 +22,7 @@ impl Confab {
     pub(super) async fn append_next(
         &self,
         chat: &Chat,
-        actor: UserId,
+        actor: Option<UserId>,
         bodies: &[EntryBody],
         changes: impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Option<Vec<Entry>>> {
@@ -32,7 +32,7 @@ impl Confab {
         let entries: Vec<Entry> = entries.collect();
         // The first failed condition counts: a change's own before another append's being first.
         let mut writes = changes(chat, &entries)?;
-        writes.extend(self.charge(Rate::Entries, actor, entries.len()));
+        writes.extend(actor.and_then(|actor| self.charge(Rate::Entries, actor, entries.len())));
         let others = writes.len();
         writes.push(chat.advance(&entries, create_date)?);
         for entry in &entries {

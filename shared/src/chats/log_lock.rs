@@ -46,7 +46,7 @@ impl Confab {
     pub(super) async fn append_locked(
         &self,
         uri: &ChatUri,
-        actor: UserId,
+        actor: Option<UserId>,
         bodies: &[EntryBody],
         changes: &impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Vec<Entry>> {
@@ -61,7 +61,7 @@ impl Confab {
         &self,
         uri: &ChatUri,
         holder: &str,
-        actor: UserId,
+        actor: Option<UserId>,
         bodies: &[EntryBody],
         changes: &impl Fn(&Chat, &[Entry]) -> Result<Vec<Write>>,
     ) -> Result<Vec<Entry>> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::chat::Chat;
+use super::{chat::Chat, former_membership::FormerMembership};
 use crate::{
     Confab, Error, Result,
     accounts::membership_count::{self, MEMBERSHIP},
@@ -152,16 +152,17 @@ impl Member {
         Ok([Write::put(member_key, self)?, Write::put(membership_key, &membership)?])
     }
 
-    /// Deletes both sides of the membership, if the user is a member; the error for who is not is the caller's to say.
-    /// It fails with [`Error::Uncounted`].
+    /// Deletes both sides of the membership, if the user is a member, and leaves a trace of it; the error for who is not
+    /// is the caller's to say. It fails with [`Error::Uncounted`].
     pub(crate) fn remove(
         uri: &ChatUri,
         user_id: UserId,
         not_a_member: impl Fn() -> Error + Send + Sync + 'static,
-    ) -> [Write; 3] {
+    ) -> Result<Vec<Write>> {
         let [member, membership] = Self::keys(uri, user_id).map(Write::delete);
         let member = member.if_present().otherwise(move |_| not_a_member());
-        [member, membership, membership_count::decrement(user_id)]
+        let trace = FormerMembership::put(uri, user_id)?;
+        Ok(vec![member, membership, trace, membership_count::decrement(user_id)])
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// A page is cut rather than exceed this size: Lambda's responses have at most 6 MB
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
-pub(super) const PAGE_BYTES: usize = 4_500_000;
+pub(crate) const PAGE_BYTES: usize = 4_500_000;
 
 /// The items of a page as JSON, each with the place to continue behind it.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl<T: Clone> Page<T> {
 
 /// The size of a line of JSON in a function's response, which is JSON within JSON
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
-pub(super) fn response_bytes(json: &str) -> usize {
+pub(crate) fn response_bytes(json: &str) -> usize {
     json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 

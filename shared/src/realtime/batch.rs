@@ -63,7 +63,7 @@ pub struct Batch {
 }
 
 /// The processing of a queue's messages.
-pub(super) trait Consumer {
+pub(crate) trait Consumer {
     /// The queue.
     fn queue(confab: &Confab) -> Result<&Queue>;
 
@@ -79,7 +79,7 @@ pub(super) trait Consumer {
 /// The sockets that could not be written to in a batch. What else the batch has for them goes through the queue, so
 /// that each of them delays the batch once, and not once for each of its chats.
 #[derive(Debug, Default)]
-pub(super) struct SlowConsumers(Mutex<HashSet<ConnectionId>>);
+pub(crate) struct SlowConsumers(Mutex<HashSet<ConnectionId>>);
 
 impl SlowConsumers {
     pub(super) fn add(&self, connection_id: &ConnectionId) {
@@ -115,7 +115,7 @@ impl<'a> Ended<'a> {
 impl Confab {
     /// Processes a batch and returns the ids of the records to retry: in each group the first that failed and all
     /// behind it.
-    pub(super) async fn process<C: Consumer>(&self, Batch { records, deadline }: Batch) -> Vec<MessageId> {
+    pub(crate) async fn process<C: Consumer>(&self, Batch { records, deadline }: Batch) -> Vec<MessageId> {
         let slow = SlowConsumers::default();
         let groups = in_groups(records);
         let group_deadline = (Instant::now() + GROUP_TIMEOUT).min(deadline - TO_RELEASE);
@@ -195,7 +195,7 @@ impl Confab {
     }
 
     /// Moves a record that cannot be read to the dead-letter queue, once however often that is repeated.
-    pub(super) async fn dead_letter(&self, record: &Record) -> Result<()> {
+    pub(crate) async fn dead_letter(&self, record: &Record) -> Result<()> {
         let Record { message_id, group, body, .. } = record;
         tracing::warn!(%message_id, "a message that cannot be read goes to the dead-letter queue");
         // It came by a queue; but if it has a character that SQS does not accept, it must not block all others.

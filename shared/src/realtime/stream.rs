@@ -9,6 +9,7 @@ use serde_dynamo::Item;
 
 use crate::{
     Confab, Error, Result,
+    accounts::deletion::DELETION,
     chats::{
         entry::{Entry, ImportMark},
         ephemeral::EphemeralEvent,
@@ -41,6 +42,8 @@ pub struct StreamRecord {
 enum FollowUp {
     /// Tokens of a user were revoked: close their sockets.
     Revocation(UserId),
+    /// A user's account was deleted: erase it.
+    Erasure(UserId),
     /// A user joined a chat: notify their sockets.
     Joining(ChatUri, UserId),
     /// A user left a chat: end their subscriptions.
@@ -94,7 +97,7 @@ struct SubscribedUser {
 
 impl StreamRecord {
     /// What may follow from this change: of a token that was deleted, a profile that changed, as it does with a new
-    /// password, or a member who came or went.
+    /// password, an account that was deleted, or a member who came or went.
     fn follow_up(&self) -> Option<FollowUp> {
         let Key { pk, sk } = &self.key;
         let user = |id: &str| id.parse().ok().map(UserId);
@@ -102,6 +105,7 @@ impl StreamRecord {
         match (partition, &self.item) {
             (Partition::Tokens, None) => user(id).map(FollowUp::Revocation),
             (Partition::User, Some(_)) if sk == "PROFILE" => user(id).map(FollowUp::Revocation),
+            (Partition::User, Some(_)) if sk == DELETION => user(id).map(FollowUp::Erasure),
             (Partition::Chat, item) => {
                 let (uri, user_id) = (id.parse().ok()?, user(sk.strip_prefix(MEMBER)?)?);
                 match (item, &self.old) {
@@ -190,6 +194,7 @@ impl Confab {
     async fn follow_up(&self, follow_up: &FollowUp) -> Result<()> {
         match follow_up {
             FollowUp::Revocation(user_id) => self.close_unauthorized_sockets(*user_id).await,
+            FollowUp::Erasure(user_id) => self.request_erasure(*user_id, &user_id.to_string()).await,
             FollowUp::Joining(uri, user_id) => self.notify_newcomer(uri, *user_id).await,
             FollowUp::Leaving(uri, user_id) => self.evict(uri, *user_id).await,
         }
@@ -230,6 +235,8 @@ mod tests {
         assert_eq!(record("TOKENS#7", "hash", None).follow_up(), Some(FollowUp::Revocation(UserId(7))));
         assert_eq!(record("TOKENS#7", "hash", some.clone()).follow_up(), None);
         assert_eq!(record("USER#7", "PROFILE", some.clone()).follow_up(), Some(FollowUp::Revocation(UserId(7))));
+        assert_eq!(record("USER#7", "DELETION", some.clone()).follow_up(), Some(FollowUp::Erasure(UserId(7))));
+        assert_eq!(record("USER#7", "DELETION", None).follow_up(), None, "it has been erased");
         assert_eq!(record("USER#7", "CHAT#x", None).follow_up(), None);
         let left = Some(FollowUp::Leaving(uri.parse().unwrap(), UserId(7)));
         assert_eq!(record(&format!("CHAT#{uri}"), "MEMBER#7", None).follow_up(), left);
