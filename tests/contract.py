@@ -274,7 +274,7 @@ def configuration(world):
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["setPassword", "setPasswordAlias"]
+        include-operation-id = ["setPassword", "setPasswordAlias", "deleteMe", "deleteMeAlias", "deleteUser"]
         parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
     """
 
@@ -282,7 +282,7 @@ def configuration(world):
 def register_hooks(world, document):
     """Adapts schemathesis to Confab."""
     # These operations revoke their token, so each request uses a new user.
-    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias"}
+    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias", "deleteMe", "deleteMeAlias", "deleteUser"}
     authorization = f"Token {world.token}"
     # These names can be registered once; a request that is rejected for its name does not test its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]

@@ -24,6 +24,9 @@ const TABLE: &str = r#"
  POST   /auth/token/logoutall/            {}                        | 401    401    401     401        | 204      204     204    204
  GET    /auth/me/                         -                         | 401    401    401     401        | 200      200     200    200
  PATCH  /auth/me/                         {"first_name":"A"}        | 401    401    401     401        | 200      200     200    200
+ DELETE /auth/me/                         {}                        | 401    401    401     401        | 400      400     400    400
+ POST   /auth/users/delete/               {}                        | 401    401    401     401        | 400      400     400    400
+ GET    /auth/users/me/export/            -                         | 401    401    401     401        | 200      200     200    200
  POST   /auth/password/                   {}                        | 401    401    401     401        | 400      400     400    400
  POST   /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
  GET    /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200

@@ -216,7 +216,8 @@ async fn an_export_has_the_profile_the_chats_and_ones_own_messages() {
     assert_eq!((&lines[0]["type"], &lines[0]["username"]), (&json!("profile"), &json!(anna.username)));
     assert_eq!(lines.iter().filter(|line| line["type"] == "profile").count(), 1);
     let chats: Vec<_> = lines.iter().filter(|line| line["type"] == "chat").collect();
-    let chat = |uri: &str| chats.iter().find(|line| line["uri"] == uri).map(|line| (&line["is_member"], &line["is_owner"]));
+    let chat =
+        |uri: &str| chats.iter().find(|line| line["uri"] == uri).map(|line| (&line["is_member"], &line["is_owner"]));
     assert_eq!(chats.len(), 2);
     assert_eq!(chat(&own), Some((&json!(true), &json!(true))));
     assert_eq!(chat(&left), Some((&json!(false), &json!(false))));

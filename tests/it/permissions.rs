@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::policies::Grant;
 use crate::{
     proxy::Proxy,
-    world::{PASSWORD, User, World, options, template, unique},
+    world::{PASSWORD, User, World, eventually, options, template, unique},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +43,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         everything(&world, &sns).await;
         hot_chats::hot_chats(&world).await;
         ends(&world).await;
+        deletions(&world).await;
         delivery::large_chats_and_slow_consumers(&world, &services).await;
         delivery::groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
@@ -279,6 +280,30 @@ async fn ends(world: &World) {
         world.delete(token["pk"].as_s().unwrap(), token["sk"].as_s().unwrap()).await;
     }
     heard.closed().await;
+}
+
+/// Accounts that end: of an owner of chats, with and without others in them, and with messages to erase.
+async fn deletions(world: &World) {
+    for messages in ["keep", "erase"] {
+        let (leaver, other) = (world.user("leaver").await, world.user("other").await);
+        let (shared, own) = (leaver.start_chat().await, leaver.start_chat().await);
+        other.join(&shared).await;
+        let socket = leaver.subscribed(&shared).await;
+        for uri in [&shared, &own] {
+            let id = leaver.post(uri, "mine").await;
+            let reaction = format!("/api/chats/{uri}/messages/{id}/reactions/👍/");
+            assert_eq!(leaver.call(Method::PUT, &reaction, Value::Null).await.0, 200);
+        }
+        world.heat(&shared).await;
+        assert_eq!(leaver.get("/auth/users/me/export/").await.0, 200);
+        // Of users from before, it is counted only now how many chats they are in.
+        world.delete(&format!("MEMBERSHIPS#{}", leaver.id), "COUNT").await;
+        let form = json!({"current_password": PASSWORD, "messages": messages});
+        assert_eq!(leaver.call(Method::DELETE, "/auth/me/", form).await.0, 204);
+        socket.closed().await;
+        eventually("the account is erased", || async { world.items(&format!("USER#{}", leaver.id)).await.is_empty() })
+            .await;
+    }
 }
 
 /// Whatever is asked with a token that has not been used for long extends it.

@@ -7,7 +7,7 @@ const MAX_NAMES = 4;
 
 /** A user whose account was deleted has no name. */
 export function displayName(user: User): string {
-  return fullName(user) || "Somebody who left";
+  return fullName(user) || "Deleted user";
 }
 
 function fullName(user: User): string {

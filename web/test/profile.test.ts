@@ -1,6 +1,7 @@
 /** The profile, the password, and the dialogs of the header. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import axe from "axe-core";
 import { test } from "./fixture.js";
 import { createChat, expectHidden, expectVisible } from "./person.js";
@@ -58,6 +59,38 @@ test("a password change revokes all other tokens", async (fixture) => {
   await expectVisible(elsewhere.chats);
   await anna.page.reload();
   await expectVisible(anna.status("Connected"));
+});
+
+test("a user downloads their data, and deletes the account", async (fixture) => {
+  const [anna, ben] = [await fixture.person("anna"), await fixture.person("ben")];
+  const uri = await createChat(ben, anna);
+  await anna.openChat(uri);
+  await anna.send("mine");
+  await ben.openChat(uri);
+  await expectVisible(ben.main.getByText("mine"));
+  await anna.button(`${anna.name}, your profile`).click();
+  const dialog = anna.page.getByRole("dialog", { name: "Your profile" });
+  const [download] = await Promise.all([
+    anna.page.waitForEvent("download"),
+    dialog.getByRole("button", { name: "Download your data" }).click(),
+  ]);
+  assert.equal(download.suggestedFilename(), `${anna.name}.jsonl`);
+  const lines = (await readFile(await download.path(), "utf8"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ type }) => type).sort(), ["chat", "message", "profile"]);
+
+  await dialog.getByRole("button", { name: "Delete your account…" }).click();
+  const form = dialog.getByRole("form", { name: "Delete your account" });
+  await form.getByRole("button", { name: "Delete for ever" }).click();
+  await expectVisible(form.getByText("This field may not be blank."));
+  await form.getByLabel("Your password").fill(anna.password);
+  await form.getByLabel("Delete all my messages, too").check();
+  await form.getByRole("button", { name: "Delete for ever" }).click();
+  await expectVisible(anna.page.getByText("Your account is deleted."));
+  await expectVisible(ben.main.getByText("Deleted user").first());
+  await expectHidden(ben.main.getByText("mine"));
 });
 
 for (const colorScheme of ["light", "dark"] as const) {

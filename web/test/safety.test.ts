@@ -184,6 +184,6 @@ test("a deleted account has a display name", async (fixture) => {
   });
   await anna.page.reload();
   await anna.openChat(uri);
-  await expectVisible(anna.main.getByRole("heading", { name: `Somebody who left, ${cleo.name}` }));
+  await expectVisible(anna.main.getByRole("heading", { name: `Deleted user, ${cleo.name}` }));
   await expectVisible(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Somebody who left" }));
 });

@@ -10,12 +10,7 @@ use super::{
 };
 use crate::{
     Confab, Error, Result,
-    auth::{
-        authentication::Caller,
-        token::StoredToken,
-        user::Profile,
-        username::Username,
-    },
+    auth::{authentication::Caller, token::StoredToken, user::Profile, username::Username},
     aws::table::Write,
     date::Date,
     error::Invalid,

@@ -199,6 +199,24 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("POST", "/auth/password", { body, signal });
   }
 
+  /** Deletes the account; `messages` stay without a name (`keep`) or are deleted, too (`erase`). */
+  deleteMe(password: string, messages: "keep" | "erase", signal?: AbortSignal): Promise<void> {
+    return this.#request("POST", "/auth/users/delete", { body: { current_password: password, messages }, signal });
+  }
+
+  /** The user's own data: the profile, the chats and the user's messages, as JSON Lines. */
+  async exportMe(signal?: AbortSignal): Promise<string> {
+    let lines = "";
+    let query: Query | string = {};
+    for (;;) {
+      const { response, text } = await this.#send("GET", "/auth/users/me/export", { query, signal }, true);
+      lines += text;
+      const next = /^<([^>]*)>/.exec(response.headers.get("Link") ?? "")?.[1];
+      if (next === undefined) return lines;
+      query = next;
+    }
+  }
+
   /** The user's chats: the first `limit` (by default 20, at most 100), or the page with this URL. */
   chats(page: { limit?: number } | string = {}, signal?: AbortSignal): Promise<ChatPage> {
     return this.#request("GET", "/api/chats", { query: page, signal });
@@ -294,6 +312,16 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   }
 
   async #request<Result>(method: string, path: string, request: Request, authorized = true): Promise<Result> {
+    const { text } = await this.#send(method, path, request, authorized);
+    return parseBody<Result>(text);
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    request: Request,
+    authorized: boolean,
+  ): Promise<{ response: Response; text: string }> {
     const token = authorized ? this.token : undefined;
     const headers: Record<string, string> = { ...request.headers };
     if (token !== undefined) headers.Authorization = `Token ${token}`;
@@ -309,7 +337,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
       const init: RequestInit = { method, headers, signal: controller.signal, cache: "no-store" };
       if (request.body) init.body = toJson(request.body);
       const { response, text } = await this.#fetch(this.#url + path + queryString(request.query), init);
-      if (response.ok) return parseBody<Result>(text);
+      if (response.ok) return { response, text };
       const error = parseError(response, text);
       if (error.status === 401 && token !== undefined && token === this.token) this.emit("unauthorized", error);
       throw error;

@@ -23,6 +23,8 @@ export interface Auth {
   /** Stores changes of the user's profile. */
   updateUser(user: User): void;
   logOut(): void;
+  /** Ends the login of an account that has been deleted. */
+  leave(reason: string): void;
 }
 
 export const authKey: InjectionKey<Auth> = Symbol("auth");
@@ -76,11 +78,16 @@ export function createAuth(config: Config): Auth {
     writeLogin({ token: api.token, user });
   }
 
-  function logOut(): void {
-    const { api, user } = login.value ?? {};
-    end();
+  function leave(reason = ""): void {
+    const { user } = login.value ?? {};
+    end(reason);
     if (user) deleteDrafts(user);
     redirect.clear();
+  }
+
+  function logOut(): void {
+    const { api } = login.value ?? {};
+    leave();
     // Without a connection, the token expires when it has not been used for some time.
     api?.logOut().catch(() => {});
   }
@@ -101,7 +108,7 @@ export function createAuth(config: Config): Auth {
   const stored = readLogin();
   if (stored) begin(stored);
   else redirect.toLogin();
-  return { login, notice, logIn, register, updateUser, logOut };
+  return { login, notice, logIn, register, updateUser, logOut, leave };
 }
 
 /** Redirects to the login page, and after logging in back to the page that the same user wanted. */
