@@ -89,8 +89,9 @@ test("a user downloads their data, and deletes the account", async (fixture) => 
   await form.getByLabel("Delete all my messages, too").check();
   await form.getByRole("button", { name: "Delete for ever" }).click();
   await expectVisible(anna.page.getByText("Your account is deleted."));
-  await expectVisible(ben.main.getByText("Deleted user").first());
   await expectHidden(ben.main.getByText("mine"));
+  await ben.page.reload();
+  await expectVisible(ben.main.getByText("Deleted user").first());
 });
 
 for (const colorScheme of ["light", "dark"] as const) {
