@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::{
     Result,
-    aws::{queue::Queue, sockets::Sockets, table::Table, topic::Topic},
+    aws::{mail::Mailer, queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
     limits::Limits,
 };
@@ -21,11 +21,12 @@ pub struct Confab {
     notifications: OnceLock<Queue>,
     deliveries: OnceLock<Queue>,
     dead_letters: OnceLock<Queue>,
+    mailer: OnceLock<Option<Mailer>>,
 }
 
 impl Confab {
     /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
+    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL` and `MAIL_SENDER` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number.
@@ -38,6 +39,7 @@ impl Confab {
             notifications: OnceLock::new(),
             deliveries: OnceLock::new(),
             dead_letters: OnceLock::new(),
+            mailer: OnceLock::new(),
             environment: environment.clone(),
         })
     }
@@ -72,6 +74,11 @@ impl Confab {
     /// The dead-letter queue of messages that the fan-out cannot read.
     pub(crate) fn dead_letters(&self) -> Result<&Queue> {
         on_first_use(&self.dead_letters, || Queue::new(&self.environment, "DEAD_LETTER_QUEUE_URL"))
+    }
+
+    /// The mailer; none if the deployment has no sender of mail.
+    pub(crate) fn mailer(&self) -> Option<&Mailer> {
+        self.mailer.get_or_init(|| Mailer::new(&self.environment)).as_ref()
     }
 }
 
