@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::policies::Grant;
 use crate::{
     proxy::Proxy,
-    world::{PASSWORD, User, World, options, template, unique},
+    world::{PASSWORD, User, World, answer, options, template, unique},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,6 +324,32 @@ async fn accounts(world: &World, user: &User<'_>) {
     world.log_in(&user.username).await;
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
+    socket.closed().await;
+    let (_, list) = user.get("/auth/tokens/").await;
+    assert_eq!(list["tokens"][0]["current"], true, "{list}");
+    let others = async || User {
+        world,
+        username: user.username.clone(),
+        id: user.id,
+        token: answer(
+            world
+                .request(Method::POST, "/auth/token/create/")
+                .json(&json!({"username": user.username, "password": "An0ther-pass-phrase"})),
+        )
+        .await
+        .1["auth_token"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+    };
+    let other = others().await;
+    let socket = other.subscribed(&uri).await;
+    let (_, list) = other.get("/auth/tokens/").await;
+    let id = list["tokens"].as_array().unwrap().iter().find(|token| token["current"] == true).unwrap()["id"].as_str();
+    assert_eq!(user.call(Method::DELETE, &format!("/auth/tokens/{}/", id.unwrap()), Value::Null).await.0, 204);
+    socket.closed().await;
+    let socket = others().await.subscribed(&uri).await;
+    assert_eq!(user.call(Method::DELETE, "/auth/tokens/", Value::Null).await.0, 204);
     socket.closed().await;
     let leaver = world.user("leaver").await;
     let socket = leaver.subscribed(&leaver.start_chat().await).await;

@@ -78,7 +78,7 @@ pub(crate) struct Mailbox {
 struct Kept {
     mails: VecDeque<Arc<Mail>>,
     bytes: usize,
-    last_id: u64,
+    sent: u64,
 }
 
 impl Mailbox {
@@ -90,8 +90,8 @@ impl Mailbox {
     /// Keeps a mail, numbers it, and logs it.
     pub(crate) fn keep(&self, mut mail: Mail) {
         let mut kept = self.lock();
-        kept.last_id += 1;
-        mail.id = kept.last_id;
+        kept.sent += 1;
+        mail.id = kept.sent;
         let to = mail.recipients().map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::info!("mail to {to}: {} ({}/_mail/{})", mail.subject, self.url, mail.id);
         kept.bytes += mail.bytes();
