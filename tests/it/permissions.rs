@@ -24,10 +24,19 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     // What a function lacks is recorded, too.
     options.like_aws.permissions = false;
     // Limits that are looked at and not reached, and chats that are soon large.
-    let limits =
-        [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
+    let limits = [
+        ("PostsPerMinute", "100000"),
+        ("AttemptsPerAddress", "100000"),
+        ("SocketsPerUser", "8"),
+        ("LargeChat", "3"),
+        ("MailSender", "confab@laptop.example"),
+    ];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let ses = Proxy::start().await;
+    options.environment.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url().to_owned());
+    options.hosts.push(ses.host());
     let world = Proxy::before_all(&services, options).await;
+    ses.leads_to(world.variable("AWS_ENDPOINT_URL_SESV2"));
     let [dynamodb, sns, sqs, sockets] = services.clone();
     dynamodb.inject(delivery::slow_writes);
 
@@ -49,6 +58,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         delivery::interrupted_registrations(&world, &dynamodb).await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
+        used.append(&mut policies::for_mail(&ses));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
         let is_complete = granted.is_subset(&used);
         let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };

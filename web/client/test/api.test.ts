@@ -84,8 +84,8 @@ test("each method sends the request of its endpoint", async () => {
     ],
   );
   assert.ok(requests.every(({ headers }) => headers.authorization === "Token secret"));
-  assert.equal(requests[14]?.headers["idempotency-key"], "k");
-  assert.equal(requests[13]?.headers["idempotency-key"], undefined);
+  assert.equal(requests[16]?.headers["idempotency-key"], "k");
+  assert.equal(requests[15]?.headers["idempotency-key"], undefined);
 });
 
 test("the token of a login is used until logging out", async () => {
