@@ -2,6 +2,7 @@
 
 use aws_sdk_sesv2::{
     Client,
+    error::ProvideErrorMetadata,
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message},
 };
@@ -45,7 +46,8 @@ impl Mailer {
         match request.content(EmailContent::builder().simple(message).build()).send().await {
             Err(error) if error.as_service_error().is_some_and(is_rejection) => {
                 // Without SES's message, which may have the address.
-                Error::internal("SES does not take a mail, which is skipped").log();
+                let code = error.code().unwrap_or_default();
+                Error::internal(format!("SES does not take a mail, which is skipped: {code}")).log();
                 Ok(())
             }
             sent => Ok(sent.map(drop)?),
