@@ -193,6 +193,9 @@ class World:
             self.call("POST", f"/api/chats/{self.uri}/messages/", self.guest, {"message": text})
         # Of one's own there are many, since some will be deleted.
         own = [self.call("POST", f"/api/chats/{self.uri}/messages/", self.token, {"message": f"{number}"}) for number in range(100)]
+        for _ in range(5):
+            self.log_in("danidee")
+        self.tokens = [token["id"] for token in self.call("GET", "/auth/tokens/", self.token)["tokens"] if not token["current"]]
         self.ids = [1, 2, 3, *(each["id"] for each in own)]
 
     def log_in(self, name):
@@ -249,6 +252,7 @@ def configuration(world):
         newcomers = {{ values = ["newcomer"] }}
         passwords = {{ values = [{password}] }}
         ids = {{ values = {json.dumps(world.ids)} }}
+        tokens = {{ values = {json.dumps(world.tokens)} }}
         emoji = {{ values = ["👍", "❤", "❤️"] }}
         strong = {{ values = ["Str0ng-pass-phrase", "  пароль-längere  "] }}
         addresses = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com", ""] }}
@@ -272,6 +276,10 @@ def configuration(world):
         [[operations]]
         include-operation-id = ["login", "loginAlias"]
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
+
+        [[operations]]
+        include-operation-id = "revokeToken"
+        parameters = {{ "path.id" = {{ dictionary = "tokens", probability = 0.7 }} }}
 
         [[operations]]
         include-operation-id = ["setPassword", "setPasswordAlias", "deleteMe", "deleteMeAlias", "deleteUser"]

@@ -18,6 +18,7 @@ mod http {
     pub(crate) mod list_chats;
     pub(crate) mod list_members;
     pub(crate) mod list_messages;
+    pub(crate) mod list_tokens;
     pub(crate) mod login;
     pub(crate) mod logout;
     pub(crate) mod logout_all;
@@ -26,6 +27,8 @@ mod http {
     pub(crate) mod post_message;
     pub(crate) mod react;
     pub(crate) mod register;
+    pub(crate) mod revoke_other_tokens;
+    pub(crate) mod revoke_token;
     pub(crate) mod search_messages;
     pub(crate) mod set_password;
 }
@@ -54,6 +57,9 @@ functions! {
     "login": PublicHttp(http::login),
     "logout": Http(http::logout),
     "logout-all": Http(http::logout_all),
+    "list-tokens": Http(http::list_tokens),
+    "revoke-token": Http(http::revoke_token),
+    "revoke-other-tokens": Http(http::revoke_other_tokens),
     "me": Http(http::me),
     "set-password": Http(http::set_password),
     "delete-account": Http(http::delete_account),

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::{
     Result,
-    aws::{queue::Queue, sockets::Sockets, table::Table, topic::Topic},
+    aws::{mail::Mailer, queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
     limits::Limits,
 };
@@ -22,11 +22,12 @@ pub struct Confab {
     deliveries: OnceLock<Queue>,
     dead_letters: OnceLock<Queue>,
     erasures: OnceLock<Queue>,
+    mailer: OnceLock<Option<Mailer>>,
 }
 
 impl Confab {
     /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL` and `ERASURE_QUEUE_URL` on first use.
+    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `ERASURE_QUEUE_URL` and `MAIL_SENDER` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number.
@@ -40,6 +41,7 @@ impl Confab {
             deliveries: OnceLock::new(),
             dead_letters: OnceLock::new(),
             erasures: OnceLock::new(),
+            mailer: OnceLock::new(),
             environment: environment.clone(),
         })
     }
@@ -79,6 +81,11 @@ impl Confab {
     /// The queue of accounts to erase.
     pub(crate) fn erasures(&self) -> Result<&Queue> {
         on_first_use(&self.erasures, || Queue::new(&self.environment, "ERASURE_QUEUE_URL"))
+    }
+
+    /// The mailer; none if the deployment has no sender of mail.
+    pub(crate) fn mailer(&self) -> Option<&Mailer> {
+        self.mailer.get_or_init(|| Mailer::new(&self.environment)).as_ref()
     }
 }
 

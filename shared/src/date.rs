@@ -15,6 +15,11 @@ impl Date {
         Self(Utc::now().trunc_subsecs(6))
     }
 
+    /// A point in time in seconds since 1970; none beyond the calendar.
+    pub(crate) fn from_epoch_seconds(seconds: i64) -> Option<Self> {
+        DateTime::from_timestamp(seconds, 0).map(Self)
+    }
+
     /// The point in time that is this much later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

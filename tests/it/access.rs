@@ -22,6 +22,9 @@ const TABLE: &str = r#"
  POST   /auth/token/create/               {}                        | 400    401    401     401        | 400      400     400    400
  POST   /auth/token/destroy/              {}                        | 401    401    401     401        | 204      204     204    204
  POST   /auth/token/logoutall/            {}                        | 401    401    401     401        | 204      204     204    204
+ GET    /auth/tokens/                     -                         | 401    401    401     401        | 200      200     200    200
+ DELETE /auth/tokens/0123456789abcdef/    -                         | 401    401    401     401        | 404      404     404    404
+ DELETE /auth/tokens/                     -                         | 401    401    401     401        | 204      204     204    204
  GET    /auth/me/                         -                         | 401    401    401     401        | 200      200     200    200
  PATCH  /auth/me/                         {"first_name":"A"}        | 401    401    401     401        | 200      200     200    200
  DELETE /auth/me/                         {}                        | 401    401    401     401        | 400      400     400    400
@@ -108,7 +111,9 @@ async fn outcome(world: &World, cast: &Cast<'_>, row: &Row, caller: &str) -> Str
     let user = match caller {
         "expired" | "logged-out" => world.user(caller).await,
         // Rows that revoke the caller's tokens use a separate user.
-        _ if row.path.contains("logoutall") => world.user(caller).await,
+        _ if row.path.contains("logoutall") || row.what.starts_with("DELETE /auth/tokens/ ") => {
+            world.user(caller).await
+        }
         _ if row.path.contains("destroy") => {
             User { world, username: known.username.clone(), id: known.id, token: world.log_in(&known.username).await }
         }

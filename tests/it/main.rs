@@ -44,5 +44,6 @@ mod slow_clients;
 mod slow_gateway;
 mod sockets;
 mod start_up;
+mod tokens;
 mod website;
 mod world;

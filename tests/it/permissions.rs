@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::policies::Grant;
 use crate::{
     proxy::Proxy,
-    world::{PASSWORD, User, World, eventually, options, template, unique},
+    world::{PASSWORD, User, World, answer, eventually, options, template, unique},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,10 +24,19 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     // What a function lacks is recorded, too.
     options.like_aws.permissions = false;
     // Limits that are looked at and not reached, and chats that are soon large.
-    let limits =
-        [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
+    let limits = [
+        ("PostsPerMinute", "100000"),
+        ("AttemptsPerAddress", "100000"),
+        ("SocketsPerUser", "8"),
+        ("LargeChat", "3"),
+        ("MailSender", "confab@laptop.example"),
+    ];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let ses = Proxy::start().await;
+    options.environment.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url().to_owned());
+    options.hosts.push(ses.host());
     let world = Proxy::before_all(&services, options).await;
+    ses.leads_to(world.variable("AWS_ENDPOINT_URL_SESV2"));
     let [dynamodb, sns, sqs, sockets] = services.clone();
     dynamodb.inject(delivery::slow_writes);
 
@@ -50,6 +59,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         delivery::interrupted_registrations(&world, &dynamodb).await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
+        used.append(&mut policies::for_mail(&ses));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
         let is_complete = granted.is_subset(&used);
         let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };
@@ -349,6 +359,32 @@ async fn accounts(world: &World, user: &User<'_>) {
     world.log_in(&user.username).await;
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
+    socket.closed().await;
+    let (_, list) = user.get("/auth/tokens/").await;
+    assert_eq!(list["tokens"][0]["current"], true, "{list}");
+    let others = async || User {
+        world,
+        username: user.username.clone(),
+        id: user.id,
+        token: answer(
+            world
+                .request(Method::POST, "/auth/token/create/")
+                .json(&json!({"username": user.username, "password": "An0ther-pass-phrase"})),
+        )
+        .await
+        .1["auth_token"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+    };
+    let other = others().await;
+    let socket = other.subscribed(&uri).await;
+    let (_, list) = other.get("/auth/tokens/").await;
+    let id = list["tokens"].as_array().unwrap().iter().find(|token| token["current"] == true).unwrap()["id"].as_str();
+    assert_eq!(user.call(Method::DELETE, &format!("/auth/tokens/{}/", id.unwrap()), Value::Null).await.0, 204);
+    socket.closed().await;
+    let socket = others().await.subscribed(&uri).await;
+    assert_eq!(user.call(Method::DELETE, "/auth/tokens/", Value::Null).await.0, 204);
     socket.closed().await;
     let leaver = world.user("leaver").await;
     let socket = leaver.subscribed(&leaver.start_chat().await).await;

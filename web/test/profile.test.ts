@@ -94,6 +94,34 @@ test("a user downloads their data, and deletes the account", async (fixture) => 
   await expectVisible(ben.main.getByText("Deleted user").first());
 });
 
+test("tokens are listed and revoked", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const [phone, tablet] = [await fixture.secondBrowser(anna), await fixture.secondBrowser(anna)];
+  await phone.visitAndLogIn();
+  await anna.button(`${anna.name}, your profile`).click();
+  const list = anna.page
+    .getByRole("dialog", { name: "Your profile" })
+    .getByRole("list", { name: "Where you are logged in" });
+  const items = list.getByRole("listitem");
+  // This browser, the other one, and the token of the test's own requests.
+  await expectVisible(items.nth(2));
+  const here = items.filter({ hasText: "This device" });
+  await expectVisible(here.getByText("Chrome on Linux"));
+  assert.equal(await here.getByRole("button").count(), 0);
+  const there = items.filter({ hasText: "Last used: Today" }).filter({ hasText: "Chrome on Linux" });
+  await there.getByRole("button", { name: "Log out Chrome on Linux" }).click();
+  await expectHidden(there);
+  await phone.alert.filter({ hasText: "You were logged out. Log in again." }).waitFor({ timeout: 20_000 });
+  assert.equal(await items.count(), 2);
+
+  await tablet.visitAndLogIn();
+  await anna.button("Log out everywhere else").click();
+  await anna.button("Log out everywhere else").click();
+  await tablet.alert.filter({ hasText: "You were logged out. Log in again." }).waitFor({ timeout: 20_000 });
+  await expectHidden(items.nth(1));
+  await expectVisible(here);
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   test(`axe-core: the dialogs of the header, ${colorScheme} mode`, async (fixture) => {
     const anna = await fixture.person("anna", { colorScheme });

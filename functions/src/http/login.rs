@@ -7,6 +7,7 @@ use confab_shared::{
 use serde_json::json;
 
 pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
-    let token = confab.log_in(&request.fields().await?, request.source).await?;
+    let fields = request.fields().await?;
+    let token = confab.log_in(&fields, request.source, request.client_info()).await?;
     Response::ok(&json!({ "auth_token": token.reveal() }))
 }

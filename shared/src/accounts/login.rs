@@ -6,6 +6,7 @@ use super::password::{self, PASSWORD_CHARACTERS, Verdict};
 use crate::{
     Confab, Error, Result,
     auth::{
+        client_info::ClientInfo,
         token::{KeyedToken, StoredToken, Token},
         user::Profile,
     },
@@ -21,12 +22,12 @@ const TOKENS: usize = 50;
 const TOKENS_READ: usize = 200;
 
 impl Confab {
-    /// Logs a user in who calls from `source`.
+    /// Logs a user in who calls from `source`, with this client.
     ///
     /// # Errors
     /// [`Error::Invalid`], and the same one for an unknown user, a wrong password and an inactive user;
     /// [`Error::Throttled`].
-    pub async fn log_in(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Token> {
+    pub async fn log_in(&self, fields: &Fields, source: Option<IpAddr>, client: ClientInfo) -> Result<Token> {
         let mut invalid = Invalid::default();
         let [username, password] = ["username", "password"].map(|name| credential(name, fields, &mut invalid));
         invalid.unless_empty(())?;
@@ -42,15 +43,16 @@ impl Confab {
         if verdict == Verdict::RightAndOutdated {
             self.upgrade_hash(&profile, password).await?;
         }
-        let token = self.issue_token(&profile).await?;
+        let token = self.issue_token(&profile, client).await?;
         self.refund(attempt).await?;
         Ok(token)
     }
 
-    async fn issue_token(&self, profile: &Profile) -> Result<Token> {
+    /// A new token for a user, which replaces the oldest ones beyond the limit.
+    pub(super) async fn issue_token(&self, profile: &Profile, client: ClientInfo) -> Result<Token> {
         let token = Token::issue(profile.user.id)?;
         let surplus = self.surplus_tokens(profile).await?;
-        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds);
+        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds, client);
         self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
         // `reconcile` closes their sockets when the table's stream reports it.
         self.table().write_many(surplus.into_iter().map(Write::delete).collect()).await?;

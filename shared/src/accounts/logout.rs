@@ -2,14 +2,9 @@
 
 use crate::{
     Confab, Result,
-    auth::{
-        authentication::Caller,
-        token::{KeyedToken, StoredToken},
-        user::Profile,
-    },
-    aws::table::{Write, read},
+    auth::{authentication::Caller, token::StoredToken, user::Profile},
+    aws::table::Write,
     ids::UserId,
-    key::Partition,
 };
 
 impl Confab {
@@ -42,17 +37,8 @@ impl Confab {
     /// already.
     pub(super) async fn end_earlier_epochs(&self, user_id: UserId, epoch: u64) -> Result<()> {
         let closed = self.close_unauthorized_sockets(user_id).await;
-        let mut pages = self.table().pages(Partition::Tokens.of(user_id));
-        let mut revoked = Vec::new();
-        while let Some(page) = pages.next().await? {
-            for item in page {
-                let KeyedToken { key, token } = read(item)?;
-                if token.epoch < epoch {
-                    revoked.push(Write::delete(key));
-                }
-            }
-        }
-        self.table().write_many(revoked).await?;
+        let revoked = self.tokens_of(user_id).await?.into_iter().filter(|keyed| keyed.token.epoch < epoch);
+        self.table().write_many(revoked.map(|keyed| Write::delete(keyed.key)).collect()).await?;
         closed
     }
 }

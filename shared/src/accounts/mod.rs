@@ -12,3 +12,4 @@ pub mod password;
 mod profile;
 pub(crate) mod rate_limit;
 mod registration;
+mod tokens;

@@ -5,13 +5,13 @@ use std::{collections::HashMap, net::IpAddr};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 
 use crate::{
     Error, Result,
-    auth::token::Token,
+    auth::{client_info::ClientInfo, token::Token},
     chats::idempotency::IdempotencyKey,
     ids::{ChatUri, EntryId},
     input::{
@@ -48,6 +48,11 @@ impl Request {
     /// As [`Token::from_authorization`].
     pub fn token(&self) -> Result<Option<Token>> {
         Token::from_authorization(self.headers.get(AUTHORIZATION))
+    }
+
+    /// What the client says about itself.
+    pub fn client_info(&self) -> ClientInfo {
+        ClientInfo::from_user_agent(self.headers.get(USER_AGENT))
     }
 
     /// The chat in the path, if it can be one.

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::client_info::ClientInfo;
 use crate::{
     Error, Result,
     date::Date,
@@ -20,6 +21,7 @@ use crate::{
 const ID_DIGITS: usize = 16;
 const SECRET_BYTES: usize = 24;
 const DIGITS: usize = ID_DIGITS + 2 * SECRET_BYTES;
+const PUBLIC_ID_DIGITS: usize = 16;
 
 /// A token as a client holds it. Printing it with `{:?}` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,12 +35,21 @@ pub struct Token {
 #[serde(transparent)]
 pub struct TokenHash(String);
 
+/// A token's public id: the first 16 digits of its hash. It is safe to show, since a token has too many random bits to be
+/// found from its hash, and only the token itself authenticates. Two tokens of one user have the same id by chance only,
+/// at odds of one in 10^16 for fifty tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TokenId(String);
+
 /// A token as stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StoredToken {
     pub(crate) epoch: u64,
     pub(crate) create_date: Date,
     pub(crate) expires_at: i64,
+    #[serde(flatten)]
+    pub(crate) client: ClientInfo,
 }
 
 /// A token as stored, with its key.
@@ -115,6 +126,34 @@ impl fmt::Debug for Token {
     }
 }
 
+impl TokenHash {
+    /// The token's public id.
+    pub(crate) fn public_id(&self) -> TokenId {
+        TokenId(self.0.chars().take(PUBLIC_ID_DIGITS).collect())
+    }
+}
+
+impl TokenId {
+    /// Reads a public id; none if the text is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_id =
+            text.len() == PUBLIC_ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_id.then(|| Self(text.to_owned()))
+    }
+
+    /// With what the keys of its tokens begin.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.0
+    }
+}
+
+impl KeyedToken {
+    /// Its public id.
+    pub(crate) fn public_id(&self) -> TokenId {
+        TokenHash(self.key.sk.clone()).public_id()
+    }
+}
+
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -127,9 +166,16 @@ impl StoredToken {
     }
 
     /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes.
-    pub(crate) fn new(epoch: u64, lifetime: i64) -> Self {
+    pub(crate) fn new(epoch: u64, lifetime: i64, client: ClientInfo) -> Self {
         let create_date = Date::now();
-        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime }
+        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime, client }
+    }
+
+    /// When it was used last, give or take a thirtieth of its lifetime, since it is not extended more often. A lifetime
+    /// that was another one until recently gives another date, but none before it was issued and none in the future.
+    pub(crate) fn last_use(&self, lifetime: i64) -> Date {
+        let extended = Date::from_epoch_seconds(self.expires_at - lifetime);
+        extended.unwrap_or(self.create_date).min(Date::now()).max(self.create_date)
     }
 
     /// When it expires if it is used now; `None` while that is not worth a write, which is for a thirtieth of its
@@ -156,6 +202,28 @@ mod tests {
         assert_eq!((read.user_id(), read.hash()), (UserId(77), token.hash()));
         assert_ne!(token.hash(), Token::issue(UserId(77)).unwrap().hash());
         assert!(!format!("{token:?}").contains(&token.reveal()[16..]));
+    }
+
+    #[test]
+    fn a_public_id_is_the_start_of_the_hash() {
+        let hash = Token::issue(UserId(77)).unwrap().hash();
+        assert_eq!(TokenId::parse(&hash.to_string()[..16]), Some(hash.public_id()));
+        for text in ["", "0123456789abcde", "0123456789ABCDEF", "0123456789abcdef0", "0123456789abcdeg"] {
+            assert_eq!(TokenId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_use_is_between_issue_and_now() {
+        let day = 24 * 3600;
+        let mut token = StoredToken::new(0, 30 * day, ClientInfo::default());
+        assert_eq!(token.last_use(30 * day), token.create_date);
+        assert_eq!(token.last_use(60 * day), token.create_date);
+        assert!(token.last_use(day) <= Date::now());
+        token.create_date = Date::from_epoch_seconds(0).unwrap();
+        token.expires_at -= 3 * day;
+        let days = (Date::now().epoch_seconds() - token.last_use(30 * day).epoch_seconds()) / day;
+        assert_eq!(days, 3);
     }
 
     #[test]

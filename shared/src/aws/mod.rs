@@ -1,6 +1,7 @@
-//! AWS: the table, the topic, the queues and the sockets, each behind a client that knows nothing of chats.
+//! AWS: the table, the topic, the queues, the sockets and mail, each behind a client that knows nothing of chats.
 
 mod client;
+pub(crate) mod mail;
 mod pace;
 pub(crate) mod queue;
 pub(crate) mod sockets;

@@ -18,11 +18,14 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 7] = [
+const RESOURCES: [(&str, &str); 8] = [
     ("Topic", "!Ref Topic"),
     ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
     ("DeadLetters", "!GetAtt DeadLetters.Arn"),
+    // Which identity is verified, that of the sender's address or of its domain, the template does not know. In the sandbox,
+    // SES also asks for those of recipients (https://github.com/cloudposse/terraform-aws-ses/issues/40).
+    (":identity/*", r#"!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*""#),
     (
         "/POST/@connections/*",
         r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/POST/@connections/*""#,
@@ -106,6 +109,11 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
     };
     let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(use_queue));
     grants.chain(sockets.calls().into_iter().map(manage)).collect()
+}
+
+/// What calls of SES need.
+pub fn for_mail(ses: &Proxy) -> BTreeSet<Grant> {
+    ses.calls().into_iter().map(|call| grant(&call.caller, "ses:SendEmail", ":identity/*")).collect()
 }
 
 /// What the template grants, read from the parsed template: a statement outside the written lines counts too.

@@ -90,6 +90,19 @@ export interface PostedMessage {
   readonly create_date: string;
 }
 
+/** A token of the user. */
+export interface TokenInfo {
+  /** A public id, which tells nothing about the token itself. */
+  readonly id: string;
+  /** The `User-Agent` of the login. Clients may say anything there. */
+  readonly client: string | null;
+  readonly create_date: string;
+  /** When it was used last, to about a day. */
+  readonly last_use_date: string;
+  /** Whether it is the token of the request. */
+  readonly current: boolean;
+}
+
 /** The fields of the user's profile that can be changed. */
 export type Profile = Partial<Pick<User, "email" | "first_name" | "last_name">>;
 
@@ -181,6 +194,21 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   async logOut(signal?: AbortSignal): Promise<void> {
     await this.#request("POST", "/auth/token/destroy", { signal });
     this.token = undefined;
+  }
+
+  /** The user's valid tokens, the last used first. */
+  async tokens(signal?: AbortSignal): Promise<readonly TokenInfo[]> {
+    return (await this.#request<{ tokens: TokenInfo[] }>("GET", "/auth/tokens", { signal })).tokens;
+  }
+
+  /** Revokes a token, and closes its sockets. */
+  revokeToken(id: string, signal?: AbortSignal): Promise<void> {
+    return this.#request("DELETE", `/auth/tokens/${encodePathSegment(id)}`, { signal });
+  }
+
+  /** Logs out everywhere else: revokes all other tokens, and closes their sockets. */
+  revokeOtherTokens(signal?: AbortSignal): Promise<void> {
+    return this.#request("DELETE", "/auth/tokens", { signal });
   }
 
   /** The profile of the logged-in user. */

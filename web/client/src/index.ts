@@ -16,6 +16,7 @@ export {
   type PostedMessage,
   type Profile,
   type SearchPage,
+  type TokenInfo,
   UnreachableError,
 } from "./api.js";
 export type { Chat, ChatState } from "./chat.js";

@@ -34,6 +34,8 @@ test("each method sends the request of its endpoint", async () => {
   await it.me();
   await it.updateMe({ first_name: "Dani" });
   await it.setPassword("old", "new");
+  await it.revokeToken("0123456789abcdef");
+  await it.revokeOtherTokens();
   await it.chats();
   await it.chats({ limit: 5 });
   await it.createChat();
@@ -59,6 +61,8 @@ test("each method sends the request of its endpoint", async () => {
       ["GET /auth/me", undefined],
       ["PATCH /auth/me", { first_name: "Dani" }],
       ["POST /auth/password", { current_password: "old", new_password: "new" }],
+      ["DELETE /auth/tokens/0123456789abcdef", undefined],
+      ["DELETE /auth/tokens", undefined],
       ["GET /api/chats", undefined],
       ["GET /api/chats?limit=5", undefined],
       ["POST /api/chats", undefined],
@@ -80,8 +84,8 @@ test("each method sends the request of its endpoint", async () => {
     ],
   );
   assert.ok(requests.every(({ headers }) => headers.authorization === "Token secret"));
-  assert.equal(requests[14]?.headers["idempotency-key"], "k");
-  assert.equal(requests[13]?.headers["idempotency-key"], undefined);
+  assert.equal(requests[16]?.headers["idempotency-key"], "k");
+  assert.equal(requests[15]?.headers["idempotency-key"], undefined);
 });
 
 test("the token of a login is used until logging out", async () => {
@@ -117,6 +121,15 @@ test("page URLs are requested from the same host as the first page", async () =>
       "GET https://chat.test/api/chats/abc/search?q=a+b&before=3",
     ],
   );
+});
+
+test("tokens are listed", async () => {
+  const { api: it, requests } = api(
+    () => Response.json({ tokens: [{ id: "0123456789abcdef", current: true }] }),
+    "secret",
+  );
+  assert.deepEqual(await it.tokens(), [{ id: "0123456789abcdef", current: true }]);
+  assert.equal(requests[0]?.request, "GET https://chat.test/auth/tokens");
 });
 
 test("lone surrogates are replaced in all requests", async () => {
