@@ -260,6 +260,7 @@ def configuration(world):
         "path.emoji" = {{ dictionary = "emoji", probability = 0.7 }}
         "body.email" = {{ dictionary = "addresses", probability = 0.7 }}
         "body.new_password" = {{ dictionary = "strong", probability = 0.7 }}
+        "body.new_username" = {{ dictionary = "newcomers", probability = 0.7 }}
 
         [[operations]]
         include-operation-id = "joinChat"
@@ -274,15 +275,15 @@ def configuration(world):
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.password" = {{ dictionary = "passwords", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["setPassword", "setPasswordAlias"]
+        include-operation-id = ["setPassword", "setPasswordAlias", "setUsername", "setUsernameAlias"]
         parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
     """
 
 
 def register_hooks(world, document):
     """Adapts schemathesis to Confab."""
-    # These operations revoke their token, so each request uses a new user.
-    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias"}
+    # These operations revoke their token or rename its user, so each request uses a new user.
+    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias", "setUsername", "setUsernameAlias"}
     authorization = f"Token {world.token}"
     # These names can be registered once; a request that is rejected for its name does not test its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]
@@ -305,6 +306,8 @@ def register_hooks(world, document):
             case.headers["Authorization"] = f"Token {world.new_token()}"
         if operation_id(case) in ("register", "registerAlias") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
             case.body = {**case.body, "username": f"newcomer-{next(world.numbers)}"}
+        if operation_id(case) in ("setUsername", "setUsernameAlias") and isinstance(case.body, dict) and case.body.get("new_username") in ("newcomer", "dani"):
+            case.body = {**case.body, "new_username": f"newcomer-{next(world.numbers)}"}
 
     @schemathesis.hook
     def filter_failure(context, failure, case, response):

@@ -26,6 +26,7 @@ mod http {
     pub(crate) mod register;
     pub(crate) mod search_messages;
     pub(crate) mod set_password;
+    pub(crate) mod set_username;
 }
 mod websocket;
 mod background {
@@ -53,6 +54,7 @@ functions! {
     "logout-all": Http(http::logout_all),
     "me": Http(http::me),
     "set-password": Http(http::set_password),
+    "set-username": Http(http::set_username),
     "create-chat": Http(http::create_chat),
     "list-chats": Http(http::list_chats),
     "get-chat": Http(http::get_chat),

@@ -25,6 +25,7 @@ const TABLE: &str = r#"
  GET    /auth/me/                         -                         | 401    401    401     401        | 200      200     200    200
  PATCH  /auth/me/                         {"first_name":"A"}        | 401    401    401     401        | 200      200     200    200
  POST   /auth/password/                   {}                        | 401    401    401     401        | 400      400     400    400
+ POST   /auth/username/                   {}                        | 401    401    401     401        | 400      400     400    400
  POST   /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
  GET    /api/chats/                       -                         | 401    401    401     401        | 200      200     200    200
  GET    /api/chats/URI/                   -                         | 401    401    401     401        | 403      403     200    200
@@ -338,8 +339,14 @@ fn the_table_has_every_route_of_the_template() {
         path.len() == template.len() && path.iter().zip(&template).all(|(a, b)| b.starts_with('{') || a == b)
     };
     // These functions have two paths, one of which is in the table.
-    let aliases =
-        ["/auth/users", "/auth/token/login", "/auth/token/logout", "/auth/users/me", "/auth/users/set_password"];
+    let aliases = [
+        "/auth/users",
+        "/auth/token/login",
+        "/auth/token/logout",
+        "/auth/users/me",
+        "/auth/users/set_password",
+        "/auth/users/set_username",
+    ];
     let rows = rows();
     for resource in resources.values() {
         for event in resource["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()) {

@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod batches;
 mod calls;
+mod change_username;
 mod characters;
 mod chats;
 mod convergence;

@@ -322,6 +322,8 @@ async fn accounts(world: &World, user: &User<'_>) {
     update.expression_attribute_values(":hash", text(DJANGO.to_owned())).send().await.unwrap();
     user.add_old_tokens(60).await;
     world.log_in(&user.username).await;
+    let form = json!({"current_password": PASSWORD, "new_username": unique("anna")});
+    assert_eq!(user.call(Method::POST, "/auth/username/", form).await.0, 204);
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
     socket.closed().await;

@@ -1,5 +1,5 @@
-//! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to
-//! wait twice as long as the one before.
+//! Throttling of logins, registrations and checks of the current password: some attempts an hour are free, then each one
+//! has to wait twice as long as the one before.
 //!
 //! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
@@ -11,7 +11,7 @@
 //! | successful login | username and address | 60 |
 //! | successful login | address | 20 times `AttemptsPerAddress` |
 //! | registration | username | 5 |
-//! | change of the password | token | 5 |
+//! | wrong current password | token | 5 |
 //!
 //! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
 //! thousands of addresses, if the user has logged in from it before. And an attacker who stole one token cannot keep
@@ -162,11 +162,11 @@ impl Confab {
         Ok(())
     }
 
-    /// Counts a change of the password, unless it has to wait.
+    /// Counts a check of the current password, unless it has to wait.
     ///
     /// # Errors
     /// [`Error::Throttled`].
-    pub(crate) async fn throttle_password_change(&self, token: &TokenHash) -> Result<CountedAttempt> {
+    pub(crate) async fn throttle_password_check(&self, token: &TokenHash) -> Result<CountedAttempt> {
         let counter = AttemptCounter::new(format!("password#token#{token}"), FREE, u64::MAX);
         self.count(&counter).await?;
         Ok(CountedAttempt { own: Some((counter.key, true)), ..CountedAttempt::default() })

@@ -2,6 +2,8 @@
 
 mod attempts;
 mod change_password;
+mod change_username;
+mod current_password;
 mod email;
 mod hashing;
 mod login;

@@ -35,7 +35,7 @@ struct Registration {
 impl Registration {
     fn read(fields: &Fields) -> Self {
         let mut invalid = Invalid::default();
-        let username = username::read(fields, &mut invalid);
+        let username = username::read("username", fields, &mut invalid);
         let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let email = email::read(fields, &mut invalid).unwrap_or_default();
         let mut name = |name| {
@@ -61,7 +61,7 @@ impl Confab {
             // Like the original, this looks up the username as typed; one that is taken only in its normalised form
             // fails the transaction.
             if self.profile_by_username(username).await?.is_some() {
-                invalid.add("username", "A user with that username already exists.");
+                invalid.add("username", username::TAKEN);
             }
         }
         invalid.unless_empty(())?;

@@ -199,6 +199,12 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return this.#request("POST", "/auth/password", { body, signal });
   }
 
+  /** Changes the username. Tokens stay valid. */
+  setUsername(current: string, username: string, signal?: AbortSignal): Promise<void> {
+    const body = { current_password: current, new_username: username };
+    return this.#request("POST", "/auth/username", { body, signal });
+  }
+
   /** The user's chats: the first `limit` (by default 20, at most 100), or the page with this URL. */
   chats(page: { limit?: number } | string = {}, signal?: AbortSignal): Promise<ChatPage> {
     return this.#request("GET", "/api/chats", { query: page, signal });

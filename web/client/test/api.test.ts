@@ -34,6 +34,7 @@ test("each method sends the request of its endpoint", async () => {
   await it.me();
   await it.updateMe({ first_name: "Dani" });
   await it.setPassword("old", "new");
+  await it.setUsername("password", "dani");
   await it.chats();
   await it.chats({ limit: 5 });
   await it.createChat();
@@ -59,6 +60,7 @@ test("each method sends the request of its endpoint", async () => {
       ["GET /auth/me", undefined],
       ["PATCH /auth/me", { first_name: "Dani" }],
       ["POST /auth/password", { current_password: "old", new_password: "new" }],
+      ["POST /auth/username", { current_password: "password", new_username: "dani" }],
       ["GET /api/chats", undefined],
       ["GET /api/chats?limit=5", undefined],
       ["POST /api/chats", undefined],
@@ -80,8 +82,8 @@ test("each method sends the request of its endpoint", async () => {
     ],
   );
   assert.ok(requests.every(({ headers }) => headers.authorization === "Token secret"));
-  assert.equal(requests[14]?.headers["idempotency-key"], "k");
-  assert.equal(requests[13]?.headers["idempotency-key"], undefined);
+  assert.equal(requests[15]?.headers["idempotency-key"], "k");
+  assert.equal(requests[14]?.headers["idempotency-key"], undefined);
 });
 
 test("the token of a login is used until logging out", async () => {
