@@ -153,6 +153,8 @@ def check_document(document, template):
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method in ("get", "put", "post", "patch", "delete")
     }
+    # In prose, it describes that HEAD is answered as GET.
+    described |= {("HEAD", path) for method, path in described if method == "GET"}
     routes = {(route["Method"], route["Path"]) for route in http_routes(template)}
     if described != routes:
         sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
@@ -326,7 +328,8 @@ def register_hooks(world, document):
     @schemathesis.check
     def allows_the_right_methods(context, response, case):
         if response.status_code == 405:
-            methods = sorted(method.upper() for method in document["paths"][case.path] if method != "parameters")
+            methods = {method.upper() for method in document["paths"][case.path] if method != "parameters"}
+            methods = sorted(methods | ({"HEAD"} if "GET" in methods else set()))
             assert response.headers.get("allow") == [", ".join(methods)], f"Allow is {response.headers.get('allow')}."
 
 

@@ -5,6 +5,7 @@
 #![deny(clippy::unwrap_used)]
 
 mod http {
+    pub(crate) mod account_routes;
     pub(crate) mod create_chat;
     pub(crate) mod delete_message;
     pub(crate) mod edit_message;
@@ -48,6 +49,7 @@ macro_rules! functions {
 }
 
 functions! {
+    "account-routes": PublicHttp(http::account_routes),
     "register": PublicHttp(http::register),
     "login": PublicHttp(http::login),
     "logout": Http(http::logout),

@@ -29,9 +29,11 @@ const DIFFERENCES: &[(u64, u16, &str)] = &[
     (226, 405, "POST to a chat is not a way to create one"),
     (227, 405, "the original crashes without a uri"),
     (228, 200, "Confab lists chats"),
+    (231, 200, "Confab lists chats"),
     (232, 405, "OPTIONS metadata is not copied"),
     (235, 405, "methods are case-sensitive, as HTTP says"),
     (236, 200, "Confab shows a chat"),
+    (239, 200, "Confab shows a chat"),
     (240, 405, "OPTIONS metadata is not copied"),
     (241, 404, "Confab shows chats, and knows no such one"),
     (247, 403, "inviting needs membership"),
@@ -120,7 +122,9 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
         let same = status.as_u16() == expected["status"]
             // HTTP has no bodies in responses to HEAD; the recording was made below HTTP.
             && (exchange["method"] == "HEAD" || has(&answer, &expected["json"], captured))
-            && headers.get("www-authenticate").map(|value| value.to_str().unwrap()) == expected["www_authenticate"].as_str();
+            // The recording of accounts has no headers.
+            && (exchange["group"] == "accounts"
+                || headers.get("www-authenticate").map(|value| value.to_str().unwrap()) == expected["www_authenticate"].as_str());
         let difference = DIFFERENCES.iter().find(|(number, ..)| *number == n);
         let complaint = match difference {
             None if same => None,

@@ -21,6 +21,7 @@ mod faults;
 mod frame_sizes;
 mod golden;
 mod guard;
+mod head;
 mod hot_chats;
 mod import;
 mod laptop_cloud;

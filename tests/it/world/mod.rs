@@ -323,6 +323,7 @@ pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
         None => Value::Null,
         // The emulator sends a `content-type` without a body.
         Some(_) if status == StatusCode::NO_CONTENT && text.is_empty() => Value::Null,
+        Some(_) if method == Method::HEAD => Value::Null,
         Some(kind) if kind == "application/x-ndjson" => text.lines().map(json).collect(),
         Some(_) => json(&text),
     };

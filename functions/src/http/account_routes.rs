@@ -1,0 +1,23 @@
+//! `GET /auth`: the routes of accounts, with the names that djoser has for them.
+
+use std::collections::BTreeMap;
+
+use confab_shared::{
+    Confab, Result,
+    api::http::{Request, Response},
+};
+
+const ROUTES: &[(&str, &str)] = &[
+    ("user", "/auth/me"),
+    ("user-create", "/auth/users/create"),
+    ("set_username", "/auth/username"),
+    ("set_password", "/auth/password"),
+    ("login", "/auth/token/create"),
+    ("logout", "/auth/token/destroy"),
+    ("logout-all", "/auth/token/logoutall"),
+];
+
+/// URLs relative to the API's origin, which no function knows.
+pub(crate) async fn handle(_: &Confab, _: &Request) -> Result<Response> {
+    Response::ok(&BTreeMap::from_iter(ROUTES.iter().copied()))
+}
