@@ -20,7 +20,7 @@ COPY --from=program --chown=65532:65532 /data /data
 # The key for the AWS APIs is kept with the data, so that it outlives the container.
 ENV CONFAB_STATE=/data
 VOLUME /data
-EXPOSE 8000 8001 8002 8003
+EXPOSE 8000 8001 8002 8003 8004
 # The container's address; what reaches it from outside is decided by the published ports.
 ENTRYPOINT ["/confab/confab", "--listen", "0.0.0.0"]
 CMD ["--data", "/data/confab.db"]

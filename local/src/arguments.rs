@@ -32,8 +32,8 @@ pub(crate) struct ImportArguments {
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
-    /// The port of the HTTP and WebSocket API; DynamoDB, SNS and SQS listen on the next three
-    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65532))]
+    /// The port of the HTTP and WebSocket API; DynamoDB, SNS, SQS and SES listen on the next four
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..=65531))]
     pub(crate) port: u16,
     /// The address to listen on; another one than this is for containers only (docs/without-compiling.md)
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]

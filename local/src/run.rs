@@ -19,6 +19,9 @@ use crate::{
 
 /// The template's parameter that says whether there is a website.
 const WEBSITE: &str = "Website";
+/// The template's parameter with the sender of mails, and its value here: without a sender, no password could be reset.
+const MAIL_SENDER: &str = "MailSender";
+const SENDER: &str = "confab@laptop.example";
 
 /// Runs until ctrl-c or SIGTERM; with `--env`, prints the environment and returns at once.
 pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
@@ -29,12 +32,13 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
     let client = if serves_client { BrowserClient::new(sources) } else { None };
     let website = arguments.web.clone().or_else(|| client.as_ref().map(BrowserClient::files));
     let options = options(&arguments, Template::read(&template)?, website)?;
+    let sends_mail = options.parameters.get(MAIL_SENDER).is_some_and(|sender| !sender.is_empty());
     if arguments.env {
         welcome::print_exports(&confab_cloud::function_environment(&options)?, "");
         return Ok(());
     }
     let cloud = Cloud::start(options).await?;
-    welcome::print(&cloud, &arguments);
+    welcome::print(&cloud, &arguments, sends_mail);
     let url = cloud.http_url();
     tokio::select! {
         () = stop_signal() => {}
@@ -64,8 +68,11 @@ fn template_path() -> PathBuf {
 
 fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf>) -> Result<Options, StartError> {
     let mut parameters: BTreeMap<String, String> = arguments.parameter.iter().cloned().collect();
-    if website.is_some() && template.body()["Parameters"].get(WEBSITE).is_some() {
-        parameters.entry(WEBSITE.to_owned()).or_insert("yes".to_owned());
+    let here = [(WEBSITE, website.as_ref().map(|_| "yes")), (MAIL_SENDER, Some(SENDER))];
+    for (name, value) in here.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        if template.body()["Parameters"].get(name).is_some() {
+            parameters.entry(name.to_owned()).or_insert(value.to_owned());
+        }
     }
     Ok(Options {
         template,

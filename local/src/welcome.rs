@@ -11,12 +11,15 @@ const NOT_HERE: [&str; 6] =
     ["AccessLogGroupName", "DashboardUrl", "LogGroupName", "WebsiteBucketName", "WebsiteConfig", "WebsiteUrl"];
 
 /// Prints the addresses and what to do next; with `--verbose`, also the outputs and the environment.
-pub(crate) fn print(cloud: &Cloud, arguments: &RunArguments) {
+pub(crate) fn print(cloud: &Cloud, arguments: &RunArguments, sends_mail: bool) {
     let url = cloud.http_url();
     println!("Confab is running. Press ctrl-c to stop it.\n");
     println!("  HTTP API   {url}");
     if let Some(url) = cloud.websocket_url() {
         println!("  WebSocket  {url}");
+    }
+    if sends_mail {
+        println!("  Mail       {url}/_mail");
     }
     match &arguments.data {
         Some(path) => println!("  Data       in {}", path.display()),

@@ -1,4 +1,4 @@
-//! Access to DynamoDB, SNS, SQS and `@connections` of the laptop cloud, and the host names that it accepts. Needs
+//! Access to DynamoDB, SNS, SQS, SES and `@connections` of the laptop cloud, and the host names that it accepts. Needs
 //! separate laptop clouds.
 
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,8 @@ use crate::{
     signature::Signer,
     world::{World, eventually, options},
 };
+
+const MAIL: &str = r#"{"FromEmailAddress":"a@example.com","Destination":{"ToAddresses":["b@example.com"]},"Content":{"Simple":{"Subject":{"Data":"x"},"Body":{}}}}"#;
 
 /// A call that each service answers with 200, not signed yet.
 struct Service {
@@ -35,11 +37,12 @@ impl Service {
     }
 }
 
-/// The four services, with an open connection for `@connections`.
-fn services(world: &World, connection_id: &str) -> [Service; 4] {
+/// The services, with an open connection for `@connections`.
+fn services(world: &World, connection_id: &str) -> [Service; 5] {
     let url = |name: &str| format!("{}/", world.variable(&format!("AWS_ENDPOINT_URL_{name}")));
     let json = ("content-type", "application/x-amz-json-1.0");
     let form = ("content-type", "application/x-www-form-urlencoded");
+    let mail = format!("{}v2/email/outbound-emails", url("SESV2"));
     let connection = format!("{}/ws/@connections/{}", world.http_url, connection_id.replace('=', "%3D"));
     let service = |name, url, headers, method, body| Service { name, url, headers, method, body };
     [
@@ -52,6 +55,7 @@ fn services(world: &World, connection_id: &str) -> [Service; 4] {
         ),
         service("sns", url("SNS"), vec![form], Method::POST, "Action=ListTopics&Version=2010-03-31"),
         service("sqs", url("SQS"), vec![json, ("x-amz-target", "AmazonSQS.ListQueues")], Method::POST, "{}"),
+        service("ses", mail, vec![("content-type", "application/json")], Method::POST, MAIL),
         service("execute-api", connection, vec![], Method::GET, ""),
     ]
 }

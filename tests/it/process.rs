@@ -56,12 +56,12 @@ impl Process {
     }
 }
 
-/// Four consecutive ports that are free at this moment.
+/// Five consecutive ports that are free at this moment.
 pub fn free_ports() -> u16 {
     loop {
         let port = 20_000 + fastrand::u16(..4_000) * 5;
         let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if (port..port + 4).all(free) {
+        if (port..port + 5).all(free) {
             return port;
         }
     }

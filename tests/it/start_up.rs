@@ -33,6 +33,7 @@ async fn the_start_shows_addresses_and_the_next_commands_in_ten_lines() {
     for part in [
         format!("  http://127.0.0.1:{port}\n"),
         format!("  ws://127.0.0.1:{port}/ws\n"),
+        format!("  http://127.0.0.1:{port}/_mail\n"),
         format!(" http://127.0.0.1:{port}/auth/users/create\n"),
         format!(" --env --port {port})"),
     ] {
@@ -40,6 +41,8 @@ async fn the_start_shows_addresses_and_the_next_commands_in_ten_lines() {
     }
     assert!(lines.len() <= 10, "{text}");
     assert!(!text.contains("export "), "{text}");
+    let (_confab, lines) = start(free_ports(), &["--parameter", "MailSender="]).await;
+    assert!(!lines.join("\n").contains("/_mail"), "{lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +64,7 @@ async fn it_listens_on_one_address_unless_told_otherwise() {
     for (arguments, is_reachable) in [([].as_slice(), false), (&["--listen", "0.0.0.0"], true)] {
         let port = free_ports();
         let (_confab, _) = start(port, arguments).await;
-        for port in port..port + 4 {
+        for port in port..port + 5 {
             assert!(TcpStream::connect(("127.0.0.1", port)).await.is_ok());
             assert_eq!(TcpStream::connect(("127.0.0.2", port)).await.is_ok(), is_reachable, "{arguments:?}");
         }

@@ -20,8 +20,9 @@ use crate::{
     access::{Access, Hosts, Keys, KnownKeys, Permissions, Protocol},
     description::{ACCOUNT, Addresses, Description, Stack},
     error::StartError,
-    gateway::{Gateway, HttpGateway, MESSAGE_BYTES, WebSocketGateway, Website},
+    gateway::{Gateway, HttpGateway, MESSAGE_BYTES, MailPages, WebSocketGateway, Website},
     lambda::Lambda,
+    mail::Mailbox,
     options::{Options, Ports},
     server,
     services::{self, Data, Listeners, Queues, Services},
@@ -78,12 +79,14 @@ impl Cloud {
             dynamodb: listen(options.listen, options.ports.dynamodb).await?,
             sns: listen(options.listen, options.ports.sns).await?,
             sqs: listen(options.listen, options.ports.sqs).await?,
+            ses: listen(options.listen, options.ports.ses).await?,
         };
         let ports = Ports {
             gateway: port_of(&gateway)?,
             dynamodb: port_of(&listeners.dynamodb)?,
             sns: port_of(&listeners.sns)?,
             sqs: port_of(&listeners.sqs)?,
+            ses: port_of(&listeners.ses)?,
         };
         let addresses = ports.addresses();
         let description = describe(&options, &addresses)?;
@@ -97,12 +100,14 @@ impl Cloud {
             hosts: &options.hosts,
             limits: options.limits,
         };
+        let mailbox = Arc::new(Mailbox::new(format!("http://{}", addresses.gateway)));
         let Services { database, data, queues } = services::serve(
             listeners,
             options.data.as_deref(),
             &access,
             &options.like_aws,
             &meter,
+            &mailbox,
             &mut service_stage,
         )?;
         if !description.stream_sources.is_empty() {
@@ -118,7 +123,7 @@ impl Cloud {
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         let stage = &mut source_stage;
         start_sources(&description, &addresses, &options.keys, &database, &queues, &lambda, stage);
-        let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;
+        let sockets = start_gateway(gateway, &description, &options, &access, &lambda, mailbox, &mut gateway_stage)?;
         let stages = [gateway_stage, source_stage, service_stage];
         Ok(Self { addresses, description, stages, sockets, keys: options.keys, meter, _data: data })
     }
@@ -200,6 +205,7 @@ fn start_gateway(
     options: &Options,
     access: &Access<'_>,
     lambda: &Arc<Lambda>,
+    mailbox: Arc<Mailbox>,
     stage: &mut Stage,
 ) -> Result<TaskTracker, StartError> {
     let port = port_of(&listener)?;
@@ -213,6 +219,7 @@ fn start_gateway(
     let api = description.http.clone();
     let gateway = Arc::new(Gateway {
         hosts: Hosts::new(port, &options.hosts),
+        mail: MailPages::new(port, mailbox),
         website: website.transpose().map_err(StartError::Website)?,
         http: HttpGateway::new(api, lambda.clone(), domain, options.limits, &options.like_aws),
         websocket,

@@ -1,5 +1,5 @@
 //! The laptop cloud: reads a SAM template and runs what it describes, in one process, on loopback: DynamoDB, SNS, SQS,
-//! an HTTP API, a WebSocket API with `@connections`, event sources, and the functions.
+//! SES, an HTTP API, a WebSocket API with `@connections`, event sources, and the functions.
 //!
 //! It runs any application: the template says what there is, and [`Functions`] says how functions are invoked.
 
@@ -12,6 +12,7 @@ mod error;
 mod gateway;
 mod lambda;
 mod like_aws;
+mod mail;
 mod options;
 mod server;
 mod services;

@@ -50,12 +50,14 @@ pub struct Ports {
     pub sns: u16,
     /// SQS.
     pub sqs: u16,
+    /// SES.
+    pub ses: u16,
 }
 
 impl Ports {
-    /// A port for the APIs, and the next three for the services.
+    /// A port for the APIs, and the next four for the services.
     pub fn from(gateway: u16) -> Self {
-        Self { gateway, dynamodb: gateway + 1, sns: gateway + 2, sqs: gateway + 3 }
+        Self { gateway, dynamodb: gateway + 1, sns: gateway + 2, sqs: gateway + 3, ses: gateway + 4 }
     }
 
     pub(crate) fn addresses(self) -> Addresses {
@@ -64,6 +66,7 @@ impl Ports {
             dynamodb: format!("http://127.0.0.1:{}", self.dynamodb),
             sns: format!("http://127.0.0.1:{}", self.sns),
             sqs: format!("http://127.0.0.1:{}", self.sqs),
+            ses: format!("http://127.0.0.1:{}", self.ses),
         }
     }
 }

@@ -11,6 +11,7 @@ const READ_UNIT: f64 = 0.125;
 const WRITE_UNIT: f64 = 0.625;
 const TOPIC_REQUEST: f64 = 0.30;
 const QUEUE_REQUEST: f64 = 0.50;
+const MAIL: f64 = 100.0;
 const INVOCATION: f64 = 0.20;
 const GIGABYTE_SECOND: f64 = 13.33;
 const LOG_GIGABYTE: f64 = 0.50;
@@ -52,6 +53,7 @@ impl Cost {
             "websocket" => self.gateway += units * WEBSOCKET_MESSAGE,
             "dynamodb" => self.dynamodb += units * if is_read(operation) { READ_UNIT } else { WRITE_UNIT },
             "sns" => self.messaging += units * TOPIC_REQUEST,
+            "ses" => self.messaging += units * MAIL,
             "sqs" => self.messaging += units * QUEUE_REQUEST,
             "lambda" => {
                 self.lambda += calls * INVOCATION + units * OWN_MILLISECONDS / 1_000.0 * GIGABYTE_SECOND;

@@ -4,6 +4,7 @@ mod concurrency;
 mod functions;
 mod gateway_limits;
 mod http;
+mod mail;
 mod message_limits;
 mod permissions;
 mod settings;

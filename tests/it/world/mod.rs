@@ -235,6 +235,17 @@ impl World {
         aws_sdk_sqs::Client::new(&self.aws("SQS"))
     }
 
+    pub fn ses(&self) -> aws_sdk_sesv2::Client {
+        aws_sdk_sesv2::Client::new(&self.aws("SESV2"))
+    }
+
+    /// The mails to an address that the laptop cloud has sent, the latest first.
+    pub async fn mails(&self, to: &str) -> Vec<Value> {
+        let (status, body) = answer(self.request(Method::GET, &format!("/_mail/api?to={to}"))).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["mails"].as_array().unwrap().clone()
+    }
+
     pub fn aws(&self, service: &str) -> SdkConfig {
         let session = self.environment.get("AWS_SESSION_TOKEN").filter(|token| !token.is_empty()).cloned();
         let (id, secret) = (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY"));

@@ -1,4 +1,4 @@
-//! Admits requests to DynamoDB, SNS, SQS and `@connections`: those that no web page sends, that name this machine, and
+//! Admits requests to DynamoDB, SNS, SQS, SES and `@connections`: those that no web page sends, that name this machine, and
 //! that are signed with one of the laptop cloud's keys. A function's requests must be allowed by its policies.
 //!
 //! A web page of any origin can send requests to loopback, and by DNS rebinding under its own host name. Only the

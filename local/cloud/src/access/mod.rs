@@ -1,4 +1,4 @@
-//! Who may call DynamoDB, SNS, SQS and `@connections`.
+//! Who may call DynamoDB, SNS, SQS, SES and `@connections`.
 
 mod calls;
 mod guard;

@@ -6,6 +6,7 @@ pub(crate) enum Protocol {
     DynamoDb,
     Sns,
     Sqs,
+    Ses,
     Connections,
 }
 
@@ -16,6 +17,7 @@ impl Protocol {
             Self::DynamoDb => "dynamodb",
             Self::Sns => "sns",
             Self::Sqs => "sqs",
+            Self::Ses => "ses",
             Self::Connections => "execute-api",
         }
     }

@@ -79,13 +79,17 @@ pub(super) fn denied(protocol: Protocol, denied: &Denied) -> Response<Body> {
     let (code, action) = match protocol {
         Protocol::Sns => ("AuthorizationError", action.replacen("sns:", "SNS:", 1)),
         Protocol::Sqs => ("AccessDenied", action.to_lowercase()),
-        Protocol::DynamoDb | Protocol::Connections => ("AccessDenied", action.clone()),
+        Protocol::DynamoDb | Protocol::Ses | Protocol::Connections => ("AccessDenied", action.clone()),
     };
     let reason = match denial {
         Denial::Implicit => format!("because no identity-based policy allows the {action} action"),
         Denial::Explicit => "with an explicit deny in an identity-based policy".to_owned(),
     };
-    let text = format!("User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}");
+    // SES has words of its own (https://github.com/symfony/symfony/issues/51461).
+    let text = match protocol {
+        Protocol::Ses => format!("User `{principal}' is not authorized to perform `{action}' on resource `{resource}'"),
+        _ => format!("User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}"),
+    };
     tracing::warn!("{text}");
     rejection(protocol, "AccessDeniedException", code, &text)
 }
@@ -101,7 +105,9 @@ fn rejection(protocol: Protocol, exception: &'static str, code: &str, text: &str
             );
             (StatusCode::FORBIDDEN, "text/xml", xml)
         }
-        Protocol::Connections => (StatusCode::FORBIDDEN, "application/json", json!({ "message": text }).to_string()),
+        Protocol::Ses | Protocol::Connections => {
+            (StatusCode::FORBIDDEN, "application/json", json!({ "message": text }).to_string())
+        }
         Protocol::DynamoDb | Protocol::Sqs => {
             // Only DynamoDB answers 400.
             let is_dynamodb = protocol == Protocol::DynamoDb;

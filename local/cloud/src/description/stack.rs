@@ -19,6 +19,7 @@ pub(crate) struct Addresses {
     pub(crate) dynamodb: String,
     pub(crate) sns: String,
     pub(crate) sqs: String,
+    pub(crate) ses: String,
 }
 
 /// A stack with its name and addresses: gives resources their names and attributes.

@@ -1,7 +1,8 @@
-//! The gateway's port: the website, the HTTP API, the WebSocket API and `@connections`.
+//! The gateway's port: the website, the HTTP API, the WebSocket API and `@connections`, and the mails that were sent.
 
 mod event_fields;
 mod http;
+mod mail_pages;
 mod throttle;
 mod website;
 mod websocket;
@@ -18,12 +19,14 @@ use crate::{
     server::{message, request_id},
 };
 pub(crate) use http::HttpGateway;
+pub(crate) use mail_pages::MailPages;
 pub(crate) use website::Website;
 pub(crate) use websocket::{MESSAGE_BYTES, WebSocketGateway};
 
 /// All that listens on the gateway's port.
 pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
+    pub(crate) mail: MailPages,
     pub(crate) website: Option<Website>,
     pub(crate) http: HttpGateway,
     pub(crate) websocket: Option<Arc<WebSocketGateway>>,
@@ -32,7 +35,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Answers a request. A file of the website takes precedence over a route.
+    /// Answers a request. Mails take precedence over the website, and its files over routes.
     pub(crate) async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
         let websocket = self.websocket.as_ref().filter(|websocket| websocket.owns(request.uri().path()));
         if let Some(websocket) = websocket
@@ -46,6 +49,9 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         if !self.hosts.admit(&parts) {
             return unknown_host();
+        }
+        if let Some(page) = self.mail.answer(&parts) {
+            return page;
         }
         if let Some(websocket) = websocket {
             return websocket.connect(parts, peer).await;

@@ -23,7 +23,7 @@ pub(crate) fn client_config(endpoint: &str, keys: &Keys) -> SdkConfig {
 }
 
 /// The variables by which AWS clients find the services.
-pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, String); 8] {
+pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, String); 9] {
     [
         ("AWS_ACCESS_KEY_ID", access::CLIENT),
         ("AWS_SECRET_ACCESS_KEY", &keys.secret(access::CLIENT)),
@@ -34,6 +34,7 @@ pub(crate) fn environment(addresses: &Addresses, keys: &Keys) -> [(String, Strin
         ("AWS_ENDPOINT_URL_DYNAMODB", &addresses.dynamodb),
         ("AWS_ENDPOINT_URL_SNS", &addresses.sns),
         ("AWS_ENDPOINT_URL_SQS", &addresses.sqs),
+        ("AWS_ENDPOINT_URL_SESV2", &addresses.ses),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Counts what functions use of DynamoDB, SNS and SQS.
+//! Counts what functions use of DynamoDB, SNS, SQS and SES.
 
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use dynoxide::types::capacity_wanted;
 use http::{Response, header, request::Parts};
 use serde_json::{Value, json};
 
-use super::{dynamodb, service::Service};
+use super::{dynamodb, mail::Ses, service::Service};
 use crate::{
     access::{CLIENT, Caller},
     usage::{Meter, units_of},
@@ -28,6 +28,10 @@ pub(super) async fn answer(meter: &Meter, service: &Service, parts: &Parts, body
             let operation = format!("sns:{}", form.map_or_else(String::new, |(_, action)| action.into_owned()));
             meter.add(caller, &operation, units_of(body.len(), MESSAGE_UNIT));
             service.answer(parts, body).await
+        }
+        Service::Ses(ses) => {
+            meter.add(caller, "ses:SendEmail", Ses::recipients(&body) as f64);
+            ses.answer(parts, &body)
         }
         Service::Sqs(_) => {
             let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();

@@ -1,9 +1,10 @@
-//! The AWS services that functions call, DynamoDB, SNS and SQS: embedded, and served on separate ports, so that any AWS
+//! The AWS services that functions call, DynamoDB, SNS, SQS and SES: embedded, and served on separate ports, so that any AWS
 //! client can use them.
 
 mod client;
 mod data;
 mod dynamodb;
+mod mail;
 mod messages;
 mod metered;
 mod resources;
@@ -24,12 +25,14 @@ use crate::{
     access::{Access, Protocol, closed_to_pages},
     error::StartError,
     like_aws::LikeAws,
+    mail::Mailbox,
     server,
     shutdown::{self, Stage},
     usage::Meter,
 };
 pub(crate) use client::{client_config, environment};
 pub(crate) use data::Data;
+use mail::Ses;
 pub(crate) use messages::Queues;
 use messages::{Bridge, Topics};
 pub(crate) use resources::create;
@@ -39,14 +42,16 @@ use table_limits::LimitedDatabase;
 /// How often expired items are deleted. On AWS that takes up to days; nothing may depend on either.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The largest request to DynamoDB. SNS and SQS check their smaller limits themselves.
+/// The largest request to DynamoDB and to SES. SNS and SQS check their smaller limits themselves.
 const BODY_BYTES: usize = 16 * 1024 * 1024;
+const MAIL_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// The listeners of the three services.
+/// The listeners of the services.
 pub(crate) struct Listeners {
     pub(crate) dynamodb: TcpListener,
     pub(crate) sns: TcpListener,
     pub(crate) sqs: TcpListener,
+    pub(crate) ses: TcpListener,
 }
 
 /// The services that are served, for those within the cloud.
@@ -56,13 +61,14 @@ pub(crate) struct Services {
     pub(crate) queues: Arc<Queues>,
 }
 
-/// Serves DynamoDB (from the file `data`, or from memory), SNS and SQS until the stage stops.
+/// Serves DynamoDB (from the file `data`, or from memory), SNS, SQS and SES until the stage stops.
 pub(crate) fn serve(
     listeners: Listeners,
     data: Option<&Path>,
     access: &Access<'_>,
     like_aws: &LikeAws,
     meter: &Meter,
+    mailbox: &Arc<Mailbox>,
     stage: &mut Stage,
 ) -> Result<Services, StartError> {
     let (database, data) = data::open(data)?;
@@ -87,9 +93,11 @@ pub(crate) fn serve(
         (listeners.dynamodb, Protocol::DynamoDb, Service::DynamoDb(tables)),
         (listeners.sns, Protocol::Sns, topics),
         (listeners.sqs, Protocol::Sqs, Service::Sqs(queues.clone())),
+        (listeners.ses, Protocol::Ses, Service::Ses(Arc::new(Ses::new(mailbox)))),
     ];
     for (listener, protocol, service) in services {
-        let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
+        let body_bytes = if protocol == Protocol::Ses { MAIL_BODY_BYTES } else { BODY_BYTES };
+        let guard = access.guard(protocol, port(&listener)?, body_bytes);
         let meter = meter.clone();
         let answer = move |request: Request<Body>, _: SocketAddr| {
             let (guard, service, meter) = (guard.clone(), service.clone(), meter.clone());

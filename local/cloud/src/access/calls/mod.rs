@@ -3,6 +3,7 @@
 
 mod attributes;
 mod dynamodb;
+mod mail;
 mod messages;
 mod tables;
 
@@ -37,6 +38,7 @@ impl CallReader {
                 }
             }
             Protocol::Sns => messages::sns(body).into_iter().collect(),
+            Protocol::Ses => mail::calls(parts, &serde_json::from_slice(body).unwrap_or_default()),
             Protocol::Connections => vec![self.connection(parts)],
         }
     }

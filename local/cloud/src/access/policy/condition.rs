@@ -14,6 +14,11 @@ pub(crate) const ENCLOSING_OPERATION: &str = "dynamodb:EnclosingOperation";
 pub(crate) const SELECT: &str = "dynamodb:Select";
 pub(crate) const RETURN_VALUES: &str = "dynamodb:ReturnValues";
 pub(crate) const RETURN_CONSUMED_CAPACITY: &str = "dynamodb:ReturnConsumedCapacity";
+/// The sender of a mail.
+pub(crate) const FROM_ADDRESS: &str = "ses:FromAddress";
+pub(crate) const FROM_DISPLAY_NAME: &str = "ses:FromDisplayName";
+/// All recipients of a mail.
+pub(crate) const RECIPIENTS: &str = "ses:Recipients";
 pub(crate) const PRINCIPAL_ARN: &str = "aws:PrincipalArn";
 pub(crate) const PRINCIPAL_ACCOUNT: &str = "aws:PrincipalAccount";
 pub(crate) const RESOURCE_ACCOUNT: &str = "aws:ResourceAccount";
@@ -21,13 +26,16 @@ pub(crate) const REQUESTED_REGION: &str = "aws:RequestedRegion";
 pub(crate) const SECURE_TRANSPORT: &str = "aws:SecureTransport";
 
 /// The condition keys that requests have here.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 14] = [
     LEADING_KEYS,
     ATTRIBUTES,
     ENCLOSING_OPERATION,
     SELECT,
     RETURN_VALUES,
     RETURN_CONSUMED_CAPACITY,
+    FROM_ADDRESS,
+    FROM_DISPLAY_NAME,
+    RECIPIENTS,
     PRINCIPAL_ARN,
     PRINCIPAL_ACCOUNT,
     RESOURCE_ACCOUNT,
@@ -36,7 +44,7 @@ const KEYS: [&str; 11] = [
 ];
 /// Keys with several values need `ForAllValues` or `ForAnyValue`; AWS does not say what they mean without
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html>).
-const MULTIVALUED: [&str; 2] = [LEADING_KEYS, ATTRIBUTES];
+const MULTIVALUED: [&str; 3] = [LEADING_KEYS, ATTRIBUTES, RECIPIENTS];
 
 /// A condition on one key.
 #[derive(Clone, Debug)]

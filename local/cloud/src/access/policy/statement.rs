@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{call::Call, condition::Condition, pattern::Pattern, texts::texts};
 
 /// The services whose requests are authorized here, as actions name them.
-const SERVICES: [&str; 4] = ["dynamodb", "sns", "sqs", "execute-api"];
+const SERVICES: [&str; 5] = ["dynamodb", "sns", "sqs", "ses", "execute-api"];
 const ELEMENTS: [&str; 7] = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
