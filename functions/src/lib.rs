@@ -6,6 +6,7 @@
 
 mod http {
     pub(crate) mod account_routes;
+    pub(crate) mod activate;
     pub(crate) mod create_chat;
     pub(crate) mod delete_message;
     pub(crate) mod edit_message;
@@ -25,6 +26,9 @@ mod http {
     pub(crate) mod post_message;
     pub(crate) mod react;
     pub(crate) mod register;
+    pub(crate) mod request_activation;
+    pub(crate) mod request_password_reset;
+    pub(crate) mod reset_password;
     pub(crate) mod search_messages;
     pub(crate) mod set_password;
     pub(crate) mod set_username;
@@ -35,6 +39,7 @@ mod background {
     pub(crate) mod fanout;
     pub(crate) mod reconcile;
     pub(crate) mod relay;
+    pub(crate) mod send_mail;
 }
 mod runtime;
 
@@ -57,6 +62,10 @@ functions! {
     "me": Http(http::me),
     "set-password": Http(http::set_password),
     "set-username": Http(http::set_username),
+    "request-password-reset": PublicHttp(http::request_password_reset),
+    "reset-password": PublicHttp(http::reset_password),
+    "request-activation": PublicHttp(http::request_activation),
+    "activate": PublicHttp(http::activate),
     "create-chat": Http(http::create_chat),
     "list-chats": Http(http::list_chats),
     "get-chat": Http(http::get_chat),
@@ -77,6 +86,7 @@ functions! {
     "deliver": Queue(background::deliver),
     "relay": Stream(background::relay),
     "reconcile": Stream(background::reconcile),
+    "send-mail": Queue(background::send_mail),
 }
 
 pub use runtime::{Error, Function, Handler, handler, run};

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod access;
+mod account_mail;
 mod accounts;
 mod batches;
 mod calls;

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod hot_chats;
+mod mail;
 mod policies;
 
 use std::{collections::BTreeSet, env, fs, path::Path};
@@ -28,6 +29,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let world = Proxy::before_all(&services, options).await;
+    let mailing = mail::Mailing::start().await;
     let [dynamodb, sns, sqs, sockets] = services.clone();
     dynamodb.inject(delivery::slow_writes);
 
@@ -47,8 +49,10 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         delivery::groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
         delivery::interrupted_registrations(&world, &dynamodb).await;
+        mailing.accounts().await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
+        used.append(&mut mailing.grants(&mut transactions));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
         let is_complete = granted.is_subset(&used);
         let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };
@@ -311,6 +315,9 @@ async fn accounts(world: &World, user: &User<'_>) {
         assert_eq!(user.call(Method::POST, path, json!({})).await.0, 400);
     }
     user.call(Method::PATCH, path, json!({"first_name": "A"})).await;
+    for name in ["a", "b"] {
+        user.call(Method::PATCH, path, json!({"email": format!("{}@example.com", unique(name))})).await;
+    }
     let other = User { world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
     let uri = other.start_chat().await;
     let socket = other.subscribed(&uri).await;

@@ -121,15 +121,14 @@ impl Proxy {
 
     /// A laptop cloud with these options, whose functions reach DynamoDB, SNS, SQS and `@connections` through these proxies.
     pub async fn before_all([dynamodb, sns, sqs, sockets]: &[Self; 4], mut options: Options) -> World {
-        options.environment = [
+        let environment = [
             ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned()),
             ("AWS_ENDPOINT_URL_SNS", sns.url().to_owned()),
             ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
             ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        options.hosts = [dynamodb, sns, sqs, sockets].map(Self::host).into();
+        ];
+        options.environment.extend(environment.map(|(name, value)| (name.to_owned(), value)));
+        options.hosts.extend([dynamodb, sns, sqs, sockets].map(Self::host));
         let world = World::own(options).await;
         dynamodb.leads_to(world.variable("AWS_ENDPOINT_URL_DYNAMODB"));
         sns.leads_to(world.variable("AWS_ENDPOINT_URL_SNS"));

@@ -10,8 +10,12 @@ use confab_shared::{
 const ROUTES: &[(&str, &str)] = &[
     ("user", "/auth/me"),
     ("user-create", "/auth/users/create"),
+    ("user-activate", "/auth/users/activate"),
+    ("user-activate-resend", "/auth/users/resend_activation"),
     ("set_username", "/auth/username"),
     ("set_password", "/auth/password"),
+    ("password_reset", "/auth/password/reset"),
+    ("password_reset_confirm", "/auth/password/reset/confirm"),
     ("login", "/auth/token/create"),
     ("logout", "/auth/token/destroy"),
     ("logout-all", "/auth/token/logoutall"),

@@ -51,8 +51,13 @@ impl Confab {
     /// Registers a user who calls from `source`.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Throttled`].
-    pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<User> {
+    /// [`Error::Invalid`]; [`Error::Throttled`]; [`Error::NotConfigured`] if accounts must be activated and no mail can
+    /// be sent.
+    pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Profile> {
+        let requires_activation = self.setting("REQUIRE_ACTIVATION") == Some("yes");
+        if requires_activation {
+            self.require_mail()?;
+        }
         let Registration { username, password, email, first_name, last_name, mut invalid } = Registration::read(fields);
         if let Some(username) = &username {
             // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
@@ -64,17 +69,35 @@ impl Confab {
                 invalid.add("username", username::TAKEN);
             }
         }
+        if requires_activation && email.is_empty() {
+            invalid.add("email", "An e-mail address is required, to activate the account.");
+        }
         invalid.unless_empty(())?;
         let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
         let user = User { id: UserId(0), username, email, first_name, last_name };
         password::require_strong("password", &password, &user)?;
+        if requires_activation {
+            self.throttle_recipient(&user.email).await?;
+        }
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(IdSequence::User).await?);
         let user = User { id, username: username::normalized(&user.username), ..user };
-        let profile = Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now() };
-        let mut writes = Vec::from(profile.create(|| Error::Rejected("Unable to create account."))?);
+        let profile = Profile {
+            user,
+            password_hash,
+            epoch: 0,
+            is_active: !requires_activation,
+            awaits_activation: requires_activation,
+            is_listed: true,
+            create_date: Date::now(),
+        };
+        let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
         writes.push(membership_count::none(id)?);
         self.table().transact(writes).await?;
-        Ok(profile.user)
+        if requires_activation && let Err(error) = self.queue_activation(&profile.user).await {
+            // The account is made, and its user can request the mail once more.
+            error.log();
+        }
+        Ok(profile)
     }
 }

@@ -183,7 +183,7 @@ impl Confab {
         let User { id, username, .. } = &profile.user;
         let problem = format!("auth.user {id}: somebody has just registered as {username:?}");
         let taken = move || Error::NotImported(vec![problem.clone()]);
-        self.table().transact(Vec::from(profile.create(taken)?)).await
+        self.table().transact(profile.create(taken)?).await
     }
 
     /// Writes a chat. It replaces what an interrupted import, possibly of another dump, has left of it.

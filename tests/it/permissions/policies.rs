@@ -18,11 +18,13 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 7] = [
+const RESOURCES: [(&str, &str); 9] = [
     ("Topic", "!Ref Topic"),
     ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
     ("DeadLetters", "!GetAtt DeadLetters.Arn"),
+    ("MailQueue", "!GetAtt MailQueue.Arn"),
+    (":identity/*", r#"!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*""#),
     (
         "/POST/@connections/*",
         r#"!Sub "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebSocketApi}/${StageName}/POST/@connections/*""#,
@@ -97,8 +99,8 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
     let use_queue = |call: Call| {
         let body: Value = serde_json::from_str(&call.body).unwrap();
         let url = body["QueueUrl"].as_str().unwrap();
-        let is_queue = |name: &&&str| url.ends_with(&format!("-{name}.fifo"));
-        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters"].iter().find(is_queue).unwrap();
+        let is_queue = |name: &&&str| url.trim_end_matches(".fifo").ends_with(&format!("-{name}"));
+        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters", "MailQueue"].iter().find(is_queue).unwrap();
         grant(&call.caller, &format!("sqs:{}", call.operation.trim_end_matches("Batch")), queue)
     };
     let manage = |call: Call| {
@@ -106,6 +108,11 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
     };
     let grants = sns.calls().into_iter().map(publish).chain(sqs.calls().into_iter().map(use_queue));
     grants.chain(sockets.calls().into_iter().map(manage)).collect()
+}
+
+/// What calls of SES need.
+pub fn for_mail(ses: &Proxy) -> BTreeSet<Grant> {
+    ses.calls().into_iter().map(|call| grant(&call.caller, "ses:SendEmail", ":identity/*")).collect()
 }
 
 /// What the template grants, read from the parsed template: a statement outside the written lines counts too.

@@ -247,3 +247,21 @@ test("a response that is not from the server is a network error", async () => {
   );
   await assert.rejects(it.me(), UnreachableError);
 });
+
+test("mails of accounts are requested and used without a token", async () => {
+  const { api: it, requests } = api(undefined, "secret");
+  await it.requestPasswordReset("a@example.com");
+  await it.resetPassword("MQ", "t", "new");
+  await it.requestActivation("a@example.com");
+  await it.activate("MQ", "t");
+  assert.deepEqual(
+    requests.map(({ request, body }) => [request.replace("https://chat.test", ""), body]),
+    [
+      ["POST /auth/password/reset", { email: "a@example.com" }],
+      ["POST /auth/password/reset/confirm", { uid: "MQ", token: "t", new_password: "new" }],
+      ["POST /auth/users/resend_activation", { email: "a@example.com" }],
+      ["POST /auth/users/activate", { uid: "MQ", token: "t" }],
+    ],
+  );
+  assert.ok(requests.every(({ headers }) => headers.authorization === undefined));
+});
