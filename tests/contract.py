@@ -153,6 +153,8 @@ def check_document(document, template):
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method in ("get", "put", "post", "patch", "delete")
     }
+    # In prose, it describes that HEAD is answered as GET.
+    described |= {("HEAD", path) for method, path in described if method == "GET"}
     routes = {(route["Method"], route["Path"]) for route in http_routes(template)}
     if described != routes:
         sys.exit(f"Only in the document: {sorted(described - routes)}. Only in the template: {sorted(routes - described)}.")
@@ -264,6 +266,7 @@ def configuration(world):
         "path.emoji" = {{ dictionary = "emoji", probability = 0.7 }}
         "body.email" = {{ dictionary = "addresses", probability = 0.7 }}
         "body.new_password" = {{ dictionary = "strong", probability = 0.7 }}
+        "body.new_username" = {{ dictionary = "newcomers", probability = 0.7 }}
 
         [[operations]]
         include-operation-id = "joinChat"
@@ -282,15 +285,16 @@ def configuration(world):
         parameters = {{ "path.id" = {{ dictionary = "tokens", probability = 0.7 }} }}
 
         [[operations]]
-        include-operation-id = ["setPassword", "setPasswordAlias", "deleteMe", "deleteMeAlias", "deleteUser"]
+        include-operation-id = ["setPassword", "setPasswordAlias", "setUsername", "setUsernameAlias", "deleteMe", "deleteMeAlias", "deleteUser"]
         parameters = {{ "body.current_password" = {{ dictionary = "passwords", probability = 0.7 }} }}
     """
 
 
 def register_hooks(world, document):
     """Adapts schemathesis to Confab."""
-    # These operations revoke their token, so each request uses a new user.
-    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias", "deleteMe", "deleteMeAlias", "deleteUser"}
+    # These operations revoke their token, or rename or delete its user, so each request uses a new user.
+    revoking_operations = {"logout", "logoutAlias", "logoutAll", "setPassword", "setPasswordAlias", "setUsername", "setUsernameAlias"}
+    revoking_operations |= {"deleteMe", "deleteMeAlias", "deleteUser"}
     authorization = f"Token {world.token}"
     # These names can be registered once; a request that is rejected for its name does not test its other fields.
     newcomers = ["newcomer"] + [each["value"]["username"] for each in request_examples(document, "Registration")]
@@ -313,6 +317,8 @@ def register_hooks(world, document):
             case.headers["Authorization"] = f"Token {world.new_token()}"
         if operation_id(case) in ("register", "registerAlias") and isinstance(case.body, dict) and case.body.get("username") in newcomers:
             case.body = {**case.body, "username": f"newcomer-{next(world.numbers)}"}
+        if operation_id(case) in ("setUsername", "setUsernameAlias") and isinstance(case.body, dict) and case.body.get("new_username") in ("newcomer", "dani"):
+            case.body = {**case.body, "new_username": f"newcomer-{next(world.numbers)}"}
 
     @schemathesis.hook
     def filter_failure(context, failure, case, response):
@@ -331,7 +337,8 @@ def register_hooks(world, document):
     @schemathesis.check
     def allows_the_right_methods(context, response, case):
         if response.status_code == 405:
-            methods = sorted(method.upper() for method in document["paths"][case.path] if method != "parameters")
+            methods = {method.upper() for method in document["paths"][case.path] if method != "parameters"}
+            methods = sorted(methods | ({"HEAD"} if "GET" in methods else set()))
             assert response.headers.get("allow") == [", ".join(methods)], f"Allow is {response.headers.get('allow')}."
 
 

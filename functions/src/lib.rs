@@ -5,6 +5,8 @@
 #![deny(clippy::unwrap_used)]
 
 mod http {
+    pub(crate) mod account_routes;
+    pub(crate) mod activate;
     pub(crate) mod create_chat;
     pub(crate) mod delete_account;
     pub(crate) mod delete_message;
@@ -27,10 +29,14 @@ mod http {
     pub(crate) mod post_message;
     pub(crate) mod react;
     pub(crate) mod register;
+    pub(crate) mod request_activation;
+    pub(crate) mod request_password_reset;
+    pub(crate) mod reset_password;
     pub(crate) mod revoke_other_tokens;
     pub(crate) mod revoke_token;
     pub(crate) mod search_messages;
     pub(crate) mod set_password;
+    pub(crate) mod set_username;
 }
 mod websocket;
 mod background {
@@ -39,6 +45,7 @@ mod background {
     pub(crate) mod fanout;
     pub(crate) mod reconcile;
     pub(crate) mod relay;
+    pub(crate) mod send_mail;
 }
 mod runtime;
 
@@ -53,6 +60,7 @@ macro_rules! functions {
 }
 
 functions! {
+    "account-routes": PublicHttp(http::account_routes),
     "register": PublicHttp(http::register),
     "login": PublicHttp(http::login),
     "logout": Http(http::logout),
@@ -64,6 +72,11 @@ functions! {
     "set-password": Http(http::set_password),
     "delete-account": Http(http::delete_account),
     "export-account": Http(http::export_account),
+    "set-username": Http(http::set_username),
+    "request-password-reset": PublicHttp(http::request_password_reset),
+    "reset-password": PublicHttp(http::reset_password),
+    "request-activation": PublicHttp(http::request_activation),
+    "activate": PublicHttp(http::activate),
     "create-chat": Http(http::create_chat),
     "list-chats": Http(http::list_chats),
     "get-chat": Http(http::get_chat),
@@ -85,6 +98,7 @@ functions! {
     "erase-accounts": Queue(background::erase_accounts),
     "relay": Stream(background::relay),
     "reconcile": Stream(background::reconcile),
+    "send-mail": Queue(background::send_mail),
 }
 
 pub use runtime::{Error, Function, Handler, handler, run};

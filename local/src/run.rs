@@ -22,6 +22,8 @@ const WEBSITE: &str = "Website";
 /// The template's parameter with the sender of mails, and its value here: without a sender, no password could be reset.
 const MAIL_SENDER: &str = "MailSender";
 const SENDER: &str = "confab@laptop.example";
+/// The template's parameter with the URL that links in mails lead to.
+const MAIL_LINK_BASE: &str = "MailLinkBase";
 
 /// Runs until ctrl-c or SIGTERM; with `--env`, prints the environment and returns at once.
 pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
@@ -68,7 +70,12 @@ fn template_path() -> PathBuf {
 
 fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf>) -> Result<Options, StartError> {
     let mut parameters: BTreeMap<String, String> = arguments.parameter.iter().cloned().collect();
-    let here = [(WEBSITE, website.as_ref().map(|_| "yes")), (MAIL_SENDER, Some(SENDER))];
+    let client = format!("http://127.0.0.1:{}/", arguments.port);
+    let here = [
+        (WEBSITE, website.as_ref().map(|_| "yes")),
+        (MAIL_SENDER, Some(SENDER)),
+        (MAIL_LINK_BASE, Some(client.as_str())),
+    ];
     for (name, value) in here.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         if template.body()["Parameters"].get(name).is_some() {
             parameters.entry(name.to_owned()).or_insert(value.to_owned());

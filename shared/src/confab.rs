@@ -1,9 +1,11 @@
 //! What every operation works with: the clients of AWS, and the deployment's limits.
 
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
+
+use tokio::sync::OnceCell;
 
 use crate::{
-    Result,
+    Error, Result,
     aws::{mail::Mailer, queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
     limits::Limits,
@@ -22,12 +24,24 @@ pub struct Confab {
     deliveries: OnceLock<Queue>,
     dead_letters: OnceLock<Queue>,
     erasures: OnceLock<Queue>,
+    mails: OnceLock<Queue>,
     mailer: OnceLock<Option<Mailer>>,
+    mail_secret: OnceCell<MailSecret>,
+}
+
+/// The key of the tokens in mails, 32 random bytes. Printing it with `{:?}` hides it.
+pub(crate) struct MailSecret(pub(crate) [u8; 32]);
+
+impl fmt::Debug for MailSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailSecret")
+    }
 }
 
 impl Confab {
     /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `ERASURE_QUEUE_URL` and `MAIL_SENDER` on first use.
+    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `ERASURE_QUEUE_URL`, `MAIL_QUEUE_URL` and
+    /// `MAIL_SENDER` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number.
@@ -41,7 +55,9 @@ impl Confab {
             deliveries: OnceLock::new(),
             dead_letters: OnceLock::new(),
             erasures: OnceLock::new(),
+            mails: OnceLock::new(),
             mailer: OnceLock::new(),
+            mail_secret: OnceCell::new(),
             environment: environment.clone(),
         })
     }
@@ -81,6 +97,36 @@ impl Confab {
     /// The queue of accounts to erase.
     pub(crate) fn erasures(&self) -> Result<&Queue> {
         on_first_use(&self.erasures, || Queue::new(&self.environment, "ERASURE_QUEUE_URL"))
+    }
+
+    /// An environment variable that only some functions have.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.environment.get(name)
+    }
+
+    /// The queue of mails to send.
+    ///
+    /// # Errors
+    /// [`Error::NotConfigured`] if the deployment has no sender of mail.
+    pub(crate) fn mails(&self) -> Result<&Queue> {
+        self.require_mail()?;
+        on_first_use(&self.mails, || Queue::new(&self.environment, "MAIL_QUEUE_URL"))
+    }
+
+    /// Checks that the deployment sends mail.
+    ///
+    /// # Errors
+    /// [`Error::NotConfigured`].
+    pub(crate) fn require_mail(&self) -> Result<()> {
+        let sender = self.setting("MAIL_SENDER");
+        sender
+            .map(drop)
+            .ok_or(Error::NotConfigured("This server sends no mail, since it is configured without a sender."))
+    }
+
+    /// Where the key of the tokens in mails is kept once it is known.
+    pub(crate) fn mail_secret(&self) -> &OnceCell<MailSecret> {
+        &self.mail_secret
     }
 
     /// The mailer; none if the deployment has no sender of mail.

@@ -87,6 +87,9 @@ pub enum Error {
     /// later.
     #[error("Try again in a moment.")]
     Busy(#[source] Option<Cause>),
+    /// The deployment is not configured for it: 501.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     /// A bug or a misconfiguration: 500.
     #[error("Something went wrong.")]
     Internal(#[source] Cause),
@@ -192,6 +195,7 @@ impl Error {
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
             Self::Internal(_) | Self::AlreadyDone | Self::Behind | Self::Changed | Self::Uncounted(_) => 500,
+            Self::NotConfigured(_) => 501,
             Self::Busy(_) => 503,
         }
     }

@@ -30,6 +30,8 @@ macro_rules! partitions {
 }
 
 partitions! {
+    /// The users with an e-mail address: `EMAIL#<address>`.
+    Address = "EMAIL";
     /// Failed logins, registrations and changes of a password: `ATTEMPTS#<what>`, by the hour.
     Attempts = "ATTEMPTS";
     /// A chat and its members: `CHAT#<uri>`.
@@ -52,6 +54,8 @@ partitions! {
     Rates = "RATES";
     /// A member's reactions to the messages of a chat: `REACTIONS#<uri>#<user id>`.
     Reactions = "REACTIONS";
+    /// A secret of the deployment: `SECRET#<what for>`.
+    Secret = "SECRET";
     /// A chat's subscribers: `SUBSCRIBERS#<uri>`.
     Subscribers = "SUBSCRIBERS";
     /// A user's tokens: `TOKENS#<user id>`. Apart from the user's other items, so that a function may be allowed to

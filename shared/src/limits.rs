@@ -2,7 +2,8 @@
 
 use crate::{Error, Result, environment::Environment};
 
-const DAY_SECONDS: i64 = 24 * 3600;
+const HOUR_SECONDS: i64 = 3600;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 
 /// The limits of a deployment.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +24,14 @@ pub(crate) struct Limits {
     pub(crate) show_email: bool,
     /// Failed logins, and registrations, allowed per address and hour; `None` for no limit.
     pub(crate) attempts_per_address: Option<u64>,
+    /// Seconds for which a link in a mail is valid.
+    pub(crate) mail_token_seconds: i64,
     /// Subscribers above which a chat's messages are delivered in shards.
     pub(crate) large_chat: usize,
 }
 
 impl Limits {
-    /// Reads `TOKEN_DAYS`, `LARGE_CHAT` and `SHOW_EMAIL` (`members` or `self`), and the limits of which 0 means no
+    /// Reads `TOKEN_DAYS`, `MAIL_TOKEN_HOURS`, `LARGE_CHAT` and `SHOW_EMAIL` (`members` or `self`), and the limits of which 0 means no
     /// limit: `POSTS_PER_MINUTE`, `MARKERS_PER_MINUTE`, `LOOKUPS_PER_HOUR`, `CHATS_PER_USER`, `SOCKETS_PER_USER` and
     /// `ATTEMPTS_PER_ADDRESS`.
     pub(crate) fn new(environment: &Environment) -> Result<Self> {
@@ -46,6 +49,7 @@ impl Limits {
             sockets_per_user: limit(number("SOCKETS_PER_USER", 32)?),
             show_email: environment.get("SHOW_EMAIL") != Some("self"),
             attempts_per_address: limit(number("ATTEMPTS_PER_ADDRESS", 50)?),
+            mail_token_seconds: i64::from(number("MAIL_TOKEN_HOURS", 24)?) * HOUR_SECONDS,
             large_chat: number("LARGE_CHAT", 500)? as usize,
         })
     }

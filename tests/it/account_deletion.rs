@@ -47,12 +47,16 @@ async fn a_deleted_account_ends_at_once() {
     let uri = ben.start_chat().await;
     anna.join(&uri).await;
     anna.post(&uri, "I was here").await;
+    let email = format!("{}@example.com", anna.username);
+    assert_eq!(anna.call(Method::PATCH, "/auth/me/", json!({ "email": email })).await.0, 200);
+    assert_eq!(world.items(&format!("EMAIL#{email}")).await.len(), 1);
     let socket = anna.subscribed(&uri).await;
     let mut heard = ben.subscribed(&uri).await;
     delete(&anna, json!({})).await;
 
     socket.closed().await;
     assert_eq!(anna.get("/auth/me/").await.0, 401);
+    assert!(world.items(&format!("EMAIL#{email}")).await.is_empty());
     let form = json!({"username": anna.username, "password": PASSWORD});
     let login = answer(world.request(Method::POST, "/auth/token/create/").json(&form)).await;
     assert_eq!(login.1, json!({"non_field_errors": ["Unable to login with provided credentials."]}));

@@ -14,6 +14,7 @@ use crate::world::{World, options};
 
 const TRANSCRIPT: &str = include_str!("../golden/transcript.jsonl");
 const EXCHANGES: &str = include_str!("../golden/exchanges.jsonl");
+const ACCOUNTS: &str = include_str!("../golden/accounts.jsonl");
 
 /// Where Confab answers differently, on purpose: the exchange's number, the answer's status, and the reason.
 #[rustfmt::skip]
@@ -28,9 +29,11 @@ const DIFFERENCES: &[(u64, u16, &str)] = &[
     (226, 405, "POST to a chat is not a way to create one"),
     (227, 405, "the original crashes without a uri"),
     (228, 200, "Confab lists chats"),
+    (231, 200, "Confab lists chats"),
     (232, 405, "OPTIONS metadata is not copied"),
     (235, 405, "methods are case-sensitive, as HTTP says"),
     (236, 200, "Confab shows a chat"),
+    (239, 200, "Confab shows a chat"),
     (240, 405, "OPTIONS metadata is not copied"),
     (241, 404, "Confab shows chats, and knows no such one"),
     (247, 403, "inviting needs membership"),
@@ -53,6 +56,7 @@ const DIFFERENCES: &[(u64, u16, &str)] = &[
     (269, 400, "the original crashes without a username"),
     (270, 400, "the original crashes over a NUL"),
     (271, 400, "the original crashes over an unknown username"),
+    (456, 200, "a new token for each login"),
 ];
 
 /// Values captured from answers, by name.
@@ -103,7 +107,7 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
         if n == 213 {
             // The recording lacks this body; the response shows what it was.
             request = request.body(vec![0xff]);
-        } else if let Some(body) = exchange.get("body") {
+        } else if let Some(body) = exchange.get("body").filter(|body| !body.is_null()) {
             request = request.body(bytes(body, captured));
         }
         let response = request.send().await.unwrap();
@@ -117,8 +121,10 @@ async fn replay(world: &World, lines: &str, captured: &mut Captured) -> Vec<Stri
         }
         let same = status.as_u16() == expected["status"]
             // HTTP has no bodies in responses to HEAD; the recording was made below HTTP.
-            && (exchange["method"] == "HEAD" || expected.get("json").is_some_and(|json| has(&answer, json, captured)))
-            && headers.get("www-authenticate").map(|value| value.to_str().unwrap()) == expected["www_authenticate"].as_str();
+            && (exchange["method"] == "HEAD" || has(&answer, &expected["json"], captured))
+            // The recording of accounts has no headers.
+            && (exchange["group"] == "accounts"
+                || headers.get("www-authenticate").map(|value| value.to_str().unwrap()) == expected["www_authenticate"].as_str());
         let difference = DIFFERENCES.iter().find(|(number, ..)| *number == n);
         let complaint = match difference {
             None if same => None,
@@ -185,6 +191,7 @@ async fn every_recorded_exchange() {
     let mut captured = Captured::new();
     let mut complaints = replay(&world, TRANSCRIPT, &mut captured).await;
     complaints.extend(replay(&world, EXCHANGES, &mut captured).await);
+    complaints.extend(replay(&world, ACCOUNTS, &mut captured).await);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 

@@ -257,6 +257,21 @@ async fn an_interrupted_import_can_be_completed_with_another_dump() {
     assert_eq!(danidee.post(URI, "whole again").await, 5);
 }
 
+/// Their old name may be another user's by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_can_be_repeated_after_users_changed_their_names() {
+    let world = World::own(options()).await;
+    import(&world, &dump()).await.unwrap();
+    let daniel = log_in(&world, "daniel", 2).await;
+    let form = json!({"current_password": PASSWORD, "new_username": "dan"});
+    assert_eq!(daniel.call(Method::POST, "/auth/username/", form).await.0, 204);
+    let form = json!({"username": "daniel", "password": PASSWORD});
+    assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.0, 201);
+    let report = import(&world, &dump()).await.unwrap();
+    assert!(report.starts_with("Written: 0 users, 0 chats"), "{report}");
+    assert_eq!(daniel.get("/auth/me/").await.1["username"], "dan");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let world = World::own(options()).await;

@@ -5,9 +5,11 @@
 
 mod access;
 mod account_deletion;
+mod account_mail;
 mod accounts;
 mod batches;
 mod calls;
+mod change_username;
 mod characters;
 mod chats;
 mod convergence;
@@ -21,6 +23,7 @@ mod faults;
 mod frame_sizes;
 mod golden;
 mod guard;
+mod head;
 mod hot_chats;
 mod import;
 mod laptop_cloud;

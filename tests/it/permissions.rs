@@ -3,6 +3,7 @@
 
 mod delivery;
 mod hot_chats;
+mod mail;
 mod policies;
 
 use std::{collections::BTreeSet, env, fs, path::Path};
@@ -24,19 +25,11 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     // What a function lacks is recorded, too.
     options.like_aws.permissions = false;
     // Limits that are looked at and not reached, and chats that are soon large.
-    let limits = [
-        ("PostsPerMinute", "100000"),
-        ("AttemptsPerAddress", "100000"),
-        ("SocketsPerUser", "8"),
-        ("LargeChat", "3"),
-        ("MailSender", "confab@laptop.example"),
-    ];
+    let limits =
+        [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let ses = Proxy::start().await;
-    options.environment.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url().to_owned());
-    options.hosts.push(ses.host());
     let world = Proxy::before_all(&services, options).await;
-    ses.leads_to(world.variable("AWS_ENDPOINT_URL_SESV2"));
+    let mailing = mail::Mailing::start().await;
     let [dynamodb, sns, sqs, sockets] = services.clone();
     dynamodb.inject(delivery::slow_writes);
 
@@ -57,9 +50,10 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         delivery::groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;
         delivery::interrupted_registrations(&world, &dynamodb).await;
+        mailing.accounts().await;
         used.append(&mut policies::for_table(dynamodb.calls(), &mut transactions));
         used.append(&mut policies::for_other_services(&sns, &sqs, &sockets));
-        used.append(&mut policies::for_mail(&ses));
+        used.append(&mut mailing.grants(&mut transactions));
         quiet_rounds = if used.len() == known { quiet_rounds + 1 } else { 0 };
         let is_complete = granted.is_subset(&used);
         let needed = if is_complete { QUIET_ROUNDS } else { QUIET_ROUNDS_BEFORE_REMOVAL };
@@ -346,6 +340,9 @@ async fn accounts(world: &World, user: &User<'_>) {
         assert_eq!(user.call(Method::POST, path, json!({})).await.0, 400);
     }
     user.call(Method::PATCH, path, json!({"first_name": "A"})).await;
+    for name in ["a", "b"] {
+        user.call(Method::PATCH, path, json!({"email": format!("{}@example.com", unique(name))})).await;
+    }
     let other = User { world, username: user.username.clone(), id: user.id, token: world.log_in(&user.username).await };
     let uri = other.start_chat().await;
     let socket = other.subscribed(&uri).await;
@@ -357,6 +354,8 @@ async fn accounts(world: &World, user: &User<'_>) {
     update.expression_attribute_values(":hash", text(DJANGO.to_owned())).send().await.unwrap();
     user.add_old_tokens(60).await;
     world.log_in(&user.username).await;
+    let form = json!({"current_password": PASSWORD, "new_username": unique("anna")});
+    assert_eq!(user.call(Method::POST, "/auth/username/", form).await.0, 204);
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
     socket.closed().await;

@@ -15,7 +15,14 @@ export function errorMessage(error: unknown): string {
   return "Something went wrong in this page. Load it again, and try once more.";
 }
 
+/** The error of a link in a mail, as users see it: `uid` and `token` are no fields that they have filled in. */
+export function mailLinkError(error: unknown): unknown {
+  const isLink = error instanceof ApiError && ["uid", "token", "non_field_errors"].some((name) => name in error.fields);
+  return isLink ? new ApiError(400, "This link is not valid any more. Request another mail.") : error;
+}
+
 function apiErrorMessage({ status, message, fields, retryAfter = 60 }: ApiError): string {
+  if (status === 501) return message;
   if (status >= 500) return "Confab is busy. Try again in a moment.";
   if (status === 429)
     return `That was too often. Try again in ${retryAfter} ${retryAfter === 1 ? "second" : "seconds"}.`;

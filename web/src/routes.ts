@@ -3,15 +3,27 @@
 import { encodePathSegment } from "@confab/client";
 
 export type Route =
-  | { readonly name: "login" | "register" | "chats" }
+  | { readonly name: "login" | "register" | "forgot-password" | "resend-activation" | "chats" }
+  | { readonly name: "reset-password" | "activate"; readonly uid: string; readonly token: string }
   | { readonly name: "chat" | "join"; readonly uri: string };
 
 export function parseRoute(hash: string): Route {
-  const [, first, second] = hash.split("/");
-  if (first === "login" || first === "register") return { name: first };
+  const [, first, second, third] = hash.split("/");
+  if (first === "login" || first === "register" || first === "forgot-password" || first === "resend-activation") {
+    return { name: first };
+  }
+  // The links in mails.
+  if ((first === "reset-password" || first === "activate") && second && third) {
+    return { name: first, uid: decode(second), token: decode(third) };
+  }
   if (first === "chats" && second) return { name: "chat", uri: decode(second) };
   if (first === "join" && second) return { name: "join", uri: decode(second) };
   return { name: "chats" };
+}
+
+/** Whether a route is for users who are not logged in. */
+export function isAccountRoute({ name }: Route): boolean {
+  return name !== "chats" && name !== "chat" && name !== "join";
 }
 
 export function chatHref(uri: string): string {

@@ -122,6 +122,28 @@ test("tokens are listed and revoked", async (fixture) => {
   await expectVisible(here);
 });
 
+test("a new username is shown at once, and logs in", async (fixture) => {
+  const anna = await fixture.person("anna");
+  const ben = await fixture.person("ben");
+  await anna.button(`${anna.name}, your profile`).click();
+  const form = anna.page.getByRole("dialog", { name: "Your profile" }).getByRole("form", { name: "Username" });
+  const change = async (wanted: string, password: string) => {
+    await form.getByLabel("New username").fill(wanted);
+    await form.getByLabel("Current password").fill(password);
+    await form.getByRole("button", { name: "Change username" }).click();
+  };
+  await change(ben.name, anna.password);
+  await expectVisible(form.getByRole("alert").getByText("A user with that username already exists."));
+  const name = `renamed-${anna.name}`;
+  await change(name, "not-the-password");
+  await expectVisible(form.getByRole("alert").getByText("Invalid password."));
+  await change(name, anna.password);
+  await expectVisible(form.getByRole("status").getByText("Your username is changed."));
+  await anna.page.keyboard.press("Escape");
+  await expectVisible(anna.button(`${name}, your profile`));
+  assert.equal((await anna.api.me()).username, name);
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   test(`axe-core: the dialogs of the header, ${colorScheme} mode`, async (fixture) => {
     const anna = await fixture.person("anna", { colorScheme });

@@ -9,7 +9,7 @@ use http::Method;
 pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
     let caller = confab.authenticate(request.token()?.as_ref()).await?;
     match request.method {
-        Method::GET => Response::ok(&caller.user),
+        Method::GET | Method::HEAD => Response::ok(&caller.user),
         _ => Response::ok(&confab.update_profile(&caller.user, &request.fields().await?).await?),
     }
 }

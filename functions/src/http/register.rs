@@ -3,10 +3,12 @@
 use confab_shared::{
     Confab, Result,
     api::http::{Request, Response},
+    auth::user::{Profile, User},
 };
 use serde_json::json;
 
 pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
-    let user = confab.register(&request.fields().await?, request.source).await?;
-    Response::created(&json!({ "email": user.email, "username": user.username, "id": user.id }))
+    let Profile { user, is_active, .. } = confab.register(&request.fields().await?, request.source).await?;
+    let User { email, username, id, .. } = user;
+    Response::created(&json!({ "email": email, "username": username, "id": id, "is_active": is_active }))
 }

@@ -14,6 +14,7 @@ use confab_shared::{
     api::http::{Request, Response},
     input::target::Target,
 };
+use http::Method;
 use lambda_runtime::BoxFuture;
 
 use super::{answer::GatewayAnswer, deadline::in_time, gateway::malformed};
@@ -22,7 +23,7 @@ use super::{answer::GatewayAnswer, deadline::in_time, gateway::malformed};
 pub(super) type Handler = for<'a> fn(&'a Confab, &'a Request) -> BoxFuture<'a, Result<Response>>;
 
 /// Responds to a request. A public endpoint needs no token, but one that is given must be valid. The response repeats the
-/// request's id.
+/// request's id. `HEAD` is answered as `GET`, without the body.
 pub(super) async fn respond(
     handle: Handler,
     is_public: bool,
@@ -31,14 +32,17 @@ pub(super) async fn respond(
     deadline: Instant,
     request_id: &str,
 ) -> GatewayAnswer {
+    let request = read(event);
+    let is_head = request.as_ref().is_ok_and(|request| request.method == Method::HEAD);
     let handled = in_time(deadline, async {
-        let request = read(event)?;
+        let request = request?;
         if is_public {
             confab.authenticate_if_given(request.token()?.as_ref()).await?;
         }
         handle(confab, &request).await
     });
-    write(handled.await, request_id)
+    let response = handled.await.unwrap_or_else(Response::from);
+    write(if is_head { Response { body: String::new(), ..response } } else { response }, request_id)
 }
 
 fn read(event: &str) -> Result<Request> {
@@ -60,8 +64,7 @@ fn read(event: &str) -> Result<Request> {
 }
 
 /// The response as API Gateway takes it.
-fn write(handled: Result<Response>, request_id: &str) -> GatewayAnswer {
-    let response = handled.unwrap_or_else(Response::from);
+fn write(response: Response, request_id: &str) -> GatewayAnswer {
     let headers = response.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let headers = headers.chain([("x-request-id", request_id)]);
     GatewayAnswer {

@@ -1,5 +1,5 @@
-//! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to
-//! wait twice as long as the one before.
+//! Throttling of logins, registrations and checks of the current password: some attempts an hour are free, then each one
+//! has to wait twice as long as the one before.
 //!
 //! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
@@ -11,7 +11,12 @@
 //! | successful login | username and address | 60 |
 //! | successful login | address | 20 times `AttemptsPerAddress` |
 //! | registration | username | 5 |
-//! | change of the password | token | 5 |
+//! | wrong current password | token | 5 |
+//! | requested mail | address | `AttemptsPerAddress` |
+//! | mail | recipient | 5, and no more |
+//! | use of a token from a mail | user and address | 5 |
+//! | use of a token from a mail | user | 100 |
+//! | use of a token from a mail | address | `AttemptsPerAddress` |
 //!
 //! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
 //! thousands of addresses, if the user has logged in from it before. And an attacker who stole one token cannot keep
@@ -25,9 +30,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::{token::TokenHash, username::Username},
+    auth::{address, token::TokenHash, username::Username},
     aws::table::{Item, Write, read},
     date::Date,
+    ids::UserId,
     key::{Key, Partition},
 };
 
@@ -38,6 +44,8 @@ const KNOWN_SECONDS: i64 = 90 * 24 * HOUR_SECONDS;
 const FREE: u64 = 5;
 /// Free attempts an hour for one username from all addresses.
 const FREE_PER_NAME: u64 = 100;
+/// Mails an hour to one recipient.
+const MAILS: u64 = 5;
 /// Successful logins an hour for one username from one address.
 const LOGINS: u64 = 60;
 /// Successful logins per address for each free attempt.
@@ -162,14 +170,54 @@ impl Confab {
         Ok(())
     }
 
-    /// Counts a change of the password, unless it has to wait.
+    /// Counts a check of the current password, unless it has to wait.
     ///
     /// # Errors
     /// [`Error::Throttled`].
-    pub(crate) async fn throttle_password_change(&self, token: &TokenHash) -> Result<CountedAttempt> {
+    pub(crate) async fn throttle_password_check(&self, token: &TokenHash) -> Result<CountedAttempt> {
         let counter = AttemptCounter::new(format!("password#token#{token}"), FREE, u64::MAX);
         self.count(&counter).await?;
         Ok(CountedAttempt { own: Some((counter.key, true)), ..CountedAttempt::default() })
+    }
+
+    /// Counts a request for a mail, unless it has to wait.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub(super) async fn throttle_mail_request(&self, address: Option<IpAddr>) -> Result<()> {
+        let Some((address, free)) = address.zip(self.limits().attempts_per_address) else { return Ok(()) };
+        let counter = AttemptCounter::new(format!("mail#address#{}", source(address)), free, u64::MAX);
+        self.count(&counter).await.map(drop)
+    }
+
+    /// Counts a mail to a recipient, whether they are a user or not. Beyond the limit there is none within the hour.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub(super) async fn throttle_recipient(&self, email: &str) -> Result<()> {
+        let Some(recipient) = address::normalized(email) else { return Ok(()) };
+        let AttemptCounter { key, .. } = AttemptCounter::new(format!("mail#to#{recipient}"), MAILS, u64::MAX);
+        let count = Write::update(key, "ADD attempts :one SET expires_at = :expires_at")
+            .when("attribute_not_exists(attempts) OR attempts < :most")
+            .number(":one", 1)
+            .number(":most", MAILS)
+            .number(":expires_at", Date::now().epoch_seconds() + 2 * HOUR_SECONDS)
+            .otherwise(|_| Error::limited(HOUR_SECONDS));
+        self.table().apply(count).await.map(drop)
+    }
+
+    /// Counts the use of a token from a mail, unless it has to wait.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub(super) async fn throttle_confirmation(&self, user_id: UserId, address: Option<IpAddr>) -> Result<()> {
+        let source = address.map(source);
+        if let Some((source, free)) = source.as_ref().zip(self.limits().attempts_per_address) {
+            self.count(&AttemptCounter::new(format!("confirm#address#{source}"), free, u64::MAX)).await?;
+        }
+        let source = source.as_deref().unwrap_or("unknown");
+        self.count(&AttemptCounter::new(format!("confirm#pair#{source}#{user_id}"), FREE, u64::MAX)).await?;
+        self.count(&AttemptCounter::new(format!("confirm#user#{user_id}"), FREE_PER_NAME, u64::MAX)).await.map(drop)
     }
 
     async fn count(&self, AttemptCounter { key, free, logins }: &AttemptCounter) -> Result<Counted> {

@@ -1,10 +1,13 @@
 //! Changing the password.
 
-use super::password::{self, PASSWORD_CHARACTERS, Verdict};
+use super::{
+    current_password::wrong_password,
+    password::{self, PASSWORD_CHARACTERS},
+};
 use crate::{
-    Confab, Error, Result,
+    Confab, Result,
     auth::{authentication::Caller, token::StoredToken, user::Profile},
-    aws::table::{Item, Write},
+    aws::table::Write,
     error::Invalid,
     input::{fields::Fields, text::Text},
 };
@@ -13,18 +16,14 @@ impl Confab {
     /// Changes the caller's password, revokes every other token of theirs and closes their sockets.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Throttled`].
+    /// [`crate::Error::Invalid`]; [`crate::Error::Throttled`].
     pub async fn change_password(&self, caller: &Caller, fields: &Fields) -> Result<()> {
         let mut invalid = Invalid::default();
         let current = Text::required("current_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let new = Text::required("new_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         invalid.unless_empty(())?;
         let (current, new) = (current.unwrap_or_default(), new.unwrap_or_default());
-        let attempt = self.throttle_password_change(&caller.token).await?;
-        if password::verify(current, Some(caller.password_hash.clone())).await? == Verdict::Wrong {
-            return Err(wrong_password(None));
-        }
-        self.refund(attempt).await?;
+        self.require_password(caller, current).await?;
         password::require_strong("new_password", &new, &caller.user)?;
         self.table().transact(new_password(caller, password::hash(new).await?)).await?;
         self.end_earlier_epochs(caller.user.id, caller.epoch + 1).await
@@ -42,14 +41,10 @@ fn new_password(caller: &Caller, hash: String) -> Vec<Write> {
             .text(":old", &caller.password_hash)
             .number(":epoch", caller.epoch)
             .number(":next", next)
-            .otherwise(wrong_password),
+            .otherwise(|_| wrong_password()),
         Write::update(StoredToken::key(caller.user.id, &caller.token), "SET epoch = :next")
             .if_present()
             .number(":next", next)
-            .otherwise(wrong_password),
+            .otherwise(|_| wrong_password()),
     ]
-}
-
-pub(super) fn wrong_password(_: Option<Item>) -> Error {
-    Invalid::field("current_password", "Invalid password.").into()
 }

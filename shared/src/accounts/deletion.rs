@@ -4,9 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change_password::wrong_password,
     membership_count,
-    password::{self, PASSWORD_CHARACTERS, Verdict},
+    password::{self, PASSWORD_CHARACTERS},
 };
 use crate::{
     Confab, Error, Result,
@@ -78,13 +77,14 @@ impl Confab {
     /// [`Error::Invalid`]; [`Error::Throttled`].
     pub async fn delete_account(&self, caller: &Caller, fields: &Fields) -> Result<()> {
         let mut invalid = Invalid::default();
+        let has_password = password::is_verifiable(&caller.password_hash);
         let messages = Messages::read(fields, &mut invalid);
-        match password::is_verifiable(&caller.password_hash) {
-            true => self.require_password(caller, fields, invalid).await?,
-            false => {
-                invalid.unless_empty(())?;
-                self.require_recent_login(caller).await?;
-            }
+        let password = Text::required("current_password").at_most(PASSWORD_CHARACTERS);
+        let password = if has_password { password.read(fields, &mut invalid) } else { None };
+        invalid.unless_empty(())?;
+        match has_password {
+            true => self.require_password(caller, password.unwrap_or_default()).await?,
+            false => self.require_recent_login(caller).await?,
         }
         for _ in 0..2 {
             let deleted = self.table().transact(deletion(caller, messages)?).await;
@@ -93,16 +93,6 @@ impl Confab {
             }
         }
         Err(Error::Busy(None))
-    }
-
-    async fn require_password(&self, caller: &Caller, fields: &Fields, mut invalid: Invalid) -> Result<()> {
-        let password = Text::required("current_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
-        let password = invalid.unless_empty(password.unwrap_or_default())?;
-        let attempt = self.throttle_password_change(&caller.token).await?;
-        if password::verify(password, Some(caller.password_hash.clone())).await? == Verdict::Wrong {
-            return Err(wrong_password(None));
-        }
-        self.refund(attempt).await
     }
 
     async fn require_recent_login(&self, caller: &Caller) -> Result<()> {
@@ -126,22 +116,28 @@ fn deletion(caller: &Caller, messages: Messages) -> Result<Vec<Write>> {
     let (user, now) = (&caller.user, Date::now());
     let nothing = "username = :nothing, email = :nothing, first_name = :nothing, last_name = :nothing";
     let profile = format!("SET is_active = :no, password_hash = :unusable, epoch = :next, {nothing}");
-    Ok(vec![
+    let unchanged = "password_hash = :old AND epoch = :epoch AND username = :username AND email = :email";
+    let mut writes = vec![
         Write::update(Profile::key(user.id), &profile)
-            .when("password_hash = :old AND epoch = :epoch")
+            .when(unchanged)
             .serialized(":no", &false)?
             // As Django marks a password that nobody can log in with.
             .text(":unusable", "!")
             .text(":nothing", "")
             .text(":old", &caller.password_hash)
+            .text(":username", &user.username)
+            .text(":email", &user.email)
             .number(":epoch", caller.epoch)
             .number(":next", caller.epoch + 1)
-            .otherwise(wrong_password),
+            // Another request has changed the profile since it was read.
+            .otherwise(|_| Error::Busy(None)),
         Write::update(Username::key(&user.username), "SET expires_at = :expires_at")
             .number(":expires_at", now.epoch_seconds() + USERNAME_SECONDS)
             .if_present()
-            .otherwise(wrong_password),
+            .otherwise(|_| Error::Busy(None)),
         membership_count::close(user.id)?,
         Write::put(Deletion::key(user.id), &Deletion { date: now, messages })?,
-    ])
+    ];
+    writes.extend(address::relist(&user.email, "", user.id)?);
+    Ok(writes)
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::{
+    Result,
     error::Invalid,
     input::{fields::Fields, text::Text},
 };
@@ -21,7 +22,21 @@ const LABEL_CHARACTERS: usize = 63;
 
 /// Reads the optional field `email`, its domain in lower case.
 pub(super) fn read(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
-    let email = Text::optional("email").blank().at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
+    checked(Text::optional("email").blank(), fields, invalid)
+}
+
+/// Reads the field `email`, which must have an address.
+///
+/// # Errors
+/// [`crate::Error::Invalid`].
+pub(super) fn require(fields: &Fields) -> Result<String> {
+    let mut invalid = Invalid::default();
+    let email = checked(Text::required("email"), fields, &mut invalid).unwrap_or_default();
+    invalid.unless_empty(email)
+}
+
+fn checked(text: Text, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+    let email = text.at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
     let is_too_long = email.chars().count() > EMAIL_CHARACTERS;
     let email = match email.rsplit_once('@') {
         Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),

@@ -43,6 +43,9 @@ impl Confab {
         if verdict == Verdict::RightAndOutdated {
             self.upgrade_hash(&profile, password).await?;
         }
+        if !profile.is_listed {
+            self.list_address(&profile).await?;
+        }
         let token = self.issue_token(&profile, client).await?;
         self.refund(attempt).await?;
         Ok(token)

@@ -3,7 +3,10 @@
 use super::{email, registration::NAME_CHARACTERS};
 use crate::{
     Confab, Error, Result,
-    auth::user::{Profile, User},
+    auth::{
+        address,
+        user::{Profile, User},
+    },
     aws::table::Write,
     error::Invalid,
     input::{fields::Fields, text::Text},
@@ -20,13 +23,28 @@ impl Confab {
             return Ok(changed);
         }
         let set = "SET email = :email, first_name = :first_name, last_name = :last_name";
-        let update = Write::update(Profile::key(user.id), set)
-            .text(":email", &changed.email)
-            .text(":first_name", &changed.first_name)
-            .text(":last_name", &changed.last_name)
-            .if_present()
-            .otherwise(|_| Error::BadCredentials("User inactive or deleted."));
-        self.table().apply(update).await?;
+        let is_new_address = changed.email != user.email;
+        let update = Write::update(
+            Profile::key(user.id),
+            &if is_new_address { format!("{set}, is_listed = :yes") } else { set.to_owned() },
+        )
+        .when("email = :old")
+        .text(":old", &user.email)
+        .text(":email", &changed.email)
+        .text(":first_name", &changed.first_name)
+        .text(":last_name", &changed.last_name)
+        .otherwise(|profile| match profile {
+            // Another request has changed the address, which leads to the user.
+            Some(_) => Error::Busy(None),
+            None => Error::BadCredentials("User inactive or deleted."),
+        });
+        if is_new_address {
+            let mut writes = vec![update.serialized(":yes", &true)?];
+            writes.extend(address::relist(&user.email, &changed.email, user.id)?);
+            self.table().transact(writes).await?;
+        } else {
+            self.table().apply(update).await?;
+        }
         Ok(changed)
     }
 }

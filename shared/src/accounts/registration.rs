@@ -35,7 +35,7 @@ struct Registration {
 impl Registration {
     fn read(fields: &Fields) -> Self {
         let mut invalid = Invalid::default();
-        let username = username::read(fields, &mut invalid);
+        let username = username::read("username", fields, &mut invalid);
         let password = Text::required("password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         let email = email::read(fields, &mut invalid).unwrap_or_default();
         let mut name = |name| {
@@ -51,8 +51,13 @@ impl Confab {
     /// Registers a user who calls from `source`.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Throttled`].
-    pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<User> {
+    /// [`Error::Invalid`]; [`Error::Throttled`]; [`Error::NotConfigured`] if accounts must be activated and no mail can
+    /// be sent.
+    pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Profile> {
+        let requires_activation = self.setting("REQUIRE_ACTIVATION") == Some("yes");
+        if requires_activation {
+            self.require_mail()?;
+        }
         let Registration { username, password, email, first_name, last_name, mut invalid } = Registration::read(fields);
         if let Some(username) = &username {
             // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
@@ -61,20 +66,38 @@ impl Confab {
             // Like the original, this looks up the username as typed; one that is taken only in its normalised form
             // fails the transaction.
             if self.profile_by_username(username).await?.is_some() {
-                invalid.add("username", "A user with that username already exists.");
+                invalid.add("username", username::TAKEN);
             }
+        }
+        if requires_activation && email.is_empty() {
+            invalid.add("email", "An e-mail address is required, to activate the account.");
         }
         invalid.unless_empty(())?;
         let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
         let user = User { id: UserId(0), username, email, first_name, last_name };
         password::require_strong("password", &password, &user)?;
+        if requires_activation {
+            self.throttle_recipient(&user.email).await?;
+        }
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(IdSequence::User).await?);
         let user = User { id, username: username::normalized(&user.username), ..user };
-        let profile = Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now() };
-        let mut writes = Vec::from(profile.create(|| Error::Rejected("Unable to create account."))?);
+        let profile = Profile {
+            user,
+            password_hash,
+            epoch: 0,
+            is_active: !requires_activation,
+            awaits_activation: requires_activation,
+            is_listed: true,
+            create_date: Date::now(),
+        };
+        let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
         writes.push(membership_count::none(id)?);
         self.table().transact(writes).await?;
-        Ok(profile.user)
+        if requires_activation && let Err(error) = self.queue_activation(&profile.user).await {
+            // The account is made, and its user can request the mail once more.
+            error.log();
+        }
+        Ok(profile)
     }
 }

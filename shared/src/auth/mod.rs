@@ -1,5 +1,6 @@
 //! Authentication: users, tokens, and who a request's token belongs to.
 
+pub(crate) mod address;
 pub mod authentication;
 pub mod client_info;
 pub mod token;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::username::Username;
+use super::{address, username::Username};
 use crate::{
     Confab, Error, Result,
     aws::table::{BatchItems, Write},
@@ -59,6 +59,12 @@ pub struct Profile {
     /// An inactive user is treated as deleted.
     #[serde(default = "active")]
     pub is_active: bool,
+    /// Whether the user is inactive only until they have followed the link in a mail.
+    #[serde(default)]
+    pub awaits_activation: bool,
+    /// Whether the e-mail address leads to the user (`auth/address.rs`).
+    #[serde(default)]
+    pub is_listed: bool,
     /// The date of the registration.
     pub create_date: Date,
 }
@@ -73,12 +79,13 @@ impl Profile {
     }
 
     /// The writes that create a user. They fail with the error `taken` if the id or the username is taken.
-    pub(crate) fn create(&self, taken: impl Fn() -> Error + Clone + Send + Sync + 'static) -> Result<[Write; 2]> {
+    pub(crate) fn create(&self, taken: impl Fn() -> Error + Clone + Send + Sync + 'static) -> Result<Vec<Write>> {
         let username = Username { user_id: self.user.id };
         let username = Write::put(Username::key(&self.user.username), &username)?.if_absent();
         let profile = Write::put(Self::key(self.user.id), self)?.if_absent();
         let also_taken = taken.clone();
-        Ok([username.otherwise(move |_| taken()), profile.otherwise(move |_| also_taken())])
+        let writes = [username.otherwise(move |_| taken()), profile.otherwise(move |_| also_taken())];
+        Ok(writes.into_iter().chain(address::list(&self.user.email, self.user.id)?).collect())
     }
 }
 

@@ -41,24 +41,27 @@ pub(crate) fn normalized(username: &str) -> String {
     username.nfkc().collect()
 }
 
-/// Reads the field `username`.
-pub(crate) fn read(fields: &Fields, invalid: &mut Invalid) -> Option<String> {
+/// The problem of a name that another user has.
+pub(crate) const TAKEN: &str = "A user with that username already exists.";
+
+/// Reads a new username from the field `name`.
+pub(crate) fn read(name: &'static str, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let mut problems = Invalid::default();
-    let text = Text::required("username").at_most(USERNAME_CHARACTERS);
+    let text = Text::required(name).at_most(USERNAME_CHARACTERS);
     let username = text.read(fields, &mut problems);
     // In its normal form too, which is what is stored: one letter may become several characters there, or a space.
     let normal = username.as_deref().map(normalized).unwrap_or_default();
-    if !username.iter().chain([&normal]).all(|name| is_legal(name)) {
+    if !username.iter().chain([&normal]).all(|text| is_legal(text)) {
         invalid.add(
-            "username",
+            name,
             "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
         );
     }
     if is_a_path(&normal) {
-        invalid.add("username", "This value may not consist of dots only.");
+        invalid.add(name, "This value may not consist of dots only.");
     }
     if problems.is_empty() && normal.chars().count() > USERNAME_CHARACTERS {
-        problems.add("username", format!("Ensure this field has no more than {USERNAME_CHARACTERS} characters."));
+        problems.add(name, format!("Ensure this field has no more than {USERNAME_CHARACTERS} characters."));
     }
     invalid.append(problems);
     username
@@ -91,7 +94,7 @@ mod tests {
 
     fn is_taken(name: &str) -> bool {
         let mut invalid = Invalid::default();
-        read(&Fields::from_value(json!({ "username": name })).unwrap(), &mut invalid);
+        read("username", &Fields::from_value(json!({ "username": name })).unwrap(), &mut invalid);
         invalid.is_empty()
     }
 

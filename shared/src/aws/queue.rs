@@ -1,4 +1,4 @@
-//! SQS FIFO queues.
+//! SQS queues: FIFO queues, and a standard one.
 
 use aws_sdk_sqs::{
     Client,
@@ -44,6 +44,14 @@ impl Queue {
             }
             sent => Ok(sent.map(drop)?),
         }
+    }
+
+    /// Sends a message to a standard queue.
+    ///
+    /// # Errors
+    /// When SQS fails.
+    pub(crate) async fn send_unordered(&self, body: String) -> Result<()> {
+        Ok(self.client.send_message().queue_url(&self.url).message_body(body).send().await.map(drop)?)
     }
 
     /// Deletes received messages.

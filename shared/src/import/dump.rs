@@ -132,7 +132,10 @@ impl Dump {
 fn profile(id: UserId, user: DjangoUser) -> Profile {
     let DjangoUser { username, password, email, first_name, last_name, is_active, date_joined } = user;
     let user = User { id, username, email, first_name, last_name };
-    Profile { user, password_hash: password, epoch: 0, is_active, create_date: date_joined }
+    // Whom an administrator deactivated cannot activate themselves.
+    let (awaits_activation, is_listed) = (false, true);
+    let create_date = date_joined;
+    Profile { user, password_hash: password, epoch: 0, is_active, awaits_activation, is_listed, create_date }
 }
 
 impl ImportedChat {

@@ -113,14 +113,15 @@ impl Confab {
                 let named: Option<Username> = found.take(&Username::key(username))?;
                 match (stored, named) {
                     (None, None) => new.push(profile),
-                    (_, Some(Username { user_id })) if user_id != *id => {
+                    (None, Some(Username { user_id })) => {
                         problems.add(format!("auth.user {id}: in the table {username:?} is user {user_id}"));
                     }
-                    (Some(stored), _) if is_other(&stored, profile) => problems.add(format!(
+                    // A user may have changed their name since, and another taken it.
+                    (Some(stored), _) if stored.create_date == profile.create_date => {}
+                    (Some(stored), _) => problems.add(format!(
                         "auth.user {id}: in the table this is {:?}, who registered at {}",
                         stored.user.username, stored.create_date
                     )),
-                    _ => {}
                 }
             }
         }
@@ -182,7 +183,7 @@ impl Confab {
         let User { id, username, .. } = &profile.user;
         let problem = format!("auth.user {id}: somebody has just registered as {username:?}");
         let taken = move || Error::NotImported(vec![problem.clone()]);
-        self.table().transact(Vec::from(profile.create(taken)?)).await
+        self.table().transact(profile.create(taken)?).await
     }
 
     /// Writes a chat. It replaces what an interrupted import, possibly of another dump, has left of it.
@@ -220,9 +221,4 @@ impl Confab {
         }
         self.table().write_many(writes).await
     }
-}
-
-/// Whether a stored user is another one than the user of the dump with the same id.
-fn is_other(stored: &Profile, profile: &Profile) -> bool {
-    (&stored.user.username, stored.create_date) != (&profile.user.username, profile.create_date)
 }

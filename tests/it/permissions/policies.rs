@@ -18,11 +18,13 @@ fn grant(function: &str, action: &str, scope: &str) -> Grant {
 }
 
 /// The scopes other than partitions of the table, and how the template refers to them.
-const RESOURCES: [(&str, &str); 8] = [
+const RESOURCES: [(&str, &str); 10] = [
     ("Topic", "!Ref Topic"),
     ("FanoutQueue", "!GetAtt FanoutQueue.Arn"),
     ("DeliveryQueue", "!GetAtt DeliveryQueue.Arn"),
     ("DeadLetters", "!GetAtt DeadLetters.Arn"),
+    ("ErasureQueue", "!GetAtt ErasureQueue.Arn"),
+    ("MailQueue", "!GetAtt MailQueue.Arn"),
     // Which identity is verified, that of the sender's address or of its domain, the template does not know. In the sandbox,
     // SES also asks for those of recipients (https://github.com/cloudposse/terraform-aws-ses/issues/40).
     (":identity/*", r#"!Sub "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:identity/*""#),
@@ -100,8 +102,8 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
     let use_queue = |call: Call| {
         let body: Value = serde_json::from_str(&call.body).unwrap();
         let url = body["QueueUrl"].as_str().unwrap();
-        let is_queue = |name: &&&str| url.ends_with(&format!("-{name}.fifo"));
-        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters"].iter().find(is_queue).unwrap();
+        let is_queue = |name: &&&str| url.trim_end_matches(".fifo").ends_with(&format!("-{name}"));
+        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters", "ErasureQueue", "MailQueue"].iter().find(is_queue).unwrap();
         grant(&call.caller, &format!("sqs:{}", call.operation.trim_end_matches("Batch")), queue)
     };
     let manage = |call: Call| {

@@ -178,7 +178,7 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
   register(
     account: { username: string; password: string } & Profile,
     signal?: AbortSignal,
-  ): Promise<Pick<User, "id" | "username" | "email">> {
+  ): Promise<Pick<User, "id" | "username" | "email"> & { readonly is_active?: boolean }> {
     return this.#request("POST", "/auth/users/create", { body: account, signal }, false);
   }
 
@@ -188,6 +188,27 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/create", request, false);
     this.token = response.auth_token;
     return response.auth_token;
+  }
+
+  /** Requests a mail with which the password can be reset. The answer does not tell whether the address has a user. */
+  requestPasswordReset(email: string, signal?: AbortSignal): Promise<void> {
+    return this.#request("POST", "/auth/password/reset", { body: { email }, signal }, false);
+  }
+
+  /** Sets a new password with `uid` and `token` of the link in a mail, and revokes all tokens. */
+  resetPassword(uid: string, token: string, password: string, signal?: AbortSignal): Promise<void> {
+    const body = { uid, token, new_password: password };
+    return this.#request("POST", "/auth/password/reset/confirm", { body, signal }, false);
+  }
+
+  /** Requests the mail with which an account is activated once more. */
+  requestActivation(email: string, signal?: AbortSignal): Promise<void> {
+    return this.#request("POST", "/auth/users/resend_activation", { body: { email }, signal }, false);
+  }
+
+  /** Activates an account with `uid` and `token` of the link in a mail. */
+  activate(uid: string, token: string, signal?: AbortSignal): Promise<void> {
+    return this.#request("POST", "/auth/users/activate", { body: { uid, token }, signal }, false);
   }
 
   /** Logs out: revokes the token and closes its sockets. */
@@ -243,6 +264,12 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
       if (next === undefined) return lines;
       query = next;
     }
+  }
+
+  /** Changes the username. Tokens stay valid. */
+  setUsername(current: string, username: string, signal?: AbortSignal): Promise<void> {
+    const body = { current_password: current, new_username: username };
+    return this.#request("POST", "/auth/username", { body, signal });
   }
 
   /** The user's chats: the first `limit` (by default 20, at most 100), or the page with this URL. */

@@ -36,6 +36,7 @@ test("each method sends the request of its endpoint", async () => {
   await it.setPassword("old", "new");
   await it.revokeToken("0123456789abcdef");
   await it.revokeOtherTokens();
+  await it.setUsername("password", "dani");
   await it.chats();
   await it.chats({ limit: 5 });
   await it.createChat();
@@ -63,6 +64,7 @@ test("each method sends the request of its endpoint", async () => {
       ["POST /auth/password", { current_password: "old", new_password: "new" }],
       ["DELETE /auth/tokens/0123456789abcdef", undefined],
       ["DELETE /auth/tokens", undefined],
+      ["POST /auth/username", { current_password: "password", new_username: "dani" }],
       ["GET /api/chats", undefined],
       ["GET /api/chats?limit=5", undefined],
       ["POST /api/chats", undefined],
@@ -84,8 +86,8 @@ test("each method sends the request of its endpoint", async () => {
     ],
   );
   assert.ok(requests.every(({ headers }) => headers.authorization === "Token secret"));
-  assert.equal(requests[16]?.headers["idempotency-key"], "k");
-  assert.equal(requests[15]?.headers["idempotency-key"], undefined);
+  assert.equal(requests[17]?.headers["idempotency-key"], "k");
+  assert.equal(requests[16]?.headers["idempotency-key"], undefined);
 });
 
 test("the token of a login is used until logging out", async () => {
@@ -257,4 +259,22 @@ test("a response that is not from the server is a network error", async () => {
     () => new Response("<h1>Welcome to our hotel</h1>", { headers: { "Content-Type": "text/html" } }),
   );
   await assert.rejects(it.me(), UnreachableError);
+});
+
+test("mails of accounts are requested and used without a token", async () => {
+  const { api: it, requests } = api(undefined, "secret");
+  await it.requestPasswordReset("a@example.com");
+  await it.resetPassword("MQ", "t", "new");
+  await it.requestActivation("a@example.com");
+  await it.activate("MQ", "t");
+  assert.deepEqual(
+    requests.map(({ request, body }) => [request.replace("https://chat.test", ""), body]),
+    [
+      ["POST /auth/password/reset", { email: "a@example.com" }],
+      ["POST /auth/password/reset/confirm", { uid: "MQ", token: "t", new_password: "new" }],
+      ["POST /auth/users/resend_activation", { email: "a@example.com" }],
+      ["POST /auth/users/activate", { uid: "MQ", token: "t" }],
+    ],
+  );
+  assert.ok(requests.every(({ headers }) => headers.authorization === undefined));
 });

@@ -8,6 +8,7 @@ import { type InjectionKey, type ShallowRef, shallowReactive, shallowRef } from 
 import type { Config } from "../config";
 import { injectRequired } from "../injection";
 import { LOGIN_KEY, readLogin, removeLogin, type StoredLogin, writeLogin } from "../loginStorage";
+import { isAccountRoute } from "../routes";
 import { storage } from "../storage";
 import { deleteDrafts, unloadDrafts } from "./useDraft";
 import type { Login } from "./useLogin";
@@ -17,9 +18,13 @@ export interface Auth {
   readonly login: Readonly<ShallowRef<Login | undefined>>;
   /** Why the user has to log in, for display. */
   readonly notice: Readonly<ShallowRef<string>>;
+  /** The API without a token. */
+  readonly accounts: Api;
   logIn(username: string, password: string): Promise<void>;
-  /** Creates an account. This does not log in. */
-  register(username: string, email: string, password: string): Promise<void>;
+  /** Creates an account, and returns whether it is active. This does not log in. */
+  register(username: string, email: string, password: string): Promise<boolean>;
+  /** Shows a notice at the login. */
+  showNotice(notice: string): void;
   /** Stores changes of the user's profile. */
   updateUser(user: User): void;
   logOut(): void;
@@ -66,8 +71,16 @@ export function createAuth(config: Config): Auth {
     begin(stored);
   }
 
-  async function register(username: string, email: string, password: string): Promise<void> {
-    await new Api({ url: config.api }).register({ username, password, ...(email && { email }) });
+  async function register(username: string, email: string, password: string): Promise<boolean> {
+    const account = { username, password, ...(email && { email }) };
+    const { is_active: isActive } = await new Api({ url: config.api }).register(account);
+    // Earlier servers have no inactive accounts.
+    return isActive ?? true;
+  }
+
+  function showNotice(text: string): void {
+    notice.value = text;
+    navigate("#/login", { replace: true });
   }
 
   function updateUser(user: User): void {
@@ -108,7 +121,8 @@ export function createAuth(config: Config): Auth {
   const stored = readLogin();
   if (stored) begin(stored);
   else redirect.toLogin();
-  return { login, notice, logIn, register, updateUser, logOut, leave };
+  const accounts = new Api({ url: config.api });
+  return { login, notice, accounts, logIn, register, showNotice, updateUser, logOut, leave };
 }
 
 /** Redirects to the login page, and after logging in back to the page that the same user wanted. */
@@ -117,7 +131,7 @@ function createRedirect() {
   let target = "#/";
   /** The user who wanted it, if logged in. */
   let targetOf: number | undefined;
-  const isAuthPage = () => route.value.name === "login" || route.value.name === "register";
+  const isAuthPage = () => isAccountRoute(route.value);
 
   function clear(): void {
     target = "#/";
@@ -133,7 +147,8 @@ function createRedirect() {
 
   function afterLogin(user: User): void {
     if (targetOf !== undefined && targetOf !== user.id) clear();
-    if (isAuthPage()) navigate(target, { replace: true });
+    // Who is logged in can follow the link in a mail, too.
+    if (isAuthPage() && !("token" in route.value)) navigate(target, { replace: true });
     clear();
   }
 

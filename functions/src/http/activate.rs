@@ -1,0 +1,11 @@
+//! `POST /auth/users/activate`: activates an account with the token of a mail.
+
+use confab_shared::{
+    Confab, Result,
+    api::http::{Request, Response},
+};
+
+pub(crate) async fn handle(confab: &Confab, request: &Request) -> Result<Response> {
+    confab.activate(&request.fields().await?, request.source).await?;
+    Ok(Response::no_content())
+}
