@@ -1,6 +1,7 @@
 //! Throttling of logins, registrations and changes of a password: some attempts an hour are free, then each one has to
 //! wait twice as long as the one before.
 //!
+//! A username counts in all its forms as one.
 //! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
 //! | attempt | counted by | free per hour |
@@ -25,7 +26,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::{token::TokenHash, username::Username},
+    auth::{
+        token::TokenHash,
+        username::{self, Username},
+    },
     aws::table::{Item, Write, read},
     date::Date,
     key::{Key, Partition},
@@ -129,6 +133,7 @@ impl Confab {
         if !Username::is_possible(name) {
             return Ok(attempt);
         }
+        let name = &username::folded(name);
         let source = source.as_deref().unwrap_or("unknown");
         // A login that is throttled here is not counted below: one address cannot use up what is free for a username.
         let own = AttemptCounter::new(format!("login#pair#{source}#{name}"), FREE, LOGINS);
@@ -157,6 +162,7 @@ impl Confab {
             self.count(&AttemptCounter::new(format!("register#address#{}", source(address)), free, u64::MAX)).await?;
         }
         if Username::is_possible(name) {
+            let name = username::folded(name);
             self.count(&AttemptCounter::new(format!("register#name#{name}"), FREE, u64::MAX)).await?;
         }
         Ok(())

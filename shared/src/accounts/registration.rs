@@ -58,9 +58,7 @@ impl Confab {
             // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
             // taken.
             self.throttle_registration(username, source).await?;
-            // Like the original, this looks up the username as typed; one that is taken only in its normalised form
-            // fails the transaction.
-            if self.profile_by_username(username).await?.is_some() {
+            if self.is_username_taken(&username::normalized(username)).await? {
                 invalid.add("username", "A user with that username already exists.");
             }
         }
@@ -72,7 +70,7 @@ impl Confab {
         let id = UserId(self.next_id(IdSequence::User).await?);
         let user = User { id, username: username::normalized(&user.username), ..user };
         let profile = Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now() };
-        let mut writes = Vec::from(profile.create(|| Error::Rejected("Unable to create account."))?);
+        let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
         writes.push(membership_count::none(id)?);
         self.table().transact(writes).await?;
         Ok(profile.user)
