@@ -8,6 +8,7 @@ mod http {
     pub(crate) mod create_chat;
     pub(crate) mod delete_message;
     pub(crate) mod edit_message;
+    pub(crate) mod exchange_token;
     pub(crate) mod export_chat;
     pub(crate) mod fallback;
     pub(crate) mod get_chat;
@@ -49,6 +50,7 @@ macro_rules! functions {
 functions! {
     "register": PublicHttp(http::register),
     "login": PublicHttp(http::login),
+    "exchange-token": PublicHttp(http::exchange_token),
     "logout": Http(http::logout),
     "logout-all": Http(http::logout_all),
     "me": Http(http::me),

@@ -6,6 +6,7 @@ use crate::{
     Result,
     aws::{queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
+    identity::Issuers,
     limits::Limits,
 };
 
@@ -15,6 +16,7 @@ use crate::{
 pub struct Confab {
     environment: Environment,
     limits: Limits,
+    issuers: Issuers,
     table: Table,
     topic: OnceLock<Topic>,
     sockets: OnceLock<Sockets>,
@@ -24,14 +26,15 @@ pub struct Confab {
 }
 
 impl Confab {
-    /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
+    /// Reads `TABLE_NAME`, the limits ([`Limits::new`]) and `IDENTITY_ISSUERS`; `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
     /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
     ///
     /// # Errors
-    /// When `TABLE_NAME` is missing or a limit is not a number.
+    /// When `TABLE_NAME` is missing or a limit is not a number, or `IDENTITY_ISSUERS` is not valid.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
             limits: Limits::new(environment)?,
+            issuers: Issuers::new(environment)?,
             table: Table::new(environment)?,
             topic: OnceLock::new(),
             sockets: OnceLock::new(),
@@ -44,6 +47,11 @@ impl Confab {
 
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The issuers whose tokens are accepted.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     pub(crate) fn table(&self) -> &Table {

@@ -83,6 +83,9 @@ pub enum Error {
         /// When to retry.
         seconds: u64,
     },
+    /// The deployment lacks the configuration for it: 501, with what is missing.
+    #[error("{0}")]
+    Unconfigured(&'static str),
     /// A transient failure, such as contention, throttling or a time-out of AWS: 503; the same request may succeed
     /// later.
     #[error("Try again in a moment.")]
@@ -192,6 +195,7 @@ impl Error {
             Self::KeyReused => 422,
             Self::Throttled { .. } => 429,
             Self::Internal(_) | Self::AlreadyDone | Self::Behind | Self::Changed | Self::Uncounted(_) => 500,
+            Self::Unconfigured(_) => 501,
             Self::Busy(_) => 503,
         }
     }

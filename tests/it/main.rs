@@ -21,6 +21,7 @@ mod frame_sizes;
 mod golden;
 mod guard;
 mod hot_chats;
+mod identity;
 mod import;
 mod laptop_cloud;
 mod layers;

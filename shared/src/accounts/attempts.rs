@@ -12,6 +12,8 @@
 //! | successful login | username and address | 60 |
 //! | successful login | address | 20 times `AttemptsPerAddress` |
 //! | registration | username | 5 |
+//! | refused token of another system | address | `AttemptsPerAddress` |
+//! | accepted token of another system | address | 20 times `AttemptsPerAddress` |
 //! | change of the password | token | 5 |
 //!
 //! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
@@ -166,6 +168,21 @@ impl Confab {
             self.count(&AttemptCounter::new(format!("register#name#{name}"), FREE, u64::MAX)).await?;
         }
         Ok(())
+    }
+
+    /// Counts an exchange of another system's token, unless it has to wait.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub(crate) async fn throttle_exchange(&self, address: Option<IpAddr>) -> Result<CountedAttempt> {
+        let mut attempt = CountedAttempt::default();
+        if let Some((address, free)) = address.zip(self.limits().attempts_per_address) {
+            let logins = free.saturating_mul(LOGINS_PER_ATTEMPT);
+            let counter = AttemptCounter::new(format!("exchange#address#{}", source(address)), free, logins);
+            self.count(&counter).await?;
+            attempt.by_address = Some(counter.key);
+        }
+        Ok(attempt)
     }
 
     /// Counts a change of the password, unless it has to wait.

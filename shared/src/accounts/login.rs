@@ -42,15 +42,16 @@ impl Confab {
         if verdict == Verdict::RightAndOutdated {
             self.upgrade_hash(&profile, password).await?;
         }
-        let token = self.issue_token(&profile).await?;
+        let token = self.issue_token(&profile, None).await?;
         self.refund(attempt).await?;
         Ok(token)
     }
 
-    async fn issue_token(&self, profile: &Profile) -> Result<Token> {
+    /// Issues a token that is valid at most until `ends_at`, in seconds since 1970.
+    pub(super) async fn issue_token(&self, profile: &Profile, ends_at: Option<i64>) -> Result<Token> {
         let token = Token::issue(profile.user.id)?;
         let surplus = self.surplus_tokens(profile).await?;
-        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds);
+        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds, ends_at);
         self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
         // `reconcile` closes their sockets when the table's stream reports it.
         self.table().write_many(surplus.into_iter().map(Write::delete).collect()).await?;

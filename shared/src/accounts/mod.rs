@@ -3,6 +3,7 @@
 mod attempts;
 mod change_password;
 mod email;
+mod exchange;
 mod hashing;
 mod login;
 mod logout;

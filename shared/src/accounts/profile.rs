@@ -19,16 +19,19 @@ impl Confab {
         if changed == *user {
             return Ok(changed);
         }
-        let set = "SET email = :email, first_name = :first_name, last_name = :last_name";
-        let update = Write::update(Profile::key(user.id), set)
-            .text(":email", &changed.email)
-            .text(":first_name", &changed.first_name)
-            .text(":last_name", &changed.last_name)
-            .if_present()
-            .otherwise(|_| Error::BadCredentials("User inactive or deleted."));
-        self.table().apply(update).await?;
+        let gone = |_| Error::BadCredentials("User inactive or deleted.");
+        self.table().apply(update(&changed).otherwise(gone)).await?;
         Ok(changed)
     }
+}
+
+/// The write that stores a user's e-mail address and names.
+pub(super) fn update(user: &User) -> Write {
+    Write::update(Profile::key(user.id), "SET email = :email, first_name = :first_name, last_name = :last_name")
+        .text(":email", &user.email)
+        .text(":first_name", &user.first_name)
+        .text(":last_name", &user.last_name)
+        .if_present()
 }
 
 fn changed(user: &User, fields: &Fields) -> Result<User> {

@@ -39,6 +39,9 @@ pub(crate) struct StoredToken {
     pub(crate) epoch: u64,
     pub(crate) create_date: Date,
     pub(crate) expires_at: i64,
+    /// When it expires even if it is used, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ends_at: Option<i64>,
 }
 
 /// A token as stored, with its key.
@@ -126,16 +129,19 @@ impl StoredToken {
         Partition::Tokens.key(user_id, hash.0.clone())
     }
 
-    /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes.
-    pub(crate) fn new(epoch: u64, lifetime: i64) -> Self {
+    /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes, and at most
+    /// until `ends_at`.
+    pub(crate) fn new(epoch: u64, lifetime: i64, ends_at: Option<i64>) -> Self {
         let create_date = Date::now();
-        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime }
+        let expires_at = create_date.epoch_seconds() + lifetime;
+        Self { epoch, create_date, expires_at: ends_at.map_or(expires_at, |ends_at| ends_at.min(expires_at)), ends_at }
     }
 
     /// When it expires if it is used now; `None` while that is not worth a write, which is for a thirtieth of its
     /// lifetime.
     pub(crate) fn extended(&self, lifetime: i64) -> Option<i64> {
         let expires_at = Date::now().epoch_seconds() + lifetime;
+        let expires_at = self.ends_at.map_or(expires_at, |ends_at| ends_at.min(expires_at));
         (expires_at - self.expires_at > lifetime / 30).then_some(expires_at)
     }
 }
@@ -162,6 +168,17 @@ mod tests {
     fn upper_case_is_another_token() {
         let token = Token::issue(UserId(0xabc)).unwrap().reveal().to_uppercase();
         assert!(Token::parse(&token).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_extended_beyond_its_end() {
+        let now = Date::now().epoch_seconds();
+        let token = StoredToken::new(0, 3000, Some(now + 1000));
+        assert_eq!((token.expires_at, token.extended(3000)), (now + 1000, None));
+        let old = |ends_at| StoredToken { epoch: 0, create_date: Date::now(), expires_at: now + 500, ends_at };
+        assert_eq!(old(Some(now + 2000)).extended(3000), Some(now + 2000));
+        assert!(old(None).extended(3000) >= Some(now + 3000));
+        assert_eq!(old(Some(now + 550)).extended(3000), None, "not worth a write");
     }
 
     proptest! {

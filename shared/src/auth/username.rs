@@ -25,6 +25,9 @@ use crate::{
 /// The longest username, in characters.
 pub(crate) const USERNAME_CHARACTERS: usize = 150;
 
+/// What a generated suffix may take of that.
+const SUFFIX_CHARACTERS: usize = 30;
+
 /// A form that is longer, in bytes, is stored as its hash. DynamoDB rejects keys above 2 KB.
 const FORM_BYTES: usize = 1024;
 
@@ -112,6 +115,21 @@ impl Username {
     pub(crate) fn claim_forms(name: &str, user_id: UserId) -> Result<Vec<Write>> {
         let others = forms(name).into_iter().filter(|(_, form)| !form.is_name());
         others.map(|(text, form)| Ok(Write::put(Self::key(&text), &Self { user_id, form })?.if_absent())).collect()
+    }
+
+    /// The valid username that is closest to a text, where there is one. There is room for a suffix.
+    pub(crate) fn nearest(text: &str) -> Option<String> {
+        let mut name = String::new();
+        for c in normalized(text).chars().take(USERNAME_CHARACTERS - SUFFIX_CHARACTERS) {
+            name.push(c);
+            if !is_legal(&name) {
+                name.pop();
+                name.push_str(if name.is_empty() || name.ends_with('_') { "" } else { "_" });
+            }
+        }
+        let name = normalized(name.trim_end_matches('_'));
+        let is_valid = name.contains(char::is_alphanumeric) && is_legal(&name) && !mixes_scripts(&name);
+        is_valid.then_some(name)
     }
 
     /// The keys under which a name is looked up: as it was typed, and without regard to case.
@@ -300,6 +318,24 @@ mod tests {
         ] {
             assert!(!is_taken(name), "{name:?}");
         }
+    }
+
+    #[test]
+    fn the_nearest_valid_name() {
+        let nearest = Username::nearest;
+        for (text, name) in [
+            ("anna", "anna"),
+            ("Anna Maria  Berg ", "Anna_Maria_Berg"),
+            ("\u{200B}a\u{200B}", "a"),
+            ("\u{3A9}\u{301}", "\u{38F}"),
+            ("\u{FF41}!", "a"),
+        ] {
+            assert_eq!(nearest(text).as_deref(), Some(name), "{text:?}");
+        }
+        for text in ["", "..", "\u{3164}", "!?", "___", "p\u{430}ypal"] {
+            assert_eq!(nearest(text), None, "{text:?}");
+        }
+        assert_eq!(nearest(&"a".repeat(1000)).unwrap().len(), 120);
     }
 
     #[test]
