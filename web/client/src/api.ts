@@ -177,6 +177,14 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return response.auth_token;
   }
 
+  /** Logs in with a JWT of another system that the server trusts. The returned token is used from now on. */
+  async exchange(jwt: string, signal?: AbortSignal): Promise<string> {
+    const request = { body: { token: jwt }, signal };
+    const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/exchange", request, false);
+    this.token = response.auth_token;
+    return response.auth_token;
+  }
+
   /** Logs out: revokes the token and closes its sockets. */
   async logOut(signal?: AbortSignal): Promise<void> {
     await this.#request("POST", "/auth/token/destroy", { signal });

@@ -6,6 +6,7 @@
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, type ShallowRef, shallowReactive, shallowRef } from "vue";
 import type { Config } from "../config";
+import { type Jwt, subjectOf } from "../hostPage";
 import { injectRequired } from "../injection";
 import { LOGIN_KEY, readLogin, removeLogin, type StoredLogin, writeLogin } from "../loginStorage";
 import { storage } from "../storage";
@@ -17,7 +18,11 @@ export interface Auth {
   readonly login: Readonly<ShallowRef<Login | undefined>>;
   /** Why the user has to log in, for display. */
   readonly notice: Readonly<ShallowRef<string>>;
+  /** Whether to offer registration. */
+  readonly canRegister: boolean;
   logIn(username: string, password: string): Promise<void>;
+  /** Logs in with a JWT. A login of the same user stays. */
+  exchange(jwt: Jwt): Promise<void>;
   /** Creates an account. This does not log in. */
   register(username: string, email: string, password: string): Promise<void>;
   /** Stores changes of the user's profile. */
@@ -35,12 +40,18 @@ export function createAuth(config: Config): Auth {
   const login = shallowRef<Login>();
   const notice = shallowRef("");
   const redirect = createRedirect();
+  let subject: string | undefined;
+  /** Gets a JWT for when the login expires. */
+  let renewal: Jwt | undefined;
 
-  function begin({ token, user }: StoredLogin): void {
+  function begin({ token, user, subject: newSubject }: StoredLogin): void {
+    subject = newSubject;
     const api = new Api({ url: config.api, token });
     const client = new Client({ api, socketUrl: config.websocket, me: user, storage });
     client.connection.on("state", (state) => {
-      if (state === "expired") end("You were logged out. Log in again.");
+      if (state !== "expired") return;
+      end("You were logged out. Log in again.");
+      if (renewal) exchange(renewal).catch(() => {});
     });
     login.value = { api, client, user: shallowReactive({ ...user }) };
     notice.value = "";
@@ -64,6 +75,20 @@ export function createAuth(config: Config): Auth {
     begin(stored);
   }
 
+  async function exchange(jwt: Jwt): Promise<void> {
+    const text = typeof jwt === "string" ? jwt : await jwt();
+    renewal = typeof jwt === "string" ? undefined : jwt;
+    const newSubject = subjectOf(text);
+    if (login.value && subject !== undefined && subject === newSubject) return;
+    const api = new Api({ url: config.api });
+    const stored: StoredLogin = { token: await api.exchange(text), user: await api.me(), subject: newSubject };
+    const { api: former } = login.value ?? {};
+    if (former) end();
+    former?.logOut().catch(() => {});
+    writeLogin(stored);
+    begin(stored);
+  }
+
   async function register(username: string, email: string, password: string): Promise<void> {
     await new Api({ url: config.api }).register({ username, password, ...(email && { email }) });
   }
@@ -73,11 +98,12 @@ export function createAuth(config: Config): Auth {
     // Another user may have logged in since the request.
     if (api?.token === undefined || current?.id !== user.id) return;
     Object.assign(current, user);
-    writeLogin({ token: api.token, user });
+    writeLogin({ token: api.token, user, subject });
   }
 
   function logOut(): void {
     const { api, user } = login.value ?? {};
+    renewal = undefined;
     end();
     if (user) deleteDrafts(user);
     redirect.clear();
@@ -101,7 +127,7 @@ export function createAuth(config: Config): Auth {
   const stored = readLogin();
   if (stored) begin(stored);
   else redirect.toLogin();
-  return { login, notice, logIn, register, updateUser, logOut };
+  return { login, notice, canRegister: config.registration, logIn, exchange, register, updateUser, logOut };
 }
 
 /** Redirects to the login page, and after logging in back to the page that the same user wanted. */
