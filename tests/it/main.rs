@@ -30,6 +30,7 @@ mod login_throttling;
 mod members;
 mod message_changes;
 mod messages;
+mod names;
 mod permissions;
 mod presence;
 mod process;

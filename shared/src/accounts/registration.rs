@@ -58,7 +58,9 @@ impl Confab {
             // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
             // taken.
             self.throttle_registration(username, source).await?;
-            if self.is_username_taken(&username::normalized(username)).await? {
+            // Like the original, this looks up the username as typed; one that is taken only in its normalised form
+            // fails the transaction.
+            if username::normalized(username) == *username && self.is_username_taken(username).await? {
                 invalid.add("username", "A user with that username already exists.");
             }
         }

@@ -34,30 +34,30 @@ use crate::world::options;
 const RSA_KEY: &str = include_str!("../../keys/rsa.pem");
 
 /// A private key.
-pub(super) enum Key {
+pub enum Key {
     Rs256(RsaKeyPair),
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
 }
 
 impl Key {
-    pub(super) fn rs256() -> Self {
+    pub fn rs256() -> Self {
         let body = RSA_KEY.split("-----").nth(2).unwrap().split_whitespace().collect::<String>();
         Self::Rs256(RsaKeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap())
     }
 
-    pub(super) fn es256() -> Self {
+    pub fn es256() -> Self {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self::Es256(EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).unwrap())
     }
 
-    pub(super) fn eddsa() -> Self {
+    pub fn eddsa() -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Self::EdDsa(Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap())
     }
 
-    pub(super) fn algorithm(&self) -> &'static str {
+    pub fn algorithm(&self) -> &'static str {
         match self {
             Self::Rs256(_) => "RS256",
             Self::Es256(_) => "ES256",
@@ -66,7 +66,7 @@ impl Key {
     }
 
     /// The public key, as a JWK of that name.
-    pub(super) fn jwk(&self, id: &str) -> Value {
+    pub fn jwk(&self, id: &str) -> Value {
         match self {
             Self::Rs256(key) => {
                 let RsaPublicKeyComponents::<Vec<u8>> { n, e } = key.public().into();
@@ -93,46 +93,46 @@ impl Key {
     }
 
     /// A token with these claims, whose header names this key.
-    pub(super) fn token(&self, id: &str, claims: &Value) -> String {
+    pub fn token(&self, id: &str, claims: &Value) -> String {
         self.token_with(&json!({"alg": self.algorithm(), "typ": "JWT", "kid": id}), claims)
     }
 
     /// A token with this header, whatever it says.
-    pub(super) fn token_with(&self, header: &Value, claims: &Value) -> String {
+    pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         let message = unsigned(header, claims);
         format!("{message}.{}", base64(self.sign(message.as_bytes())))
     }
 }
 
 /// The part of a token that is signed.
-pub(super) fn unsigned(header: &Value, claims: &Value) -> String {
+pub fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", base64(header.to_string()), base64(claims.to_string()))
 }
 
-pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
+pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The claims of a user who is valid for an hour, with `more` of them.
-pub(super) fn claims(subject: &str, more: Value) -> Value {
+pub fn claims(subject: &str, more: Value) -> Value {
     let mut claims = json!({"iss": "https://id.example/", "aud": "chat", "sub": subject, "exp": now() + 3600});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
 }
 
 /// An issuer as the parameter `IdentityIssuers` has it, with `more` members.
-pub(super) fn configured(more: Value) -> Value {
+pub fn configured(more: Value) -> Value {
     let mut issuer = json!({"issuer": "https://id.example/", "audience": ["chat", "other"]});
     issuer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     issuer
 }
 
 /// Options of a laptop cloud that trusts these issuers.
-pub(super) fn trusting(issuers: &[Value]) -> Options {
+pub fn trusting(issuers: &[Value]) -> Options {
     let mut options = options();
     options.parameters.insert("IdentityIssuers".to_owned(), json!(issuers).to_string());
     options
@@ -140,14 +140,14 @@ pub(super) fn trusting(issuers: &[Value]) -> Options {
 
 /// A server that publishes keys, and counts how often they are fetched.
 #[derive(Clone)]
-pub(super) struct KeyServer {
-    pub(super) url: String,
+pub struct KeyServer {
+    pub url: String,
     fetches: Arc<AtomicUsize>,
     answer: Arc<Mutex<Answer>>,
 }
 
 /// What the server answers.
-pub(super) enum Answer {
+pub enum Answer {
     Keys(Vec<Value>),
     Body(String),
     Status(u16),
@@ -155,7 +155,7 @@ pub(super) enum Answer {
 }
 
 impl KeyServer {
-    pub(super) async fn start(answer: Answer) -> Self {
+    pub async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let server = Self { url, fetches: Arc::default(), answer: Arc::new(Mutex::new(answer)) };
@@ -164,11 +164,11 @@ impl KeyServer {
         server
     }
 
-    pub(super) async fn answer(&self, answer: Answer) {
+    pub async fn answer(&self, answer: Answer) {
         *self.answer.lock().await = answer;
     }
 
-    pub(super) fn fetches(&self) -> usize {
+    pub fn fetches(&self) -> usize {
         self.fetches.load(Ordering::SeqCst)
     }
 }

@@ -1,7 +1,7 @@
 //! Logging in with a token of another system. Needs separate laptop clouds, which trust issuers of the tests.
 
 mod accounts;
-mod issuer;
+pub mod issuer;
 mod refusals;
 
 use reqwest::{Method, StatusCode};
