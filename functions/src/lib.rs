@@ -11,6 +11,7 @@ mod http {
     pub(crate) mod delete_account;
     pub(crate) mod delete_message;
     pub(crate) mod edit_message;
+    pub(crate) mod exchange_token;
     pub(crate) mod export_account;
     pub(crate) mod export_chat;
     pub(crate) mod fallback;
@@ -63,6 +64,7 @@ functions! {
     "account-routes": PublicHttp(http::account_routes),
     "register": PublicHttp(http::register),
     "login": PublicHttp(http::login),
+    "exchange-token": PublicHttp(http::exchange_token),
     "logout": Http(http::logout),
     "logout-all": Http(http::logout_all),
     "list-tokens": Http(http::list_tokens),

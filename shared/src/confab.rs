@@ -8,6 +8,7 @@ use crate::{
     Error, Result,
     aws::{mail::Mailer, queue::Queue, sockets::Sockets, table::Table, topic::Topic},
     environment::Environment,
+    identity::Issuers,
     limits::Limits,
 };
 
@@ -17,6 +18,7 @@ use crate::{
 pub struct Confab {
     environment: Environment,
     limits: Limits,
+    issuers: Issuers,
     table: Table,
     topic: OnceLock<Topic>,
     sockets: OnceLock<Sockets>,
@@ -44,10 +46,11 @@ impl Confab {
     /// `MAIL_SENDER` on first use.
     ///
     /// # Errors
-    /// When `TABLE_NAME` is missing or a limit is not a number.
+    /// When `TABLE_NAME` is missing or a limit is not a number, or `IDENTITY_ISSUERS` is not valid.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self {
             limits: Limits::new(environment)?,
+            issuers: Issuers::new(environment)?,
             table: Table::new(environment)?,
             topic: OnceLock::new(),
             sockets: OnceLock::new(),
@@ -64,6 +67,11 @@ impl Confab {
 
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The issuers whose tokens are accepted.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     pub(crate) fn table(&self) -> &Table {

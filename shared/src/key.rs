@@ -42,6 +42,8 @@ partitions! {
     Counter = "COUNTER";
     /// How far a chat's log has been delivered: `CURSOR#<uri>`.
     Cursor = "CURSOR";
+    /// The user of an identity of another system: `IDENTITY#<hash of issuer and subject>`.
+    Identity = "IDENTITY";
     /// An idempotency record: `KEY#<uri>#<user id>#<key>`.
     IdempotencyKey = "KEY";
     /// A chat's log: `LOG#<uri>`.

@@ -22,6 +22,8 @@ pub mod input;
 
 mod aws;
 
+mod identity;
+
 mod confab;
 mod id_sequence;
 

@@ -21,6 +21,7 @@ const TABLE: &str = r#"
  GET    /auth/                            -                         | 200    401    401     401        | 200      200     200    200
  POST   /auth/users/create/               {}                        | 400    401    401     401        | 400      400     400    400
  POST   /auth/token/create/               {}                        | 400    401    401     401        | 400      400     400    400
+ POST   /auth/token/exchange/             {}                        | 501    401    401     401        | 501      501     501    501
  POST   /auth/token/destroy/              {}                        | 401    401    401     401        | 204      204     204    204
  POST   /auth/token/logoutall/            {}                        | 401    401    401     401        | 204      204     204    204
  GET    /auth/tokens/                     -                         | 401    401    401     401        | 200      200     200    200

@@ -272,6 +272,35 @@ async fn an_import_can_be_repeated_after_users_changed_their_names() {
     assert_eq!(daniel.get("/auth/me/").await.1["username"], "dan");
 }
 
+/// The original's names are case-sensitive.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_differ_only_in_case_are_kept() {
+    let world = World::own(options()).await;
+    let mut dump = dump();
+    let mut other = object(&mut dump, "auth.user", 1).clone();
+    other["pk"] = json!(7);
+    other["fields"]["username"] = json!("DaniDee");
+    dump.as_array_mut().unwrap().push(other);
+    object(&mut dump, "auth.user", 2)["fields"]["username"] = json!("Daniel");
+    import(&world, &dump).await.unwrap();
+    let id = async |name| log_in(&world, name, 0).await.get("/auth/me/").await.1["id"].clone();
+    assert_eq!(
+        [id("danidee").await, id("DaniDee").await, id("DANIDEE").await, id("Daniel").await, id("daniel").await],
+        [1, 7, 1, 2, 2]
+    );
+    // A later dump may have a user whose name is a form of another's.
+    let mut late = object(&mut dump, "auth.user", 1).clone();
+    late["pk"] = json!(8);
+    late["fields"]["username"] = json!("daniel");
+    dump.as_array_mut().unwrap().push(late);
+    import(&world, &dump).await.unwrap();
+    assert_eq!([id("Daniel").await, id("daniel").await, id("DANIEL").await], [2, 8, 8]);
+    for name in ["Danidee", "DaNiEl"] {
+        let form = json!({ "username": name, "password": PASSWORD });
+        assert_eq!(answer(world.request(Method::POST, "/auth/users/").json(&form)).await.0, 400, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicts_with_existing_data_are_rejected_and_nothing_is_written() {
     let world = World::own(options()).await;

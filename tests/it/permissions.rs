@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use self::policies::Grant;
 use crate::{
+    identity::issuer::{Key, claims, configured},
     proxy::Proxy,
     world::{PASSWORD, User, World, answer, eventually, options, template, unique},
 };
@@ -28,6 +29,9 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     let limits =
         [("PostsPerMinute", "100000"), ("AttemptsPerAddress", "100000"), ("SocketsPerUser", "8"), ("LargeChat", "3")];
     options.parameters = limits.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let key = Key::eddsa();
+    let issuers = json!([configured(json!({"keys": {"keys": [key.jwk("a")]}}))]);
+    options.parameters.insert("IdentityIssuers".to_owned(), issuers.to_string());
     let world = Proxy::before_all(&services, options).await;
     let mailing = mail::Mailing::start().await;
     let [dynamodb, sns, sqs, sockets] = services.clone();
@@ -43,6 +47,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     for _ in 0..if is_update { MAX_UPDATE_ROUNDS } else { MAX_ROUNDS } {
         let known = used.len();
         everything(&world, &sns).await;
+        identities(&world, &key).await;
         hot_chats::hot_chats(&world).await;
         ends(&world).await;
         deletions(&world).await;
@@ -336,7 +341,7 @@ async fn tokens_live_on(world: &World) {
 async fn accounts(world: &World, user: &User<'_>) {
     let path = "/auth/me/";
     // Who shows a token where none is needed is looked at all the same.
-    for path in ["/auth/users/create/", "/auth/token/create/"] {
+    for path in ["/auth/users/create/", "/auth/token/create/", "/auth/token/exchange/"] {
         assert_eq!(user.call(Method::POST, path, json!({})).await.0, 400);
     }
     user.call(Method::PATCH, path, json!({"first_name": "A"})).await;
@@ -389,6 +394,24 @@ async fn accounts(world: &World, user: &User<'_>) {
     let socket = leaver.subscribed(&leaver.start_chat().await).await;
     assert_eq!(leaver.call(Method::POST, "/auth/token/logoutall/", Value::Null).await.0, 204);
     socket.closed().await;
+}
+
+/// Users of another system, the first time, again, and with another name; some at the same time.
+async fn identities(world: &World, key: &Key) {
+    let subject = unique("subject");
+    let exchange = async |more: Value| {
+        let token = key.token("a", &claims(&subject, more));
+        answer(world.request(Method::POST, "/auth/token/exchange/").json(&json!({ "token": token }))).await
+    };
+    for (status, body) in join_all((0..6).map(|_| exchange(json!({})))).await {
+        assert_eq!(status, 200, "{body}");
+    }
+    let (_, body) = exchange(json!({"given_name": "Anna"})).await;
+    let token = body["auth_token"].as_str().unwrap().to_owned();
+    let mut user = User { world, username: String::new(), id: 0, token };
+    user.id = user.get("/auth/me/").await.1["id"].as_u64().unwrap();
+    user.add_old_tokens(60).await;
+    assert_eq!(exchange(json!({})).await.0, 200);
 }
 
 const DJANGO: &str = "pbkdf2_sha256$2000$salty$yNB6v+bcC6Ila0qhHhrHfit3kvWswaRV/ghJA2ClOPU=";

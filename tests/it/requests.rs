@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::{DEADLINE, PASSWORD, World, answer, options, unique};
+use crate::world::{DEADLINE, World, answer, options};
 
 /// The response to a request that is sent byte for byte.
 async fn raw(world: &World, request: &[u8]) -> String {
@@ -124,27 +124,6 @@ async fn invalid_text_is_never_replaced_silently() {
     socket.send_text(r#"{"action": "send", "uri": "x", "message": "half a pair: \ud83d"}"#).await;
     assert_eq!(socket.next().await["status"], 400);
     assert_eq!(user.history(&uri).await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_keep_their_digits_as_text_or_are_rejected() {
-    let world = World::any().await;
-    let user = world.user("anna").await;
-    let uri = user.start_chat().await;
-    let large = "12345678901234567890123";
-    let register = format!(r#"{{"username": {large}, "password": "{PASSWORD}"}}"#);
-    let request = typed(world.request(Method::POST, "/auth/users/"), "application/json", register);
-    assert_eq!(answer(request).await.1, json!({"username": ["Not a valid string."]}));
-    for body in [format!(r#"{{"username": {large}}}"#), format!(r#"{{"usernames": [1, {large}]}}"#)] {
-        let request = typed(user.request(Method::PATCH, &format!("/api/chats/{uri}/")), "application/json", body);
-        let (status, body) = answer(request).await;
-        assert_eq!(status, 400);
-        assert!(body.to_string().contains("Not a valid string."), "{body}");
-    }
-    let number = u64::from_str_radix(&unique("")[1..], 16).unwrap();
-    let register = json!({"username": number, "password": PASSWORD});
-    let (_, body) = answer(world.request(Method::POST, "/auth/users/").json(&register)).await;
-    assert_eq!(body["username"], number.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
-/** The URLs of the server, from `config.json` beside the page. The default is the origin of the page. */
+/** The URLs of the server and other settings, from `config.json` beside the page. By default the origin of the page. */
 
 export interface Config {
   /** The HTTP API. */
   readonly api: string;
   /** The WebSocket API. */
   readonly websocket: string;
+  /** Whether to offer registration. */
+  readonly registration: boolean;
 }
 
 /** All in milliseconds. */
@@ -17,8 +19,9 @@ export async function loadConfig(onError: () => void): Promise<Config> {
   const { origin, host, protocol } = location;
   for (let delay = MIN_DELAY; ; delay = Math.min(2 * delay, MAX_DELAY)) {
     try {
-      const { api, websocket } = await fetchConfig();
-      return { api: api || origin, websocket: websocket || `${protocol === "https:" ? "wss" : "ws"}://${host}/ws` };
+      const { api, websocket, registration = true } = await fetchConfig();
+      const socketUrl = websocket || `${protocol === "https:" ? "wss" : "ws"}://${host}/ws`;
+      return { api: api || origin, websocket: socketUrl, registration };
     } catch {
       onError();
     }
@@ -42,8 +45,8 @@ async function fetchConfig(): Promise<Partial<Config>> {
 
 function isConfig(value: unknown): value is Partial<Config> {
   if (typeof value !== "object" || value === null) return false;
-  const { api = "", websocket = "" } = value as Record<string, unknown>;
-  return typeof api === "string" && typeof websocket === "string";
+  const { api = "", websocket = "", registration = true } = value as Record<string, unknown>;
+  return typeof api === "string" && typeof websocket === "string" && typeof registration === "boolean";
 }
 
 /** Waits for a time, or until the network is back. */

@@ -4,9 +4,12 @@ import { createApp } from "vue";
 import App from "./App.vue";
 import { authKey, createAuth } from "./composables/useAuth";
 import { loadConfig } from "./config";
+import { createHostPage } from "./hostPage";
 import UnavailableView from "./views/UnavailableView.vue";
 import "./styles.css";
 
+// Before the first wait, so that scripts after this one find it.
+const provideAuth = createHostPage();
 let unavailable: ReturnType<typeof createApp> | undefined;
 const config = await loadConfig(() => {
   if (unavailable) return;
@@ -14,4 +17,6 @@ const config = await loadConfig(() => {
   unavailable.mount("#app");
 });
 unavailable?.unmount();
-createApp(App).provide(authKey, createAuth(config)).mount("#app");
+const auth = createAuth(config);
+createApp(App).provide(authKey, auth).mount("#app");
+provideAuth(auth);

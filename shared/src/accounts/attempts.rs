@@ -1,6 +1,7 @@
 //! Throttling of logins, registrations and checks of the current password: some attempts an hour are free, then each one
 //! has to wait twice as long as the one before.
 //!
+//! A username counts in all its forms as one.
 //! Attempts are counted before they are evaluated, so that a thousand concurrent ones are a thousand attempts.
 //!
 //! | attempt | counted by | free per hour |
@@ -17,6 +18,9 @@
 //! | use of a token from a mail | user and address | 5 |
 //! | use of a token from a mail | user | 100 |
 //! | use of a token from a mail | address | `AttemptsPerAddress` |
+//! | refused token of another system | address | `AttemptsPerAddress` |
+//! | accepted token of another system | address | 20 times `AttemptsPerAddress` |
+//! | change of the password | token | 5 |
 //!
 //! So an attacker cannot lock a user out: not from another address, and not even from the user's own by way of
 //! thousands of addresses, if the user has logged in from it before. And an attacker who stole one token cannot keep
@@ -30,7 +34,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::{address, token::TokenHash, username::Username},
+    auth::{
+        address,
+        token::TokenHash,
+        username::{self, Username},
+    },
     aws::table::{Item, Write, read},
     date::Date,
     ids::UserId,
@@ -137,6 +145,7 @@ impl Confab {
         if !Username::is_possible(name) {
             return Ok(attempt);
         }
+        let name = &username::folded(name);
         let source = source.as_deref().unwrap_or("unknown");
         // A login that is throttled here is not counted below: one address cannot use up what is free for a username.
         let own = AttemptCounter::new(format!("login#pair#{source}#{name}"), FREE, LOGINS);
@@ -165,11 +174,28 @@ impl Confab {
             self.count(&AttemptCounter::new(format!("register#address#{}", source(address)), free, u64::MAX)).await?;
         }
         if Username::is_possible(name) {
+            let name = username::folded(name);
             self.count(&AttemptCounter::new(format!("register#name#{name}"), FREE, u64::MAX)).await?;
         }
         Ok(())
     }
 
+    /// Counts an exchange of another system's token, unless it has to wait.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`].
+    pub(crate) async fn throttle_exchange(&self, address: Option<IpAddr>) -> Result<CountedAttempt> {
+        let mut attempt = CountedAttempt::default();
+        if let Some((address, free)) = address.zip(self.limits().attempts_per_address) {
+            let logins = free.saturating_mul(LOGINS_PER_ATTEMPT);
+            let counter = AttemptCounter::new(format!("exchange#address#{}", source(address)), free, logins);
+            self.count(&counter).await?;
+            attempt.by_address = Some(counter.key);
+        }
+        Ok(attempt)
+    }
+
+    /// Counts a change of the password, unless it has to wait.
     /// Counts a check of the current password, unless it has to wait.
     ///
     /// # Errors

@@ -30,25 +30,22 @@ impl Confab {
         if new == caller.user.username {
             return Err(taken());
         }
-        self.table().transact(new_username(caller, &new)?).await
+        let mut writes = vec![renamed(caller, &new)];
+        writes.extend(Username::claim(&new, caller.user.id, taken)?);
+        writes.extend(self.release_username(&caller.user.username, caller.user.id, &new).await?);
+        self.table().transact(writes).await
     }
 }
 
-/// The new name is taken, the old one given up and the profile changed, all or nothing.
-fn new_username(caller: &Caller, new: &str) -> Result<Vec<Write>> {
-    let (id, old) = (caller.user.id, &caller.user.username);
-    Ok(vec![
-        Write::put(Username::key(new), &Username { user_id: id })?.if_absent().otherwise(|_| taken()),
-        // Another request changed the password or the name since they were read.
-        Write::update(Profile::key(id), "SET username = :new")
-            .when("password_hash = :hash AND epoch = :epoch AND username = :old")
-            .text(":new", new)
-            .text(":old", old)
-            .text(":hash", &caller.password_hash)
-            .number(":epoch", caller.epoch)
-            .otherwise(|_| wrong_password()),
-        Write::delete(Username::key(old)).when("user_id = :id").number(":id", id).otherwise(|_| Error::Busy(None)),
-    ])
+/// The write that changes the profile, unless another request has changed the password or the name.
+fn renamed(caller: &Caller, new: &str) -> Write {
+    Write::update(Profile::key(caller.user.id), "SET username = :new")
+        .when("password_hash = :hash AND epoch = :epoch AND username = :old")
+        .text(":new", new)
+        .text(":old", &caller.user.username)
+        .text(":hash", &caller.password_hash)
+        .number(":epoch", caller.epoch)
+        .otherwise(|_| wrong_password())
 }
 
 fn taken() -> Error {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Confab, Error, Result,
-    auth::{authentication::Caller, token::StoredToken, user::Profile, username::Username},
+    auth::{address, authentication::Caller, token::StoredToken, user::Profile},
     aws::table::Write,
     date::Date,
     error::Invalid,
@@ -87,7 +87,8 @@ impl Confab {
             false => self.require_recent_login(caller).await?,
         }
         for _ in 0..2 {
-            let deleted = self.table().transact(deletion(caller, messages)?).await;
+            let names = self.username_keys(&caller.user.username, caller.user.id).await?;
+            let deleted = self.table().transact(deletion(caller, names, messages)?).await;
             if self.unless_uncounted(deleted).await?.is_some() {
                 return self.end_earlier_epochs(caller.user.id, caller.epoch + 1).await;
             }
@@ -112,7 +113,7 @@ impl Confab {
 }
 
 /// The writes that end an account. They fail with [`Error::Uncounted`].
-fn deletion(caller: &Caller, messages: Messages) -> Result<Vec<Write>> {
+fn deletion(caller: &Caller, names: Vec<Key>, messages: Messages) -> Result<Vec<Write>> {
     let (user, now) = (&caller.user, Date::now());
     let nothing = "username = :nothing, email = :nothing, first_name = :nothing, last_name = :nothing";
     let profile = format!("SET is_active = :no, password_hash = :unusable, epoch = :next, {nothing}");
@@ -131,13 +132,12 @@ fn deletion(caller: &Caller, messages: Messages) -> Result<Vec<Write>> {
             .number(":next", caller.epoch + 1)
             // Another request has changed the profile since it was read.
             .otherwise(|_| Error::Busy(None)),
-        Write::update(Username::key(&user.username), "SET expires_at = :expires_at")
-            .number(":expires_at", now.epoch_seconds() + USERNAME_SECONDS)
-            .if_present()
-            .otherwise(|_| Error::Busy(None)),
         membership_count::close(user.id)?,
         Write::put(Deletion::key(user.id), &Deletion { date: now, messages })?,
     ];
+    let expires_at = now.epoch_seconds() + USERNAME_SECONDS;
+    let reserve = |name| Write::update(name, "SET expires_at = :expires_at").number(":expires_at", expires_at);
+    writes.extend(names.into_iter().map(|name| reserve(name).if_present().otherwise(|_| Error::Busy(None))));
     writes.extend(address::relist(&user.email, "", user.id)?);
     Ok(writes)
 }

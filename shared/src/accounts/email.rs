@@ -38,14 +38,24 @@ pub(super) fn require(fields: &Fields) -> Result<String> {
 fn checked(text: Text, fields: &Fields, invalid: &mut Invalid) -> Option<String> {
     let email = text.at_most(EMAIL_CHARACTERS).read(fields, invalid)?;
     let is_too_long = email.chars().count() > EMAIL_CHARACTERS;
-    let email = match email.rsplit_once('@') {
-        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
-        None => email,
-    };
+    let email = normalized(email);
     if !email.is_empty() && !is_too_long && !is_valid(&email) {
         invalid.add("email", "Enter a valid email address.");
     }
     Some(email)
+}
+
+/// An address that somebody else has checked, its domain in lower case, unless it is not valid here.
+pub(super) fn valid(email: &str) -> Option<String> {
+    let email = Some(email.to_owned()).filter(|email| email.chars().count() <= EMAIL_CHARACTERS).map(normalized);
+    email.filter(|email| is_valid(email))
+}
+
+fn normalized(email: String) -> String {
+    match email.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
+        None => email,
+    }
 }
 
 /// Whether an e-mail address is valid.

@@ -46,16 +46,22 @@ impl Confab {
         if !profile.is_listed {
             self.list_address(&profile).await?;
         }
-        let token = self.issue_token(&profile, client).await?;
+        let token = self.issue_token(&profile, client, None).await?;
         self.refund(attempt).await?;
         Ok(token)
     }
 
-    /// A new token for a user, which replaces the oldest ones beyond the limit.
-    pub(super) async fn issue_token(&self, profile: &Profile, client: ClientInfo) -> Result<Token> {
+    /// A new token for a user, valid at most until `ends_at`, in seconds since 1970. It replaces the oldest ones beyond
+    /// the limit.
+    pub(super) async fn issue_token(
+        &self,
+        profile: &Profile,
+        client: ClientInfo,
+        ends_at: Option<i64>,
+    ) -> Result<Token> {
         let token = Token::issue(profile.user.id)?;
         let surplus = self.surplus_tokens(profile).await?;
-        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds, client);
+        let stored = StoredToken::new(profile.epoch, self.limits().token_seconds, client, ends_at);
         self.table().apply(Write::put(StoredToken::key(profile.user.id, &token.hash()), &stored)?).await?;
         // `reconcile` closes their sockets when the table's stream reports it.
         self.table().write_many(surplus.into_iter().map(Write::delete).collect()).await?;

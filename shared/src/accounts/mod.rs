@@ -8,6 +8,7 @@ mod change_username;
 mod current_password;
 pub(crate) mod deletion;
 mod email;
+pub(crate) mod exchange;
 mod hashing;
 mod login;
 mod logout;

@@ -20,6 +20,9 @@ pub(crate) const PASSWORD_CHARACTERS: usize = 4096;
 /// The prefix of Django's own hashes, which names their algorithm.
 const DJANGO: &str = "pbkdf2_sha256$";
 
+/// The hash of an account without a password, as Django has it: no password matches.
+pub(crate) const UNUSABLE: &str = "!";
+
 /// Whether a password matches, and whether its stored hash is of an older kind that should be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -77,14 +80,14 @@ fn argon2(
 }
 
 /// Verifies a password against a stored hash, on a blocking thread, a few at a time. Without a hash (there is no such
-/// user) it takes as long.
+/// user), or with an unusable one, it takes as long.
 ///
 /// # Errors
 /// When the thread fails.
 pub async fn verify(password: String, stored: Option<String>) -> Result<Verdict> {
     hashing::run(move |memory| match stored {
-        Some(stored) => verify_now(&password, &stored, memory),
-        None => {
+        Some(stored) if is_verifiable(&stored) => verify_now(&password, &stored, memory),
+        _ => {
             let _ = hash_now(&password, memory);
             Verdict::Wrong
         }

@@ -22,30 +22,39 @@ impl Confab {
         if changed == *user {
             return Ok(changed);
         }
+        self.save_profile(user, &changed).await?;
+        Ok(changed)
+    }
+
+    /// Writes the e-mail address, first and last name of a user as they are `changed`.
+    ///
+    /// # Errors
+    /// [`Error::BadCredentials`] if the account has been deleted; [`Error::Busy`] if the name or the address has changed.
+    pub(super) async fn save_profile(&self, user: &User, changed: &User) -> Result<()> {
         let set = "SET email = :email, first_name = :first_name, last_name = :last_name";
         let is_new_address = changed.email != user.email;
         let update = Write::update(
             Profile::key(user.id),
             &if is_new_address { format!("{set}, is_listed = :yes") } else { set.to_owned() },
         )
-        .when("email = :old")
+        .when("email = :old AND username = :username")
         .text(":old", &user.email)
+        .text(":username", &user.username)
         .text(":email", &changed.email)
         .text(":first_name", &changed.first_name)
         .text(":last_name", &changed.last_name)
         .otherwise(|profile| match profile {
-            // Another request has changed the address, which leads to the user.
+            // Another request has changed the address, which leads to the user, or the name.
             Some(_) => Error::Busy(None),
             None => Error::BadCredentials("User inactive or deleted."),
         });
         if is_new_address {
             let mut writes = vec![update.serialized(":yes", &true)?];
             writes.extend(address::relist(&user.email, &changed.email, user.id)?);
-            self.table().transact(writes).await?;
+            self.table().transact(writes).await
         } else {
-            self.table().apply(update).await?;
+            self.table().apply(update).await.map(drop)
         }
-        Ok(changed)
     }
 }
 

@@ -65,7 +65,7 @@ impl Confab {
             self.throttle_registration(username, source).await?;
             // Like the original, this looks up the username as typed; one that is taken only in its normalised form
             // fails the transaction.
-            if self.profile_by_username(username).await?.is_some() {
+            if username::normalized(username) == *username && self.is_username_taken(username).await? {
                 invalid.add("username", username::TAKEN);
             }
         }

@@ -50,6 +50,9 @@ pub(crate) struct StoredToken {
     pub(crate) expires_at: i64,
     #[serde(flatten)]
     pub(crate) client: ClientInfo,
+    /// When it expires even if it is used, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ends_at: Option<i64>,
 }
 
 /// A token as stored, with its key.
@@ -165,10 +168,13 @@ impl StoredToken {
         Partition::Tokens.key(user_id, hash.0.clone())
     }
 
-    /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes.
-    pub(crate) fn new(epoch: u64, lifetime: i64, client: ClientInfo) -> Self {
+    /// A token that is valid until it has not been used for `lifetime` seconds, or the password changes, and at most
+    /// until `ends_at`.
+    pub(crate) fn new(epoch: u64, lifetime: i64, client: ClientInfo, ends_at: Option<i64>) -> Self {
         let create_date = Date::now();
-        Self { epoch, create_date, expires_at: create_date.epoch_seconds() + lifetime, client }
+        let expires_at = create_date.epoch_seconds() + lifetime;
+        let expires_at = ends_at.map_or(expires_at, |ends_at| ends_at.min(expires_at));
+        Self { epoch, create_date, expires_at, client, ends_at }
     }
 
     /// When it was used last, give or take a thirtieth of its lifetime, since it is not extended more often. A lifetime
@@ -182,6 +188,7 @@ impl StoredToken {
     /// lifetime.
     pub(crate) fn extended(&self, lifetime: i64) -> Option<i64> {
         let expires_at = Date::now().epoch_seconds() + lifetime;
+        let expires_at = self.ends_at.map_or(expires_at, |ends_at| ends_at.min(expires_at));
         (expires_at - self.expires_at > lifetime / 30).then_some(expires_at)
     }
 }
@@ -230,6 +237,20 @@ mod tests {
     fn upper_case_is_another_token() {
         let token = Token::issue(UserId(0xabc)).unwrap().reveal().to_uppercase();
         assert!(Token::parse(&token).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_extended_beyond_its_end() {
+        let now = Date::now().epoch_seconds();
+        let token = StoredToken::new(0, 3000, ClientInfo::default(), Some(now + 1000));
+        assert_eq!((token.expires_at, token.extended(3000)), (now + 1000, None));
+        let old = |ends_at| StoredToken {
+            expires_at: now + 500,
+            ..StoredToken::new(0, 3000, ClientInfo::default(), ends_at)
+        };
+        assert_eq!(old(Some(now + 2000)).extended(3000), Some(now + 2000));
+        assert!(old(None).extended(3000) >= Some(now + 3000));
+        assert_eq!(old(Some(now + 550)).extended(3000), None, "not worth a write");
     }
 
     proptest! {

@@ -79,13 +79,26 @@ impl Profile {
     }
 
     /// The writes that create a user. They fail with the error `taken` if the id or the username is taken.
+    ///
+    /// # Errors
+    /// When an item cannot be written as DynamoDB attributes.
     pub(crate) fn create(&self, taken: impl Fn() -> Error + Clone + Send + Sync + 'static) -> Result<Vec<Write>> {
-        let username = Username { user_id: self.user.id };
-        let username = Write::put(Username::key(&self.user.username), &username)?.if_absent();
+        let mut writes = Username::claim(&self.user.username, self.user.id, taken.clone())?;
         let profile = Write::put(Self::key(self.user.id), self)?.if_absent();
-        let also_taken = taken.clone();
-        let writes = [username.otherwise(move |_| taken()), profile.otherwise(move |_| also_taken())];
-        Ok(writes.into_iter().chain(address::list(&self.user.email, self.user.id)?).collect())
+        writes.push(profile.otherwise(move |_| taken()));
+        writes.extend(address::list(&self.user.email, self.user.id)?);
+        Ok(writes)
+    }
+
+    /// As [`Profile::create`] for an imported user, with the name exactly as it is.
+    ///
+    /// # Errors
+    /// When an item cannot be written as DynamoDB attributes.
+    pub(crate) fn import(&self, taken: impl Fn() -> Error + Clone + Send + Sync + 'static) -> Result<Vec<Write>> {
+        let name = Username::claim_imported(&self.user.username, self.user.id, taken.clone())?;
+        let profile = Write::put(Self::key(self.user.id), self)?.if_absent();
+        let address = address::list(&self.user.email, self.user.id)?;
+        Ok([name, profile.otherwise(move |_| taken())].into_iter().chain(address).collect())
     }
 }
 
@@ -118,13 +131,16 @@ impl Confab {
         ids.into_iter().map(|id| Ok((id, take_user(&mut found, id)?.without_email()))).collect()
     }
 
-    /// The profile of a username, exactly as it is stored.
+    /// The profile of a username. It is found in any form; one who has exactly this name comes first.
     ///
     /// # Errors
     /// When the table cannot be read.
     pub(crate) async fn profile_by_username(&self, username: &str) -> Result<Option<Profile>> {
         let user_id = match Username::is_possible(username) {
-            true => self.table().get::<Username>(Username::key(username)).await?.map(|found| found.user_id),
+            true => {
+                let found = self.table().get_many(Username::lookup_keys(username)).await?;
+                Username::find(username, &found.all()?)
+            }
             false => None,
         };
         // The second read is made for an unknown username too, so that timing does not tell the two apart.

@@ -1,10 +1,21 @@
 //! Usernames: which ones may be registered, and the items that make them unique. Existing users with another name, of
 //! an earlier version or imported, keep it.
+//!
+//! A username has up to four forms: itself, without regard to case, and two skeletons, which it has in common with the
+//! names that look like it (<https://www.unicode.org/reports/tr39/#Confusable_Detection>). Each form is an item, so that
+//! no two users who register have one in common.
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_security::{MixedScript, mixed_script::AugmentedScriptSet, skeleton};
 
 use crate::{
+    Confab, Error, Result,
+    aws::table::Write,
+    date::Date,
     error::Invalid,
     ids::UserId,
     input::{fields::Fields, text::Text},
@@ -14,15 +25,42 @@ use crate::{
 /// The longest username, in characters.
 pub(crate) const USERNAME_CHARACTERS: usize = 150;
 
+/// What a generated suffix may take of that.
+const SUFFIX_CHARACTERS: usize = 30;
+
+/// A form that is longer, in bytes, is stored as its hash. DynamoDB rejects keys above 2 KB.
+const FORM_BYTES: usize = 1024;
+
 /// Letters without a visible form. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs'
 /// two blanks are spaces in all but name (<https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>).
 const BLANK_LETTERS: [char; 8] =
     ['\u{115F}', '\u{1160}', '\u{17B4}', '\u{17B5}', '\u{3164}', '\u{FFA0}', '\u{13441}', '\u{13442}'];
 
-/// The item that makes a username unique and leads from it to the user.
-#[derive(Debug, Serialize, Deserialize)]
+/// An item that makes a username, or another form of it, unique and leads from it to the user.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Username {
     pub(crate) user_id: UserId,
+    #[serde(default, skip_serializing_if = "Form::is_name")]
+    pub(crate) form: Form,
+}
+
+/// What a text is to the user whose username has it as a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// The username itself. Users of earlier versions, and some of those that were imported, have only this form.
+    #[default]
+    Name,
+    /// The username without regard to case. It finds the user, too.
+    Folded,
+    /// What names that look like this one have in common. It only keeps others from being registered.
+    Skeleton,
+}
+
+impl Form {
+    fn is_name(&self) -> bool {
+        *self == Self::Name
+    }
 }
 
 impl Username {
@@ -34,11 +72,146 @@ impl Username {
     pub(crate) fn key(username: &str) -> Key {
         Partition::Username.key(username, "USERNAME")
     }
+
+    /// The writes that give a user a name, in all of its forms. They fail with the error `taken` if another user has
+    /// one of them; what the user has already may stay.
+    ///
+    /// # Errors
+    /// When an item cannot be written as DynamoDB attributes.
+    pub(crate) fn claim(
+        name: &str,
+        user_id: UserId,
+        taken: impl Fn() -> Error + Clone + Send + Sync + 'static,
+    ) -> Result<Vec<Write>> {
+        let claim = |(text, form): (String, Form)| {
+            let taken = taken.clone();
+            let put = Write::put(Self::key(&text), &Self { user_id, form })?;
+            let put = put.when("attribute_not_exists(pk) OR expires_at < :now OR user_id = :user_id");
+            let put = put.number(":now", Date::now().epoch_seconds()).number(":user_id", user_id);
+            Ok(put.otherwise(move |_| taken()))
+        };
+        forms(name).into_iter().map(claim).collect()
+    }
+
+    /// The write that gives an imported user a name exactly as it is, although it may be a form of another's. It fails
+    /// with the error `taken` if another user has the same name.
+    ///
+    /// # Errors
+    /// When the item cannot be written as DynamoDB attributes.
+    pub(crate) fn claim_imported(
+        name: &str,
+        user_id: UserId,
+        taken: impl Fn() -> Error + Send + Sync + 'static,
+    ) -> Result<Write> {
+        let put = Write::put(Self::key(name), &Self { user_id, form: Form::Name })?;
+        let put = put.when("attribute_not_exists(pk) OR expires_at < :now OR attribute_exists(form)");
+        Ok(put.number(":now", Date::now().epoch_seconds()).otherwise(move |_| taken()))
+    }
+
+    /// The writes that give a user the other forms of their name, each of them only if nobody has it.
+    ///
+    /// # Errors
+    /// When an item cannot be written as DynamoDB attributes.
+    pub(crate) fn claim_forms(name: &str, user_id: UserId) -> Result<Vec<Write>> {
+        let others = forms(name).into_iter().filter(|(_, form)| !form.is_name());
+        others.map(|(text, form)| Ok(Write::put(Self::key(&text), &Self { user_id, form })?.if_absent())).collect()
+    }
+
+    /// The valid username that is closest to a text, where there is one. There is room for a suffix.
+    pub(crate) fn nearest(text: &str) -> Option<String> {
+        let mut name = String::new();
+        for c in normalized(text).chars().take(USERNAME_CHARACTERS - SUFFIX_CHARACTERS) {
+            name.push(c);
+            if !is_legal(&name) {
+                name.pop();
+                name.push_str(if name.is_empty() || name.ends_with('_') { "" } else { "_" });
+            }
+        }
+        let name = normalized(name.trim_end_matches('_'));
+        let is_valid = name.contains(char::is_alphanumeric) && is_legal(&name) && !mixes_scripts(&name);
+        is_valid.then_some(name)
+    }
+
+    /// The keys under which a name is looked up: as it was typed, and without regard to case.
+    pub(crate) fn lookup_keys(name: &str) -> [Key; 2] {
+        [Self::key(name), Self::key(&folded(name))]
+    }
+
+    /// The user of a name, given the items at [`Self::lookup_keys`]. One who has exactly this name comes first.
+    pub(crate) fn find(name: &str, found: &HashMap<Key, Self>) -> Option<UserId> {
+        let items = Self::lookup_keys(name).map(|key| found.get(&key).filter(|item| item.form != Form::Skeleton));
+        items.into_iter().flatten().next().map(|item| item.user_id)
+    }
+}
+
+/// The forms of a name, each once.
+fn forms(name: &str) -> Vec<(String, Form)> {
+    let folded = folded(name);
+    // `AIice`, with a capital I, looks like `Alice` as it is written, and `user1` like `userl` in lower case.
+    let looks =
+        [as_key(fold(&skeleton(&folded).collect::<String>())), as_key(fold(&skeleton(name).collect::<String>()))];
+    let mut forms = vec![(name.to_owned(), Form::Name), (folded, Form::Folded)];
+    forms.extend(looks.map(|look| (look, Form::Skeleton)));
+    let texts: Vec<String> = forms.iter().map(|(text, _)| text.clone()).collect();
+    let mut place = 0..;
+    forms.retain(|(text, _)| texts.iter().position(|other| other == text) == place.next());
+    forms
+}
+
+/// A username without regard to case: the form in which it is found, and in which attempts are counted.
+pub(crate) fn folded(username: &str) -> String {
+    as_key(fold(username))
+}
+
+/// By way of upper case, which merges what lower case alone keeps apart, such as `ß` and `ss`, or the two small sigmas.
+fn fold(text: &str) -> String {
+    normalized(&normalized(text).to_uppercase().to_lowercase())
+}
+
+/// A form as it stands in a key. Its normalisation may be many times as long as what was typed.
+fn as_key(form: String) -> String {
+    match form.len() {
+        0..=FORM_BYTES => form,
+        _ => hex::encode(Sha256::digest(form.as_bytes())),
+    }
 }
 
 /// A username in the form that is stored and looked up: NFKC, as Django normalises it.
 pub(crate) fn normalized(username: &str) -> String {
     username.nfkc().collect()
+}
+
+impl Confab {
+    /// Whether a user has one of the forms of a name.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(crate) async fn is_username_taken(&self, name: &str) -> Result<bool> {
+        let keys = forms(name).into_iter().map(|(text, _)| Username::key(&text));
+        Ok(!self.table().get_many(keys).await?.is_empty())
+    }
+
+    /// The keys of the items by which a user has a name, in all of its forms.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(crate) async fn username_keys(&self, name: &str, user_id: UserId) -> Result<Vec<Key>> {
+        let keys = forms(name).into_iter().map(|(text, _)| Username::key(&text));
+        let found = self.table().get_many(keys).await?.all::<Username>()?;
+        Ok(found.into_iter().filter(|(_, item)| item.user_id == user_id).map(|(key, _)| key).collect())
+    }
+
+    /// The writes that free a user's name, for the transaction that claims the name `kept` instead. They fail with
+    /// [`Error::Busy`] if the forms of the name have changed since.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(crate) async fn release_username(&self, name: &str, user_id: UserId, kept: &str) -> Result<Vec<Write>> {
+        let kept: Vec<Key> = forms(kept).into_iter().map(|(text, _)| Username::key(&text)).collect();
+        let keys = self.username_keys(name, user_id).await?.into_iter().filter(|key| !kept.contains(key));
+        let release = |key| Write::delete(key).when("user_id = :user_id").number(":user_id", user_id);
+        Ok(keys.map(|key| release(key).otherwise(|_| Error::Busy(None))).collect())
+    }
 }
 
 /// The problem of a name that another user has.
@@ -56,6 +229,9 @@ pub(crate) fn read(name: &'static str, fields: &Fields, invalid: &mut Invalid) -
             name,
             "Enter a valid username. This value may contain only letters, numbers, and @/./+/-/_ characters.",
         );
+    }
+    if mixes_scripts(&normal) {
+        invalid.add(name, "This value may not mix letters of different scripts.");
     }
     if is_a_path(&normal) {
         invalid.add(name, "This value may not consist of dots only.");
@@ -80,6 +256,20 @@ fn is_legal(name: &str) -> bool {
     })
 }
 
+/// Whether a name has letters of several scripts, other than Latin ones together with those of one script that does not
+/// look like Latin: the "moderately restrictive" level
+/// (<https://www.unicode.org/reports/tr39/#Restriction_Level_Detection>). Chinese, Japanese and Korean count as one each.
+fn mixes_scripts(name: &str) -> bool {
+    let is_of = |c: char, script: char| {
+        let mut scripts = AugmentedScriptSet::from(script);
+        scripts.intersect_with(c.into());
+        !scripts.is_empty()
+    };
+    let others: String = name.chars().filter(|c| !is_of(*c, 'a')).collect();
+    let looks_latin = |c: char| is_of(c, '\u{430}') || is_of(c, '\u{3B1}');
+    !name.is_single_script() && (!others.is_single_script() || others.contains(looks_latin))
+}
+
 /// Whether a client that normalises paths would take the name, as the path segment that it is in
 /// `/members/{username}/`, for a way to another place (<https://url.spec.whatwg.org/#double-dot-path-segment>).
 fn is_a_path(name: &str) -> bool {
@@ -90,6 +280,7 @@ fn is_a_path(name: &str) -> bool {
 mod tests {
     use super::*;
     use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn is_taken(name: &str) -> bool {
@@ -127,6 +318,83 @@ mod tests {
             "\u{2025}",
         ] {
             assert!(!is_taken(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_valid_name() {
+        let nearest = Username::nearest;
+        for (text, name) in [
+            ("anna", "anna"),
+            ("Anna Maria  Berg ", "Anna_Maria_Berg"),
+            ("\u{200B}a\u{200B}", "a"),
+            ("\u{3A9}\u{301}", "\u{38F}"),
+            ("\u{FF41}!", "a"),
+        ] {
+            assert_eq!(nearest(text).as_deref(), Some(name), "{text:?}");
+        }
+        for text in ["", "..", "\u{3164}", "!?", "___", "p\u{430}ypal"] {
+            assert_eq!(nearest(text), None, "{text:?}");
+        }
+        assert_eq!(nearest(&"a".repeat(1000)).unwrap().len(), 120);
+    }
+
+    #[test]
+    fn names_that_mix_scripts() {
+        for name in
+            ["\u{43C}\u{430}\u{440}\u{438}\u{44F}_7", "anna\u{738B}", "\u{30A2}\u{3042}\u{738B}a", "anna\u{BB5}"]
+        {
+            assert!(is_taken(name), "{name}");
+        }
+        for name in ["p\u{430}ypal", "p\u{3B1}ypal", "\u{430}\u{BB5}", "anna\u{BB5}\u{738B}", "\u{391}\u{43C}"] {
+            assert!(!is_taken(name), "{name}");
+        }
+    }
+
+    fn have_a_form_in_common(one: &str, other: &str) -> bool {
+        let others = forms(other);
+        forms(one).iter().any(|(text, _)| others.iter().any(|(other, _)| other == text))
+    }
+
+    #[test]
+    fn names_that_look_alike_have_a_form_in_common() {
+        for (one, other) in [
+            ("anna", "Anna"),
+            ("\u{DC}nal", "u\u{308}NAL"),
+            ("stra\u{DF}e", "STRASSE"),
+            ("\u{3C3}\u{3B1}\u{3C2}", "\u{3A3}\u{391}\u{3A3}"),
+            ("\u{FF41}nna", "anna"),
+            ("paypal", "\u{440}\u{430}\u{443}\u{440}\u{430}l"),
+            ("Alice", "AIice"),
+            ("user1", "userl"),
+            ("bob0", "BobO"),
+            ("modern", "rnodern"),
+            ("\u{395}\u{39C}", "EM"),
+        ] {
+            assert!(have_a_form_in_common(one, other), "{one} {other}");
+        }
+        for (one, other) in [("anna", "hanna"), ("ian", "lan"), ("marla", "maria"), ("a-b", "a_b"), ("a.b", "ab")] {
+            assert!(!have_a_form_in_common(one, other), "{one} {other}");
+        }
+        assert_eq!(forms("anna"), [("anna".to_owned(), Form::Name)]);
+        let texts = |name: &str| forms(name).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
+        assert_eq!(texts("AIice1"), ["AIice1", "aiice1", "aiicel", "alicel"]);
+    }
+
+    #[test]
+    fn a_long_form_is_hashed() {
+        let long = "\u{FDFA}".repeat(USERNAME_CHARACTERS);
+        assert!(Username::is_possible(&long));
+        assert_eq!(folded(&long).len(), 64);
+        assert!(forms(&"\u{10400}".repeat(USERNAME_CHARACTERS)).iter().all(|(text, _)| text.len() <= FORM_BYTES));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_without_regard_to_case_is_the_same_in_any_case(name in "[\\p{L}\\p{N}@.+_-]{1,30}") {
+            prop_assert_eq!(folded(&folded(&name)), folded(&name));
+            prop_assert_eq!(folded(&name.to_uppercase()), folded(&name));
+            prop_assert_eq!(folded(&normalized(&name)), folded(&name));
         }
     }
 

@@ -1,7 +1,5 @@
 //! Joining a chat, and inviting others into it.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use super::{
@@ -178,30 +176,30 @@ impl Confab {
     async fn guests(&self, invitation: &Invitation, caller: &User) -> Result<Vec<User>> {
         let names = invitation.names.iter();
         let others = names.filter(|name| **name != caller.username && Username::is_possible(name));
-        let mut found = self.table().get_many(others.map(|name| Username::key(name))).await?;
-        let mut ids = HashMap::from([(caller.username.as_str(), caller.id)]);
+        let found = self.table().get_many(others.flat_map(|name| Username::lookup_keys(name))).await?.all()?;
+        let mut ids = Vec::new();
         let mut invalid = Invalid::default();
         for name in &invitation.names {
-            match found.take::<Username>(&Username::key(name))? {
-                Some(Username { user_id }) => drop(ids.insert(name, user_id)),
-                None if *name == caller.username => {}
+            let is_caller = *name == caller.username;
+            match is_caller.then_some(caller.id).or_else(|| Username::find(name, &found)) {
+                // Two forms of a name may be of one user.
+                Some(id) if ids.contains(&id) => {}
+                Some(id) => ids.push(id),
                 None => invalid.add(invitation.field, no_user(name)),
             }
         }
         invalid.unless_empty(())?;
-        let mut users = self.users(ids.values().copied().filter(|id| *id != caller.id)).await?;
+        let mut users = self.users(ids.iter().copied().filter(|id| *id != caller.id)).await?;
         users.insert(caller.id, caller.clone());
         let mut invalid = Invalid::default();
         for name in &invitation.names {
             // A name stays reserved for a while after its account was deleted.
-            if ids.get(name.as_str()).and_then(|id| users.get(id)).is_some_and(User::is_deleted) {
+            if Username::find(name, &found).and_then(|id| users.get(&id)).is_some_and(User::is_deleted) {
                 invalid.add(invitation.field, no_user(name));
             }
         }
         invalid.unless_empty(())?;
-        let user = |name: &String| ids.get(name.as_str()).and_then(|id| users.get(id)).cloned();
-        let guests = invitation.names.iter().map(user).collect::<Option<Vec<User>>>();
-        guests.ok_or_else(|| Error::internal("a username without a user"))
+        Ok(in_order(&ids, &users))
     }
 }
 

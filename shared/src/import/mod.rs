@@ -18,7 +18,7 @@ use crate::{
     accounts::password,
     auth::{
         user::{Profile, User},
-        username::Username,
+        username::{Form, Username},
     },
     aws::table::{WRITES_PER_BATCH, Write},
     chats::{
@@ -78,6 +78,12 @@ impl Confab {
             .buffer_unordered(CONCURRENT)
             .try_collect::<()>()
             .await?;
+        // After the names, since a name may be a form of another. An interrupted import may have left some out.
+        stream::iter(&dump.users)
+            .map(|profile| self.import_forms(&profile.user))
+            .buffer_unordered(CONCURRENT)
+            .try_collect::<()>()
+            .await?;
         stream::iter(&chats)
             .map(|chat| self.import_chat(chat, chat.chat.id <= last_ids[1], &progress))
             .buffer_unordered(CONCURRENT)
@@ -111,9 +117,10 @@ impl Confab {
                 let User { id, username, .. } = &profile.user;
                 let stored: Option<Profile> = found.take(&Profile::key(*id))?;
                 let named: Option<Username> = found.take(&Username::key(username))?;
+                let named = named.filter(|named| named.form == Form::Name);
                 match (stored, named) {
                     (None, None) => new.push(profile),
-                    (None, Some(Username { user_id })) => {
+                    (None, Some(Username { user_id, .. })) => {
                         problems.add(format!("auth.user {id}: in the table {username:?} is user {user_id}"));
                     }
                     // A user may have changed their name since, and another taken it.
@@ -183,7 +190,15 @@ impl Confab {
         let User { id, username, .. } = &profile.user;
         let problem = format!("auth.user {id}: somebody has just registered as {username:?}");
         let taken = move || Error::NotImported(vec![problem.clone()]);
-        self.table().transact(profile.create(taken)?).await
+        self.table().transact(profile.import(taken)?).await
+    }
+
+    /// Gives a user the other forms of their name, as far as nobody has them.
+    async fn import_forms(&self, User { id, username, .. }: &User) -> Result<()> {
+        for claim in Username::claim_forms(username, *id)? {
+            self.table().attempt(claim).await?;
+        }
+        Ok(())
     }
 
     /// Writes a chat. It replaces what an interrupted import, possibly of another dump, has left of it.

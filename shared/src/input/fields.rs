@@ -1,10 +1,7 @@
 //! The fields of a request's body, in any of the three formats that the original accepts. The texts of problems are
 //! Django REST framework's.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{borrow::Cow, collections::BTreeMap, ptr};
 
 use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
@@ -21,8 +18,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields {
     fields: Vec<(String, Value)>,
-    /// The fields with a number that does not read as it was sent, such as `12345678901234567890123` or `1.50`.
-    inexact: BTreeSet<String>,
+    /// The numbers of a JSON body as they were sent, where they do not read like that, such as
+    /// `12345678901234567890123` or `1.50`: by their field and their place in its list.
+    inexact: BTreeMap<(String, usize), String>,
 }
 
 impl Fields {
@@ -137,9 +135,12 @@ impl Fields {
         self.entry_id(name)?.ok_or_else(|| Invalid::field(name, "This field is required.").into())
     }
 
-    /// Whether a field has a number that does not read as it was sent.
-    pub(crate) fn is_inexact(&self, name: &str) -> bool {
-        self.inexact.contains(name)
+    /// The digits of a number, as they were sent. It is the value of the field, or an element of its list.
+    pub(crate) fn digits(&self, name: &str, number: &Value) -> String {
+        let elements = self.get(name).and_then(Value::as_array);
+        let place = elements.and_then(|elements| elements.iter().position(|element| ptr::eq(element, number)));
+        let sent = self.inexact.get(&(name.to_owned(), place.unwrap_or_default()));
+        sent.cloned().unwrap_or_else(|| number.to_string())
     }
 
     /// All values of a field: a form's repeated fields, or the elements of a JSON array.
@@ -154,7 +155,7 @@ impl Fields {
 
 impl From<Map<String, Value>> for Fields {
     fn from(members: Map<String, Value>) -> Self {
-        Self { fields: members.into_iter().collect(), inexact: BTreeSet::new() }
+        Self { fields: members.into_iter().collect(), inexact: BTreeMap::new() }
     }
 }
 
@@ -175,19 +176,19 @@ fn decoded<'a>(encoding: &'static Encoding, bytes: &'a [u8], problem: &str) -> R
     text.ok_or_else(|| Error::Malformed(format!("{problem} - the body is not {}", encoding.name())))
 }
 
-/// The members of a JSON object with a number that does not read as it was sent, itself or in a list.
-fn inexact(json: &str) -> BTreeSet<String> {
+/// The numbers of a JSON object that do not read as they were sent: those of its members, and in their lists.
+fn inexact(json: &str) -> BTreeMap<(String, usize), String> {
     // This succeeds wherever reading a `Value` did.
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
     let is_inexact = |raw: &RawValue| {
         let number = serde_json::from_str::<serde_json::Number>(raw.get());
         number.is_ok_and(|number| number.to_string() != raw.get())
     };
-    let has_inexact = |raw: &RawValue| {
-        let list = serde_json::from_str::<Vec<&RawValue>>(raw.get());
-        is_inexact(raw) || list.is_ok_and(|list| list.into_iter().any(is_inexact))
-    };
-    members.into_iter().filter(|(_, raw)| has_inexact(raw)).map(|(name, _)| name).collect()
+    let numbers = members.into_iter().flat_map(|(name, raw)| {
+        let list = serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_else(|_| vec![raw]);
+        list.into_iter().enumerate().map(move |(place, raw)| ((name.clone(), place), raw))
+    });
+    numbers.filter(|(_, raw)| is_inexact(raw)).map(|(place, raw)| (place, raw.get().to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -283,20 +284,27 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_accepted_as_texts_with_the_digits_sent_or_not_at_all() {
-        let text = |number: &str| {
-            let fields =
-                read("application/json", format!("{{\"m\": {number}, \"l\": [{number}]}}").as_bytes()).unwrap();
+    fn numbers_are_accepted_as_texts_with_the_digits_sent() {
+        for number in [
+            "1",
+            "-7",
+            "1.5",
+            "18446744073709551615",
+            "9007199254740993",
+            "12345678901234567890123",
+            "1.50",
+            "1E2",
+            "-0",
+            "0.1000000000000000055511151231257827",
+        ] {
+            let json = format!("{{\"m\": {number}, \"l\": [1.0, {number}, 2.50]}}");
+            let fields = read("application/json", json.as_bytes()).unwrap();
             let mut invalid = Invalid::default();
-            let of_list = Text::required("l").read_value(fields.list("l").unwrap()[0], &fields, &mut invalid);
-            assert_eq!(Text::required("m").read(&fields, &mut invalid), of_list);
-            of_list
-        };
-        for number in ["1", "-7", "1.5", "0.1", "18446744073709551615", "9007199254740993"] {
-            assert_eq!(text(number).unwrap(), number);
-        }
-        for number in ["12345678901234567890123", "1.50", "1E2", "-0", "0.1000000000000000055511151231257827"] {
-            assert!(text(number).is_none(), "{number}");
+            assert_eq!(Text::required("m").read(&fields, &mut invalid).as_deref(), Some(number));
+            let list = fields.list("l").unwrap();
+            let texts = list.iter().map(|value| Text::required("l").read_value(value, &fields, &mut invalid).unwrap());
+            assert_eq!(texts.collect::<Vec<_>>(), ["1.0", number, "2.50"]);
+            assert!(Text::required("m").strict().read(&fields, &mut invalid).is_none());
         }
     }
 

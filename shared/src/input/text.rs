@@ -127,11 +127,11 @@ impl Text {
         Some(text)
     }
 
-    /// A JSON value as a text. A number is accepted only with the digits that were sent.
+    /// A JSON value as a text: that of a number is its digits, as they were sent.
     fn text_of(self, value: &Value, fields: &Fields) -> Result<String, &'static str> {
         match value {
             Value::String(text) => Ok(text.clone()),
-            Value::Number(number) if !self.is_strict && !fields.is_inexact(self.name) => Ok(number.to_string()),
+            Value::Number(_) if !self.is_strict => Ok(fields.digits(self.name, value)),
             Value::Null => Err("This field may not be null."),
             Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err("Not a valid string."),
         }

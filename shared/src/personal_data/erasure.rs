@@ -21,6 +21,7 @@ use crate::{
     Confab, Error, Result,
     accounts::{
         deletion::{Deletion, ErasureRequest, Messages},
+        exchange::known_identity,
         membership_count::MEMBERSHIP,
     },
     aws::{queue::Queue, table::Write},
@@ -148,6 +149,9 @@ impl Confab {
         self.close_unauthorized_sockets(user_id).await?;
         for partition in [Partition::Tokens, Partition::User] {
             let items = self.table().pages(partition.of(user_id)).all::<Key>().await?;
+            // First what is found by them.
+            let identities = items.iter().filter_map(known_identity).map(Write::delete).collect();
+            self.table().write_many(identities).await?;
             let items = items.into_iter().filter(|key| *key != Deletion::key(user_id));
             self.table().write_many(items.map(Write::delete).collect()).await?;
         }

@@ -103,7 +103,8 @@ pub fn for_other_services(sns: &Proxy, sqs: &Proxy, sockets: &Proxy) -> BTreeSet
         let body: Value = serde_json::from_str(&call.body).unwrap();
         let url = body["QueueUrl"].as_str().unwrap();
         let is_queue = |name: &&&str| url.trim_end_matches(".fifo").ends_with(&format!("-{name}"));
-        let queue = ["FanoutQueue", "DeliveryQueue", "DeadLetters", "ErasureQueue", "MailQueue"].iter().find(is_queue).unwrap();
+        let queue =
+            ["FanoutQueue", "DeliveryQueue", "DeadLetters", "ErasureQueue", "MailQueue"].iter().find(is_queue).unwrap();
         grant(&call.caller, &format!("sqs:{}", call.operation.trim_end_matches("Batch")), queue)
     };
     let manage = |call: Call| {

@@ -190,6 +190,12 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     return response.auth_token;
   }
 
+  /** Logs in with a JWT of another system that the server trusts. The returned token is used from now on. */
+  async exchange(jwt: string, signal?: AbortSignal): Promise<string> {
+    const request = { body: { token: jwt }, signal };
+    const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/exchange", request, false);
+    this.token = response.auth_token;
+    return response.auth_token;
   /** Requests a mail with which the password can be reset. The answer does not tell whether the address has a user. */
   requestPasswordReset(email: string, signal?: AbortSignal): Promise<void> {
     return this.#request("POST", "/auth/password/reset", { body: { email }, signal }, false);

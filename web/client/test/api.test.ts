@@ -104,6 +104,19 @@ test("the token of a login is used until logging out", async () => {
   );
 });
 
+test("a JWT is exchanged for a token", async () => {
+  const { api: it, requests } = api(() => Response.json({ auth_token: "fresh" }), "stale");
+  assert.equal(await it.exchange("a.b.c"), "fresh");
+  await it.me();
+  assert.deepEqual(
+    requests.map(({ request, body, headers }) => [request, body, headers.authorization]),
+    [
+      ["POST https://chat.test/auth/token/exchange", { token: "a.b.c" }, undefined],
+      ["GET https://chat.test/auth/me", undefined, "Token fresh"],
+    ],
+  );
+});
+
 test("page URLs are requested from the same host as the first page", async () => {
   const { api: it, requests } = api();
   await it.chats("http://inside:3000/api/chats/?cursor=1-a&limit=2");

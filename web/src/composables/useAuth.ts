@@ -6,6 +6,7 @@
 import { Api, Client, type User } from "@confab/client";
 import { type InjectionKey, type ShallowRef, shallowReactive, shallowRef } from "vue";
 import type { Config } from "../config";
+import { type Jwt, subjectOf } from "../hostPage";
 import { injectRequired } from "../injection";
 import { LOGIN_KEY, readLogin, removeLogin, type StoredLogin, writeLogin } from "../loginStorage";
 import { isAccountRoute } from "../routes";
@@ -25,6 +26,10 @@ export interface Auth {
   register(username: string, email: string, password: string): Promise<boolean>;
   /** Shows a notice at the login. */
   showNotice(notice: string): void;
+  /** Whether to offer registration. */
+  readonly canRegister: boolean;
+  /** Logs in with a JWT. A login of the same user stays. */
+  exchange(jwt: Jwt): Promise<void>;
   /** Stores changes of the user's profile. */
   updateUser(user: User): void;
   logOut(): void;
@@ -42,12 +47,18 @@ export function createAuth(config: Config): Auth {
   const login = shallowRef<Login>();
   const notice = shallowRef("");
   const redirect = createRedirect();
+  let subject: string | undefined;
+  /** Gets a JWT for when the login expires. */
+  let renewal: Jwt | undefined;
 
-  function begin({ token, user }: StoredLogin): void {
+  function begin({ token, user, subject: newSubject }: StoredLogin): void {
+    subject = newSubject;
     const api = new Api({ url: config.api, token });
     const client = new Client({ api, socketUrl: config.websocket, me: user, storage });
     client.connection.on("state", (state) => {
-      if (state === "expired") end("You were logged out. Log in again.");
+      if (state !== "expired") return;
+      end("You were logged out. Log in again.");
+      if (renewal) exchange(renewal).catch(() => {});
     });
     login.value = { api, client, user: shallowReactive({ ...user }) };
     notice.value = "";
@@ -83,16 +94,31 @@ export function createAuth(config: Config): Auth {
     navigate("#/login", { replace: true });
   }
 
+  async function exchange(jwt: Jwt): Promise<void> {
+    const text = typeof jwt === "string" ? jwt : await jwt();
+    renewal = typeof jwt === "string" ? undefined : jwt;
+    const newSubject = subjectOf(text);
+    if (login.value && subject !== undefined && subject === newSubject) return;
+    const api = new Api({ url: config.api });
+    const stored: StoredLogin = { token: await api.exchange(text), user: await api.me(), subject: newSubject };
+    const { api: former } = login.value ?? {};
+    if (former) end();
+    former?.logOut().catch(() => {});
+    writeLogin(stored);
+    begin(stored);
+  }
+
   function updateUser(user: User): void {
     const { api, user: current } = login.value ?? {};
     // Another user may have logged in since the request.
     if (api?.token === undefined || current?.id !== user.id) return;
     Object.assign(current, user);
-    writeLogin({ token: api.token, user });
+    writeLogin({ token: api.token, user, subject });
   }
 
   function leave(reason = ""): void {
     const { user } = login.value ?? {};
+    renewal = undefined;
     end(reason);
     if (user) deleteDrafts(user);
     redirect.clear();
@@ -121,8 +147,8 @@ export function createAuth(config: Config): Auth {
   const stored = readLogin();
   if (stored) begin(stored);
   else redirect.toLogin();
-  const accounts = new Api({ url: config.api });
-  return { login, notice, accounts, logIn, register, showNotice, updateUser, logOut, leave };
+  const [accounts, canRegister] = [new Api({ url: config.api }), config.registration];
+  return { login, notice, accounts, canRegister, logIn, exchange, register, showNotice, updateUser, logOut, leave };
 }
 
 /** Redirects to the login page, and after logging in back to the page that the same user wanted. */

@@ -29,6 +29,11 @@ pub(crate) const WRITES_PER_BATCH: usize = 25;
 pub(crate) struct BatchItems(HashMap<Key, Item>);
 
 impl BatchItems {
+    /// Whether nothing was found, or all has been taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether there is an item at `key`.
     pub(crate) fn has(&self, key: &Key) -> bool {
         self.0.contains_key(key)
