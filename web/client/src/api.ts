@@ -196,6 +196,8 @@ export class Api extends Emitter<{ unauthorized: ApiError }> {
     const response = await this.#request<{ auth_token: string }>("POST", "/auth/token/exchange", request, false);
     this.token = response.auth_token;
     return response.auth_token;
+  }
+
   /** Requests a mail with which the password can be reset. The answer does not tell whether the address has a user. */
   requestPasswordReset(email: string, signal?: AbortSignal): Promise<void> {
     return this.#request("POST", "/auth/password/reset", { body: { email }, signal }, false);
