@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_last_use_is_between_issue_and_now() {
         let day = 24 * 3600;
-        let mut token = StoredToken::new(0, 30 * day, ClientInfo::default());
+        let mut token = StoredToken::new(0, 30 * day, ClientInfo::default(), None);
         assert_eq!(token.last_use(30 * day), token.create_date);
         assert_eq!(token.last_use(60 * day), token.create_date);
         assert!(token.last_use(day) <= Date::now());
