@@ -76,6 +76,9 @@ REJECTIONS = re.compile(
             r"Unable to create account\.",
             r"Unable to login with provided credentials\.",
             r"Invalid password\.",
+            # Tokens in mails.
+            r"Invalid user id or user doesn't exist\.",
+            r"Invalid token for given user\.",
             r"There is no (user|member) \".*\"\.",
             # The length of a log.
             r"There is no such entry in this chat\.",
@@ -262,6 +265,7 @@ def configuration(world):
         tokens = {{ values = {json.dumps(world.tokens)} }}
         emoji = {{ values = ["👍", "❤", "❤️"] }}
         strong = {{ values = ["Str0ng-pass-phrase", "  пароль-längere  "] }}
+        mailboxes = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com"] }}
         addresses = {{ values = ["danidee@example.com", "Foo@EXAMPLE.Com", "a@exämple.com", ""] }}
 
         [parameters]
@@ -276,6 +280,10 @@ def configuration(world):
         [[operations]]
         include-operation-id = "joinChat"
         parameters = {{ "body.username" = {{ dictionary = "names", probability = 0.7 }}, "body.usernames[*]" = {{ dictionary = "names", probability = 0.9 }} }}
+
+        [[operations]]
+        include-operation-id = ["requestPasswordReset", "requestPasswordResetAlias", "requestActivation", "requestActivationAlias"]
+        parameters = {{ "body.email" = {{ dictionary = "mailboxes", probability = 0.7 }} }}
 
         [[operations]]
         include-operation-id = ["register", "registerAlias"]

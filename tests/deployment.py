@@ -137,7 +137,7 @@ def deploy(artifact, port):
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value}
-            for name, value in (dict.fromkeys(UNLIMITED, "0") | {"Website": "yes"}).items()
+            for name, value in (dict.fromkeys(UNLIMITED, "0") | {"Website": "yes", "MailSender": "no-reply@chat.example"}).items()
         ],
     )
     try:

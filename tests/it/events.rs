@@ -6,15 +6,18 @@ use std::{fs, path::Path};
 use confab_functions::Function;
 use serde_json::{Value, value::RawValue};
 
-use crate::world::{World, options};
+use crate::world::{LINK_BASE, World, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_handles_its_sample_event() {
     let world = World::own(options()).await;
     let mut environment = world.environment.clone();
     environment.insert("WEBSOCKET_ENDPOINT".to_owned(), world.websocket_url.replace("ws://", "http://"));
+    environment.insert("MAIL_SENDER".to_owned(), "no-reply@chat.example".to_owned());
+    environment.insert("MAIL_LINK_BASE".to_owned(), LINK_BASE.to_owned());
     for (name, function) in confab_functions::FUNCTIONS {
         let sample = match function {
+            Function::Queue(_) if *name == "send-mail" => "send-mail",
             Function::Http(_) | Function::PublicHttp(_) => "post-message",
             Function::WebSocket(_) => "ws-message",
             Function::Queue(_) => "fanout",

@@ -29,11 +29,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Starts a server, and waits until it responds. */
-export async function serve(): Promise<Server> {
+/** Starts a server, with more parameters of the template, and waits until it responds. */
+export async function serve(more: readonly string[] = []): Promise<Server> {
   if (CONFAB_URL && CONFAB_WEBSITE) return { url: CONFAB_WEBSITE, api: CONFAB_URL, stop: async () => {} };
   const port = await freePort();
-  const parameters = ["PostsPerMinute=0", "AttemptsPerAddress=0"].flatMap((parameter) => ["--parameter", parameter]);
+  const parameters = ["PostsPerMinute=0", "AttemptsPerAddress=0", ...more].flatMap((parameter) => [
+    "--parameter",
+    parameter,
+  ]);
   const files = ["--template", resolve(web, TEMPLATE), "--web", resolve(web, "dist")];
   const confab = spawn(resolve(web, CONFAB), [...files, "--port", String(port), ...parameters], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -65,11 +68,11 @@ async function isUp(url: string): Promise<boolean> {
   }
 }
 
-/** A port that is free together with the three after it, which the server uses as well. */
+/** A port that is free together with the four after it, which the server uses as well. */
 async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + 4 * Math.floor(Math.random() * 3_000);
-    const free = await Promise.all([0, 1, 2, 3].map((offset) => isFree(port + offset)));
+    const port = 20_000 + 5 * Math.floor(Math.random() * 2_400);
+    const free = await Promise.all([0, 1, 2, 3, 4].map((offset) => isFree(port + offset)));
     if (free.every(Boolean)) return port;
   }
 }

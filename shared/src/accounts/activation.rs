@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::mail_token::{Purpose, invalid_token};
+use super::mail_token::{Purpose, invalid_token, user_of};
 use crate::{
     Confab, Result,
     auth::user::Profile,
@@ -21,7 +21,7 @@ impl Confab {
         let mut invalid = Invalid::default();
         let [uid, token] = ["uid", "token"].map(|name| Text::required(name).read(fields, &mut invalid));
         invalid.unless_empty(())?;
-        let id = Self::user_of_uid(&uid.unwrap_or_default())?;
+        let id = user_of(&uid.unwrap_or_default())?;
         self.throttle_confirmation(id, source).await?;
         let profile = self.profile_by_mail_token(Purpose::Activation, id, &token.unwrap_or_default()).await?;
         // The new epoch ends the token. An administrator may have deactivated the account, which clears the mark.

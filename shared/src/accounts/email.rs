@@ -17,6 +17,9 @@ const EMAIL_CHARACTERS: usize = 254;
 /// Domains that are valid without a dot.
 const DOMAINS: [&str; 1] = ["localhost"];
 
+/// What is between the labels of a domain name, the ideographic full stop included.
+const FULL_STOPS: [char; 2] = ['.', '\u{3002}'];
+
 /// The most characters in a label of a domain name.
 const LABEL_CHARACTERS: usize = 63;
 
@@ -99,12 +102,27 @@ fn is_domain(domain: &str) -> bool {
     if let Some(literal) = domain.strip_prefix('[') {
         return literal.strip_suffix(']').is_some_and(|address| address.parse::<IpAddr>().is_ok());
     }
-    // As IDNA 2003 prepares names, the ideographic full stop included.
-    let name: String = domain.nfkc().flat_map(char::to_lowercase).nfkc().collect();
-    let mut labels = name.split(['.', '\u{3002}']).rev();
+    let name = prepared(domain);
+    let mut labels = name.split(FULL_STOPS).rev();
     let top = labels.next().unwrap_or_default();
     let mut rest = labels.peekable();
     is_label(top) && top.chars().count() >= 2 && rest.peek().is_some() && rest.all(is_label)
+}
+
+/// A domain name as IDNA 2003 prepares it.
+fn prepared(domain: &str) -> String {
+    domain.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+}
+
+/// A valid address as mail servers take it, with the domain in ASCII.
+pub(super) fn in_ascii(email: &str) -> String {
+    let Some((user, domain)) = email.rsplit_once('@') else { return email.to_owned() };
+    let label = |label: &str| match idna::punycode::encode_str(label) {
+        Some(encoded) if !label.is_ascii() => format!("xn--{encoded}"),
+        _ => label.to_owned(),
+    };
+    let labels: Vec<String> = prepared(domain).split(FULL_STOPS).map(label).collect();
+    format!("{user}@{}", labels.join("."))
 }
 
 /// A label of a domain name, whose letters may be of any script.
@@ -190,6 +208,18 @@ mod tests {
             &format!("a@{}.example", "\u{fc}".repeat(63)),
         ] {
             assert!(!is_valid(email), "{email:?}");
+        }
+    }
+
+    #[test]
+    fn domains_in_ascii() {
+        for (email, ascii) in [
+            ("Anna@Example.com", "Anna@example.com"),
+            ("user@b\u{fc}cher.example", "user@xn--bcher-kva.example"),
+            ("a@\u{4f8b}\u{3048}\u{3002}\u{65e5}\u{672c}", "a@xn--r8jz45g.xn--wgv71a"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(in_ascii(email), ascii);
         }
     }
 

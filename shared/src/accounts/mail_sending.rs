@@ -1,6 +1,7 @@
 //! Sending the mails that were requested.
 
 use super::{
+    email,
     mail_request::MailJob,
     mail_text::MailText,
     mail_token::{Purpose, uid},
@@ -49,7 +50,7 @@ impl Confab {
             link: &format!("{base}#/{path}/{}/{token}", uid(profile.user.id)),
             hours: self.limits().mail_token_seconds / 3600,
         };
-        Ok(text.mail(purpose, profile.user.email.clone()))
+        Ok(text.mail(purpose, email::in_ascii(&profile.user.email)))
     }
 }
 

@@ -73,6 +73,13 @@ pub(super) fn uid(id: UserId) -> String {
 }
 
 /// The user of a `uid`.
+///
+/// # Errors
+/// [`Error::Invalid`] if it is none.
+pub(super) fn user_of(uid: &str) -> Result<UserId> {
+    user_id(uid).ok_or_else(|| Invalid::field("uid", "Invalid user id or user doesn't exist.").into())
+}
+
 fn user_id(uid: &str) -> Option<UserId> {
     let digits = URL_SAFE_NO_PAD.decode(uid.trim_end_matches('=')).ok()?;
     let digits = std::str::from_utf8(&digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -95,15 +102,6 @@ fn decoded(StoredSecret { secret }: StoredSecret) -> Result<MailSecret> {
 }
 
 impl Confab {
-    /// The user of a `uid`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if it is none.
-    pub(super) fn user_of_uid(uid: &str) -> Result<UserId> {
-        let problem = || Invalid::field("uid", "Invalid user id or user doesn't exist.").into();
-        user_id(uid).ok_or_else(problem)
-    }
-
     /// The profile of a user whose token is valid.
     ///
     /// # Errors

@@ -54,10 +54,7 @@ impl Confab {
     /// [`Error::Invalid`]; [`Error::Throttled`]; [`Error::NotConfigured`] if accounts must be activated and no mail can
     /// be sent.
     pub async fn register(&self, fields: &Fields, source: Option<IpAddr>) -> Result<Profile> {
-        let requires_activation = self.setting("REQUIRE_ACTIVATION") == Some("yes");
-        if requires_activation {
-            self.require_mail()?;
-        }
+        let requires_activation = self.requires_activation()?;
         let Registration { username, password, email, first_name, last_name, mut invalid } = Registration::read(fields);
         if let Some(username) = &username {
             // It counts whether it succeeds or not: this limits both accounts and finding out which usernames are
@@ -99,5 +96,14 @@ impl Confab {
             error.log();
         }
         Ok(profile)
+    }
+
+    /// Whether accounts must be activated with a mail.
+    fn requires_activation(&self) -> Result<bool> {
+        let requires_activation = self.setting("REQUIRE_ACTIVATION") == Some("yes");
+        if requires_activation {
+            self.require_mail()?;
+        }
+        Ok(requires_activation)
     }
 }

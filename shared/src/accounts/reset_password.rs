@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    mail_token::{Purpose, invalid_token},
+    mail_token::{Purpose, invalid_token, user_of},
     password::{self, PASSWORD_CHARACTERS},
 };
 use crate::{
@@ -26,7 +26,7 @@ impl Confab {
         let new = Text::required("new_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         invalid.unless_empty(())?;
         let [uid, token, new] = [uid, token, new].map(Option::unwrap_or_default);
-        let id = Self::user_of_uid(&uid)?;
+        let id = user_of(&uid)?;
         self.throttle_confirmation(id, source).await?;
         let profile = self.profile_by_mail_token(Purpose::PasswordReset, id, &token).await?;
         if !profile.is_active {
