@@ -100,6 +100,7 @@ impl Confab {
             epoch: 0,
             is_active: true,
             create_date: Date::now(),
+            identity: Some(claims.identity.clone()),
         };
         for attempt in 0..NAMES_TRIED {
             profile.user.username = candidate(claims, attempt)?;

@@ -71,7 +71,8 @@ impl Confab {
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(IdSequence::User).await?);
         let user = User { id, username: username::normalized(&user.username), ..user };
-        let profile = Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now() };
+        let profile =
+            Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now(), identity: None };
         let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
         writes.push(membership_count::none(id)?);
         self.table().transact(writes).await?;

@@ -132,7 +132,7 @@ impl Dump {
 fn profile(id: UserId, user: DjangoUser) -> Profile {
     let DjangoUser { username, password, email, first_name, last_name, is_active, date_joined } = user;
     let user = User { id, username, email, first_name, last_name };
-    Profile { user, password_hash: password, epoch: 0, is_active, create_date: date_joined }
+    Profile { user, password_hash: password, epoch: 0, is_active, create_date: date_joined, identity: None }
 }
 
 impl ImportedChat {
