@@ -53,7 +53,7 @@ async fn a_name_that_looks_like_anothers_is_taken() {
         name.replace('A', "\u{FF21}"),
         name.replace('l', "I"),
         name.replace('l', "1"),
-        name.replace('m', "rn").replace('M', "rn"),
+        name.replace(['m', 'M'], "rn"),
     ] {
         let (status, body) = register(&world, &other).await;
         // As in the original, what was typed is looked up first.

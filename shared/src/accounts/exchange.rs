@@ -32,25 +32,12 @@ const TRIES: usize = 3;
 
 /// The item that leads from an identity to its user.
 #[derive(Debug, Serialize, Deserialize)]
-struct KnownIdentity {
+pub(crate) struct KnownIdentity {
     user_id: UserId,
 }
 
-/// The prefix of the sort key of a user's own identity.
-const IDENTITY: &str = "IDENTITY#";
-
-/// Where a user's partition has the identity.
-fn own_identity(user_id: UserId, identity: &str) -> Key {
-    Partition::User.key(user_id, format!("{IDENTITY}{identity}"))
-}
-
-/// The item that leads to a user, given the key of the user's own identity.
-pub(crate) fn known_identity(own: &Key) -> Option<Key> {
-    own.sk.strip_prefix(IDENTITY).map(KnownIdentity::key)
-}
-
 impl KnownIdentity {
-    fn key(identity: &str) -> Key {
+    pub(crate) fn key(identity: &str) -> Key {
         Partition::Identity.key(identity, "IDENTITY")
     }
 }
@@ -116,6 +103,7 @@ impl Confab {
             awaits_activation: false,
             is_listed: true,
             create_date: Date::now(),
+            identity: Some(claims.identity.clone()),
         };
         for attempt in 0..NAMES_TRIED {
             profile.user.username = candidate(claims, attempt)?;
@@ -133,14 +121,13 @@ impl Confab {
     }
 }
 
-/// The writes that make an account and lead to it from its identity, and back, for its deletion. They fail with [`Error::Changed`] if there is one
+/// The writes that make an account and lead to it from its identity. They fail with [`Error::Changed`] if there is one
 /// for that identity, and else with [`Error::AlreadyDone`] if the username is taken.
 fn creation(profile: &Profile, claims: &Claims) -> Result<Vec<Write>> {
     let known = KnownIdentity { user_id: profile.user.id };
     let identity = Write::put(KnownIdentity::key(&claims.identity), &known)?.if_absent();
     let mut writes = vec![identity.otherwise(|_| Error::Changed)];
     writes.extend(profile.create(|| Error::AlreadyDone)?);
-    writes.push(Write::put(own_identity(profile.user.id, &claims.identity), &known)?);
     writes.push(membership_count::none(profile.user.id)?);
     Ok(writes)
 }

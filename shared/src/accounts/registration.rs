@@ -87,6 +87,7 @@ impl Confab {
             awaits_activation: requires_activation,
             is_listed: true,
             create_date: Date::now(),
+            identity: None,
         };
         let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
         writes.push(membership_count::none(id)?);

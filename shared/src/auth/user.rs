@@ -67,6 +67,9 @@ pub struct Profile {
     pub is_listed: bool,
     /// The date of the registration.
     pub create_date: Date,
+    /// The identity of another system that the account is of: what follows the prefix of its partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 fn active() -> bool {

@@ -132,10 +132,17 @@ impl Dump {
 fn profile(id: UserId, user: DjangoUser) -> Profile {
     let DjangoUser { username, password, email, first_name, last_name, is_active, date_joined } = user;
     let user = User { id, username, email, first_name, last_name };
-    // Whom an administrator deactivated cannot activate themselves.
-    let (awaits_activation, is_listed) = (false, true);
-    let create_date = date_joined;
-    Profile { user, password_hash: password, epoch: 0, is_active, awaits_activation, is_listed, create_date }
+    Profile {
+        user,
+        password_hash: password,
+        epoch: 0,
+        is_active,
+        // Whom an administrator deactivated cannot activate themselves.
+        awaits_activation: false,
+        is_listed: true,
+        create_date: date_joined,
+        identity: None,
+    }
 }
 
 impl ImportedChat {

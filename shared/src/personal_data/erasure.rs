@@ -21,9 +21,10 @@ use crate::{
     Confab, Error, Result,
     accounts::{
         deletion::{Deletion, ErasureRequest, Messages},
-        exchange::known_identity,
+        exchange::KnownIdentity,
         membership_count::MEMBERSHIP,
     },
+    auth::user::Profile,
     aws::{queue::Queue, table::Write},
     chats::{
         chat::Chat,
@@ -147,11 +148,12 @@ impl Confab {
     /// Deletes the tokens and what is left in the user's partition, the deletion last.
     async fn erase_the_rest(&self, user_id: UserId) -> Result<()> {
         self.close_unauthorized_sockets(user_id).await?;
+        let profile: Option<Profile> = self.table().get(Profile::key(user_id)).await?;
+        let identity = profile.and_then(|profile| profile.identity);
+        let identity = identity.iter().map(|identity| Write::delete(KnownIdentity::key(identity)));
+        self.table().write_many(identity.collect()).await?;
         for partition in [Partition::Tokens, Partition::User] {
             let items = self.table().pages(partition.of(user_id)).all::<Key>().await?;
-            // First what is found by them.
-            let identities = items.iter().filter_map(known_identity).map(Write::delete).collect();
-            self.table().write_many(identities).await?;
             let items = items.into_iter().filter(|key| *key != Deletion::key(user_id));
             self.table().write_many(items.map(Write::delete).collect()).await?;
         }
