@@ -3,7 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{PASSWORD, User, World, answer, eventually, unique};
+use crate::{
+    identity::issuer::{Key, claims, configured},
+    world::{PASSWORD, User, World, answer, eventually, options, unique},
+};
 
 /// Deletes an account, with other fields of the request.
 async fn delete(user: &User<'_>, fields: Value) {
@@ -195,6 +198,29 @@ async fn without_a_password_deleting_takes_a_recent_login() {
     assert_eq!(user.call(Method::DELETE, "/auth/me/", json!({})).await.0, 403);
     update(partition, &token, "SET create_date = :value", &issued).await;
     assert_eq!(user.call(Method::DELETE, "/auth/me/", json!({})).await.0, 204);
+}
+
+/// The next login makes a new account.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_of_another_system_is_freed() {
+    let key = Key::eddsa();
+    let issuers = json!([configured(json!({"keys": {"keys": [key.jwk("a")]}}))]);
+    let mut options = options();
+    options.parameters.insert("IdentityIssuers".to_owned(), issuers.to_string());
+    let world = World::own(options).await;
+    let subject = unique("subject");
+    let log_in = async || {
+        let token = key.token("a", &claims(&subject, json!({})));
+        answer(world.request(Method::POST, "/auth/token/exchange/").json(&json!({ "token": token }))).await
+    };
+    let token = log_in().await.1["auth_token"].as_str().unwrap().to_owned();
+    let mut user = User { world: &world, username: String::new(), id: 0, token };
+    user.id = user.get("/auth/me/").await.1["id"].as_u64().unwrap();
+    assert_eq!(user.call(Method::POST, "/auth/users/delete/", json!({})).await.0, 204);
+    erased(&world, &user).await;
+    let token = log_in().await.1["auth_token"].as_str().unwrap().to_owned();
+    let again = User { world: &world, username: String::new(), id: 0, token };
+    assert_ne!(again.get("/auth/me/").await.1["id"], user.id);
 }
 
 #[tokio::test(flavor = "multi_thread")]

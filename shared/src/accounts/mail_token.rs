@@ -154,6 +154,7 @@ mod tests {
             awaits_activation: false,
             is_listed: true,
             create_date: Date::now(),
+            identity: None,
         }
     }
 
