@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Confab, Error, Result,
     auth::{
+        name_forms::normalized,
         user::{Profile, User},
         username,
     },
@@ -60,7 +61,7 @@ impl Confab {
             self.throttle_registration(username, source).await?;
             // Like the original, this looks up the username as typed; one that is taken only in its normalised form
             // fails the transaction.
-            if username::normalized(username) == *username && self.is_username_taken(username).await? {
+            if normalized(username) == *username && self.is_username_taken(username).await? {
                 invalid.add("username", "A user with that username already exists.");
             }
         }
@@ -70,7 +71,7 @@ impl Confab {
         password::require_strong("password", &password, &user)?;
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(IdSequence::User).await?);
-        let user = User { id, username: username::normalized(&user.username), ..user };
+        let user = User { id, username: normalized(&user.username), ..user };
         let profile =
             Profile { user, password_hash, epoch: 0, is_active: true, create_date: Date::now(), identity: None };
         let mut writes = profile.create(|| Error::Rejected("Unable to create account."))?;
