@@ -26,8 +26,8 @@ pub struct Confab {
 }
 
 impl Confab {
-    /// Reads `TABLE_NAME`, the limits ([`Limits::new`]) and `IDENTITY_ISSUERS`; `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
+    /// Reads `TABLE_NAME`, the limits ([`Limits::new`]) and `IDENTITY_ISSUERS`; `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`,
+    /// `FANOUT_QUEUE_URL`, `DELIVERY_QUEUE_URL` and `DEAD_LETTER_QUEUE_URL` on first use.
     ///
     /// # Errors
     /// When `TABLE_NAME` is missing or a limit is not a number, or `IDENTITY_ISSUERS` is not valid.

@@ -1,5 +1,5 @@
-//! The forms of a username: itself, without regard to case, and two skeletons, which it has in common with the names that
-//! look like it (<https://www.unicode.org/reports/tr39/#Confusable_Detection>).
+//! The forms of a username: itself, without regard to case, and two skeletons, which it has in common with the names
+//! that look like it (<https://www.unicode.org/reports/tr39/#Confusable_Detection>).
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
