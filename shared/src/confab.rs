@@ -41,8 +41,8 @@ impl fmt::Debug for MailSecret {
 }
 
 impl Confab {
-    /// Reads `TABLE_NAME` and the limits ([`Limits::new`]); `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`, `FANOUT_QUEUE_URL`,
-    /// `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `ERASURE_QUEUE_URL`, `MAIL_QUEUE_URL` and
+    /// Reads `TABLE_NAME`, the limits ([`Limits::new`]) and `IDENTITY_ISSUERS`; `TOPIC_ARN`, `WEBSOCKET_ENDPOINT`,
+    /// `FANOUT_QUEUE_URL`, `DELIVERY_QUEUE_URL`, `DEAD_LETTER_QUEUE_URL`, `ERASURE_QUEUE_URL`, `MAIL_QUEUE_URL` and
     /// `MAIL_SENDER` on first use.
     ///
     /// # Errors

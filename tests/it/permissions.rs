@@ -359,8 +359,6 @@ async fn accounts(world: &World, user: &User<'_>) {
     update.expression_attribute_values(":hash", text(DJANGO.to_owned())).send().await.unwrap();
     user.add_old_tokens(60).await;
     world.log_in(&user.username).await;
-    let form = json!({"current_password": PASSWORD, "new_username": unique("anna")});
-    assert_eq!(user.call(Method::POST, "/auth/username/", form).await.0, 204);
     let form = json!({"current_password": PASSWORD, "new_password": "An0ther-pass-phrase"});
     assert_eq!(user.call(Method::POST, "/auth/password/", form).await.0, 204);
     socket.closed().await;
@@ -392,6 +390,8 @@ async fn accounts(world: &World, user: &User<'_>) {
     socket.closed().await;
     let leaver = world.user("leaver").await;
     let socket = leaver.subscribed(&leaver.start_chat().await).await;
+    let form = json!({"current_password": PASSWORD, "new_username": unique("renamed")});
+    assert_eq!(leaver.call(Method::POST, "/auth/username/", form).await.0, 204);
     assert_eq!(leaver.call(Method::POST, "/auth/token/logoutall/", Value::Null).await.0, 204);
     socket.closed().await;
 }
@@ -412,6 +412,10 @@ async fn identities(world: &World, key: &Key) {
     user.id = user.get("/auth/me/").await.1["id"].as_u64().unwrap();
     user.add_old_tokens(60).await;
     assert_eq!(exchange(json!({})).await.0, 200);
+    let (_, body) = exchange(json!({"email": format!("{subject}@example.com")})).await;
+    user.token = body["auth_token"].as_str().unwrap().to_owned();
+    assert_eq!(user.call(Method::POST, "/auth/users/delete/", json!({})).await.0, 204);
+    erased(world, &user).await;
 }
 
 const DJANGO: &str = "pbkdf2_sha256$2000$salty$yNB6v+bcC6Ila0qhHhrHfit3kvWswaRV/ghJA2ClOPU=";

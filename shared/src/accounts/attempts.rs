@@ -34,11 +34,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Confab, Error, Result,
-    auth::{
-        address,
-        token::TokenHash,
-        username::{self, Username},
-    },
+    auth::{address, name_forms::folded, token::TokenHash, username::Username},
     aws::table::{Item, Write, read},
     date::Date,
     ids::UserId,
@@ -145,7 +141,7 @@ impl Confab {
         if !Username::is_possible(name) {
             return Ok(attempt);
         }
-        let name = &username::folded(name);
+        let name = &folded(name);
         let source = source.as_deref().unwrap_or("unknown");
         // A login that is throttled here is not counted below: one address cannot use up what is free for a username.
         let own = AttemptCounter::new(format!("login#pair#{source}#{name}"), FREE, LOGINS);
@@ -174,7 +170,7 @@ impl Confab {
             self.count(&AttemptCounter::new(format!("register#address#{}", source(address)), free, u64::MAX)).await?;
         }
         if Username::is_possible(name) {
-            let name = username::folded(name);
+            let name = folded(name);
             self.count(&AttemptCounter::new(format!("register#name#{name}"), FREE, u64::MAX)).await?;
         }
         Ok(())

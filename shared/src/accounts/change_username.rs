@@ -5,6 +5,7 @@ use crate::{
     Confab, Error, Result,
     auth::{
         authentication::Caller,
+        name_forms,
         user::Profile,
         username::{self, Username},
     },
@@ -26,7 +27,7 @@ impl Confab {
         self.require_password(caller, current.unwrap_or_default()).await?;
         // The answer tells whether somebody has the name, so it counts like inviting them.
         self.throttle(Rate::Lookups, caller.user.id, 1).await?;
-        let new = username::normalized(&new.unwrap_or_default());
+        let new = name_forms::normalized(&new.unwrap_or_default());
         if new == caller.user.username {
             return Err(taken());
         }

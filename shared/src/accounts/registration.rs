@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Confab, Error, Result,
     auth::{
+        name_forms::normalized,
         user::{Profile, User},
         username,
     },
@@ -62,7 +63,7 @@ impl Confab {
             self.throttle_registration(username, source).await?;
             // Like the original, this looks up the username as typed; one that is taken only in its normalised form
             // fails the transaction.
-            if username::normalized(username) == *username && self.is_username_taken(username).await? {
+            if normalized(username) == *username && self.is_username_taken(username).await? {
                 invalid.add("username", username::TAKEN);
             }
         }
@@ -78,7 +79,7 @@ impl Confab {
         }
         let password_hash = password::hash(password).await?;
         let id = UserId(self.next_id(IdSequence::User).await?);
-        let user = User { id, username: username::normalized(&user.username), ..user };
+        let user = User { id, username: normalized(&user.username), ..user };
         let profile = Profile {
             user,
             password_hash,

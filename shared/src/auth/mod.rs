@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub mod authentication;
 pub mod client_info;
+pub(crate) mod name_forms;
 pub mod token;
 pub mod user;
 pub(crate) mod username;

@@ -1,17 +1,15 @@
 //! Usernames: which ones may be registered, and the items that make them unique. Existing users with another name, of
 //! an earlier version or imported, keep it.
 //!
-//! A username has up to four forms: itself, without regard to case, and two skeletons, which it has in common with the
-//! names that look like it (<https://www.unicode.org/reports/tr39/#Confusable_Detection>). Each form is an item, so that
-//! no two users who register have one in common.
+//! Each form of a name is an item, so that no two users who register have one in common.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
-use unicode_security::{MixedScript, mixed_script::AugmentedScriptSet, skeleton};
+use unicode_normalization::char::is_combining_mark;
+use unicode_security::{MixedScript, mixed_script::AugmentedScriptSet};
 
+use super::name_forms::{Form, folded, forms, normalized};
 use crate::{
     Confab, Error, Result,
     aws::table::Write,
@@ -28,9 +26,6 @@ pub(crate) const USERNAME_CHARACTERS: usize = 150;
 /// What a generated suffix may take of that.
 const SUFFIX_CHARACTERS: usize = 30;
 
-/// A form that is longer, in bytes, is stored as its hash. DynamoDB rejects keys above 2 KB.
-const FORM_BYTES: usize = 1024;
-
 /// Letters without a visible form. Hangul's fillers and the Khmer vowels are default-ignorable, Egyptian hieroglyphs'
 /// two blanks are spaces in all but name (<https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>).
 const BLANK_LETTERS: [char; 8] =
@@ -42,25 +37,6 @@ pub(crate) struct Username {
     pub(crate) user_id: UserId,
     #[serde(default, skip_serializing_if = "Form::is_name")]
     pub(crate) form: Form,
-}
-
-/// What a text is to the user whose username has it as a form.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Form {
-    /// The username itself. Users of earlier versions, and some of those that were imported, have only this form.
-    #[default]
-    Name,
-    /// The username without regard to case. It finds the user, too.
-    Folded,
-    /// What names that look like this one have in common. It only keeps others from being registered.
-    Skeleton,
-}
-
-impl Form {
-    fn is_name(&self) -> bool {
-        *self == Self::Name
-    }
 }
 
 impl Username {
@@ -142,43 +118,6 @@ impl Username {
         let items = Self::lookup_keys(name).map(|key| found.get(&key).filter(|item| item.form != Form::Skeleton));
         items.into_iter().flatten().next().map(|item| item.user_id)
     }
-}
-
-/// The forms of a name, each once.
-fn forms(name: &str) -> Vec<(String, Form)> {
-    let folded = folded(name);
-    // `AIice`, with a capital I, looks like `Alice` as it is written, and `user1` like `userl` in lower case.
-    let looks =
-        [as_key(fold(&skeleton(&folded).collect::<String>())), as_key(fold(&skeleton(name).collect::<String>()))];
-    let mut forms = vec![(name.to_owned(), Form::Name), (folded, Form::Folded)];
-    forms.extend(looks.map(|look| (look, Form::Skeleton)));
-    let texts: Vec<String> = forms.iter().map(|(text, _)| text.clone()).collect();
-    let mut place = 0..;
-    forms.retain(|(text, _)| texts.iter().position(|other| other == text) == place.next());
-    forms
-}
-
-/// A username without regard to case: the form in which it is found, and in which attempts are counted.
-pub(crate) fn folded(username: &str) -> String {
-    as_key(fold(username))
-}
-
-/// By way of upper case, which merges what lower case alone keeps apart, such as `ß` and `ss`, or the two small sigmas.
-fn fold(text: &str) -> String {
-    normalized(&normalized(text).to_uppercase().to_lowercase())
-}
-
-/// A form as it stands in a key. Its normalisation may be many times as long as what was typed.
-fn as_key(form: String) -> String {
-    match form.len() {
-        0..=FORM_BYTES => form,
-        _ => hex::encode(Sha256::digest(form.as_bytes())),
-    }
-}
-
-/// A username in the form that is stored and looked up: NFKC, as Django normalises it.
-pub(crate) fn normalized(username: &str) -> String {
-    username.nfkc().collect()
 }
 
 impl Confab {
@@ -280,7 +219,6 @@ fn is_a_path(name: &str) -> bool {
 mod tests {
     use super::*;
     use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
-    use proptest::prelude::*;
     use serde_json::json;
 
     fn is_taken(name: &str) -> bool {
@@ -348,53 +286,6 @@ mod tests {
         }
         for name in ["p\u{430}ypal", "p\u{3B1}ypal", "\u{430}\u{BB5}", "anna\u{BB5}\u{738B}", "\u{391}\u{43C}"] {
             assert!(!is_taken(name), "{name}");
-        }
-    }
-
-    fn have_a_form_in_common(one: &str, other: &str) -> bool {
-        let others = forms(other);
-        forms(one).iter().any(|(text, _)| others.iter().any(|(other, _)| other == text))
-    }
-
-    #[test]
-    fn names_that_look_alike_have_a_form_in_common() {
-        for (one, other) in [
-            ("anna", "Anna"),
-            ("\u{DC}nal", "u\u{308}NAL"),
-            ("stra\u{DF}e", "STRASSE"),
-            ("\u{3C3}\u{3B1}\u{3C2}", "\u{3A3}\u{391}\u{3A3}"),
-            ("\u{FF41}nna", "anna"),
-            ("paypal", "\u{440}\u{430}\u{443}\u{440}\u{430}l"),
-            ("Alice", "AIice"),
-            ("user1", "userl"),
-            ("bob0", "BobO"),
-            ("modern", "rnodern"),
-            ("\u{395}\u{39C}", "EM"),
-        ] {
-            assert!(have_a_form_in_common(one, other), "{one} {other}");
-        }
-        for (one, other) in [("anna", "hanna"), ("ian", "lan"), ("marla", "maria"), ("a-b", "a_b"), ("a.b", "ab")] {
-            assert!(!have_a_form_in_common(one, other), "{one} {other}");
-        }
-        assert_eq!(forms("anna"), [("anna".to_owned(), Form::Name)]);
-        let texts = |name: &str| forms(name).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
-        assert_eq!(texts("AIice1"), ["AIice1", "aiice1", "aiicel", "alicel"]);
-    }
-
-    #[test]
-    fn a_long_form_is_hashed() {
-        let long = "\u{FDFA}".repeat(USERNAME_CHARACTERS);
-        assert!(Username::is_possible(&long));
-        assert_eq!(folded(&long).len(), 64);
-        assert!(forms(&"\u{10400}".repeat(USERNAME_CHARACTERS)).iter().all(|(text, _)| text.len() <= FORM_BYTES));
-    }
-
-    proptest! {
-        #[test]
-        fn a_name_without_regard_to_case_is_the_same_in_any_case(name in "[\\p{L}\\p{N}@.+_-]{1,30}") {
-            prop_assert_eq!(folded(&folded(&name)), folded(&name));
-            prop_assert_eq!(folded(&name.to_uppercase()), folded(&name));
-            prop_assert_eq!(folded(&normalized(&name)), folded(&name));
         }
     }
 

@@ -92,7 +92,7 @@ impl Issuers {
     /// # Errors
     /// [`Error::BadCredentials`]; [`Error::Busy`] if the issuer's keys cannot be fetched.
     pub(crate) async fn verify(&self, token: &str) -> Result<Claims> {
-        let mut refusal = match issuer_of(token) {
+        let Refusal { problem, cause } = match issuer_of(token) {
             Err(refusal) => refusal,
             Ok((header, name)) => {
                 let mut refusal = Refusal::new("the issuer is not configured");
@@ -106,9 +106,8 @@ impl Issuers {
                 refusal
             }
         };
-        let cause = std::mem::take(&mut refusal.cause);
         tracing::info!(cause, "a token of another system was refused");
-        Err(Error::BadCredentials(refusal.problem))
+        Err(Error::BadCredentials(problem))
     }
 }
 

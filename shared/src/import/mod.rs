@@ -17,8 +17,9 @@ use crate::{
     Confab, Result,
     accounts::password,
     auth::{
+        name_forms::Form,
         user::{Profile, User},
-        username::{Form, Username},
+        username::Username,
     },
     aws::table::{WRITES_PER_BATCH, Write},
     chats::{
