@@ -75,4 +75,4 @@ functions! {
     "reconcile": Stream(background::reconcile),
 }
 
-pub use runtime::{Error, Function, Handler, handler, run};
+pub use runtime::{Error, Function, Handler, handler, handler_with_http_client, run};

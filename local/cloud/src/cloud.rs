@@ -21,9 +21,9 @@ use crate::{
     description::{ACCOUNT, Addresses, Description, Stack},
     error::StartError,
     gateway::{Gateway, HttpGateway, MESSAGE_BYTES, WebSocketGateway, Website},
-    lambda::Lambda,
+    lambda::{Lambda, StartContext},
     options::{Options, Ports},
-    server,
+    server::{self, Answer, Servers},
     services::{self, Data, Listeners, Queues, Services},
     shutdown::Stage,
     sources::{self, DeadLetters},
@@ -97,12 +97,14 @@ impl Cloud {
             hosts: &options.hosts,
             limits: options.limits,
         };
+        let servers = Servers::default();
         let Services { database, data, queues } = services::serve(
             listeners,
             options.data.as_deref(),
             &access,
             &options.like_aws,
             &meter,
+            &servers,
             &mut service_stage,
         )?;
         if !description.stream_sources.is_empty() {
@@ -113,12 +115,12 @@ impl Cloud {
         let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
         environment.extend(options.environment.clone());
         let concurrency = options.like_aws.lambda_concurrency;
-        let lambda =
-            Lambda::start(&description.functions, &options.functions, &environment, &options.keys, concurrency, &meter);
+        let context = StartContext { environment: &environment, http_client: &servers.client(), keys: &options.keys };
+        let lambda = Lambda::start(&description.functions, &options.functions, &context, concurrency, &meter);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         let stage = &mut source_stage;
         start_sources(&description, &addresses, &options.keys, &database, &queues, &lambda, stage);
-        let sockets = start_gateway(gateway, &description, &options, &access, &lambda, &mut gateway_stage)?;
+        let sockets = start_gateway(gateway, &description, &options, &access, &servers, &lambda, &mut gateway_stage)?;
         let stages = [gateway_stage, source_stage, service_stage];
         Ok(Self { addresses, description, stages, sockets, keys: options.keys, meter, _data: data })
     }
@@ -199,6 +201,7 @@ fn start_gateway(
     description: &Description,
     options: &Options,
     access: &Access<'_>,
+    servers: &Servers,
     lambda: &Arc<Lambda>,
     stage: &mut Stage,
 ) -> Result<TaskTracker, StartError> {
@@ -218,11 +221,12 @@ fn start_gateway(
         websocket,
         connections: access.guard(Protocol::Connections, port, MESSAGE_BYTES),
     });
-    let answer = move |request: Request<Body>, peer: SocketAddr| -> BoxFuture<'static, Response<Body>> {
+    let answer: Answer = Arc::new(move |request: Request<Body>, peer: SocketAddr| {
         let gateway = gateway.clone();
-        Box::pin(async move { gateway.answer(request, peer).await })
-    };
-    stage.tasks.spawn(server::serve(listener, options.limits, stage.stopped.clone(), Arc::new(answer)));
+        Box::pin(async move { gateway.answer(request, peer).await }) as BoxFuture<'static, Response<Body>>
+    });
+    servers.add(port, &answer);
+    stage.tasks.spawn(server::serve(listener, options.limits, stage.stopped.clone(), answer));
     Ok(sockets)
 }
 

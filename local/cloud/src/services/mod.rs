@@ -2,10 +2,12 @@
 //! client can use them.
 
 mod client;
+mod content;
 mod data;
 mod dynamodb;
 mod messages;
 mod metered;
+mod request_tokens;
 mod resources;
 mod service;
 mod table_limits;
@@ -24,7 +26,7 @@ use crate::{
     access::{Access, Protocol, closed_to_pages},
     error::StartError,
     like_aws::LikeAws,
-    server,
+    server::{self, Answer, Servers},
     shutdown::{self, Stage},
     usage::Meter,
 };
@@ -63,6 +65,7 @@ pub(crate) fn serve(
     access: &Access<'_>,
     like_aws: &LikeAws,
     meter: &Meter,
+    servers: &Servers,
     stage: &mut Stage,
 ) -> Result<Services, StartError> {
     let (database, data) = data::open(data)?;
@@ -89,9 +92,10 @@ pub(crate) fn serve(
         (listeners.sqs, Protocol::Sqs, Service::Sqs(queues.clone())),
     ];
     for (listener, protocol, service) in services {
-        let guard = access.guard(protocol, port(&listener)?, BODY_BYTES);
+        let port = port(&listener)?;
+        let guard = access.guard(protocol, port, BODY_BYTES);
         let meter = meter.clone();
-        let answer = move |request: Request<Body>, _: SocketAddr| {
+        let answer: Answer = Arc::new(move |request: Request<Body>, _: SocketAddr| {
             let (guard, service, meter) = (guard.clone(), service.clone(), meter.clone());
             Box::pin(async move {
                 match guard.admit(request).await {
@@ -99,8 +103,9 @@ pub(crate) fn serve(
                     Err(rejection) => rejection,
                 }
             }) as BoxFuture<'static, Response<Body>>
-        };
-        stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), Arc::new(answer)));
+        });
+        servers.add(port, &answer);
+        stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), answer));
     }
     Ok(Services { database, data, queues })
 }
