@@ -103,4 +103,4 @@ functions! {
     "send-mail": Queue(background::send_mail),
 }
 
-pub use runtime::{Error, Function, Handler, handler, run};
+pub use runtime::{Error, Function, Handler, handler, handler_with_http_client, run};

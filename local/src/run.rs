@@ -90,7 +90,7 @@ fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf
         data: arguments.data.clone(),
         functions: match &arguments.lambda {
             Some(endpoint) => Functions::Endpoint(endpoint.clone()),
-            None => Functions::InProcess(Arc::new(confab_functions::handler)),
+            None => Functions::InProcess(Arc::new(confab_functions::handler_with_http_client)),
         },
         website,
         environment: BTreeMap::new(),

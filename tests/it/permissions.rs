@@ -310,9 +310,12 @@ async fn deletions(world: &World) {
         let form = json!({"current_password": PASSWORD, "messages": messages});
         assert_eq!(leaver.call(Method::DELETE, "/auth/me/", form).await.0, 204);
         socket.closed().await;
-        eventually("the account is erased", || async { world.items(&format!("USER#{}", leaver.id)).await.is_empty() })
-            .await;
+        erased(world, &leaver).await;
     }
+}
+
+async fn erased(world: &World, user: &User<'_>) {
+    eventually("the account is erased", || async { world.items(&format!("USER#{}", user.id)).await.is_empty() }).await;
 }
 
 /// Whatever is asked with a token that has not been used for long extends it.

@@ -13,6 +13,7 @@ mod websocket;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use aws_types::sdk_config::SharedHttpClient;
 use confab_shared::{
     Confab, Result,
     environment::Environment,
@@ -72,8 +73,24 @@ pub type Handler = Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, 
 /// # Errors
 /// When there is no such function, or its environment lacks something.
 pub fn handler(name: &str, variables: &BTreeMap<String, String>) -> Result<Handler, String> {
+    start(name, &variables.clone().into_iter().collect())
+}
+
+/// The same with an HTTP client for AWS.
+///
+/// # Errors
+/// As [`handler`].
+pub fn handler_with_http_client(
+    name: &str,
+    variables: &BTreeMap<String, String>,
+    client: &SharedHttpClient,
+) -> Result<Handler, String> {
+    start(name, &variables.clone().into_iter().collect::<Environment>().with_http_client(client.clone()))
+}
+
+fn start(name: &str, environment: &Environment) -> Result<Handler, String> {
     let function = Function::named(name).ok_or_else(|| format!("There is no function {name}"))?;
-    let confab = Confab::new(&variables.clone().into_iter().collect::<Environment>());
+    let confab = Confab::new(environment);
     let confab = Arc::new(confab.map_err(|error| {
         // The developer who runs the laptop cloud reads this, not a caller, so it has the cause.
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);

@@ -21,10 +21,10 @@ use crate::{
     description::{ACCOUNT, Addresses, Description, Stack},
     error::StartError,
     gateway::{Gateway, HttpGateway, MESSAGE_BYTES, MailPages, WebSocketGateway, Website},
-    lambda::Lambda,
+    lambda::{Lambda, StartContext},
     mail::Mailbox,
     options::{Options, Ports},
-    server,
+    server::{self, Answer, Servers},
     services::{self, Data, Listeners, Queues, Services},
     shutdown::Stage,
     sources::{self, DeadLetters},
@@ -99,6 +99,7 @@ impl Cloud {
             permissions: permissions.transpose().map_err(StartError::Permissions)?.map(Arc::new),
             hosts: &options.hosts,
             limits: options.limits,
+            servers: Servers::default(),
         };
         let mailbox = Arc::new(Mailbox::new(format!("http://{}", addresses.gateway)));
         let Services { database, data, queues } = services::serve(
@@ -118,8 +119,9 @@ impl Cloud {
         let mut environment: BTreeMap<_, _> = services::environment(&addresses, &options.keys).into();
         environment.extend(options.environment.clone());
         let concurrency = options.like_aws.lambda_concurrency;
-        let lambda =
-            Lambda::start(&description.functions, &options.functions, &environment, &options.keys, concurrency, &meter);
+        let context =
+            StartContext { environment: &environment, http_client: &access.servers.client(), keys: &options.keys };
+        let lambda = Lambda::start(&description.functions, &options.functions, &context, concurrency, &meter);
         let lambda = Arc::new(lambda.map_err(StartError::Function)?);
         let stage = &mut source_stage;
         start_sources(&description, &addresses, &options.keys, &database, &queues, &lambda, stage);
@@ -225,11 +227,12 @@ fn start_gateway(
         websocket,
         connections: access.guard(Protocol::Connections, port, MESSAGE_BYTES),
     });
-    let answer = move |request: Request<Body>, peer: SocketAddr| -> BoxFuture<'static, Response<Body>> {
+    let answer: Answer = Arc::new(move |request: Request<Body>, peer: SocketAddr| {
         let gateway = gateway.clone();
-        Box::pin(async move { gateway.answer(request, peer).await })
-    };
-    stage.tasks.spawn(server::serve(listener, options.limits, stage.stopped.clone(), Arc::new(answer)));
+        Box::pin(async move { gateway.answer(request, peer).await }) as BoxFuture<'static, Response<Body>>
+    });
+    access.servers.add(port, &answer);
+    stage.tasks.spawn(server::serve(listener, options.limits, stage.stopped.clone(), answer));
     Ok(sockets)
 }
 

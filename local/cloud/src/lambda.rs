@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use aws_types::sdk_config::SharedHttpClient;
 use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, value::RawValue};
@@ -26,8 +27,10 @@ const RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 pub type Handler =
     Arc<dyn Fn(LambdaEvent<Box<RawValue>>) -> BoxFuture<'static, Result<Value, lambda_runtime::Error>> + Send + Sync>;
 
-/// Makes a handler from a function's name and environment. The error is one sentence without its full stop.
-pub type Starter = Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Handler, String> + Send + Sync>;
+/// Makes a handler from a function's name, its environment, and an HTTP client for its AWS clients. That client reaches
+/// the laptop cloud without a network. The error is one sentence without its full stop.
+pub type Starter =
+    Arc<dyn Fn(&str, &BTreeMap<String, String>, &SharedHttpClient) -> Result<Handler, String> + Send + Sync>;
 
 /// Where functions run.
 #[derive(Clone)]
@@ -74,13 +77,20 @@ enum Place {
     Endpoint { client: reqwest::Client, url: String },
 }
 
+/// What functions get in addition to what the template gives them.
+pub(crate) struct StartContext<'a> {
+    pub(crate) environment: &'a BTreeMap<String, String>,
+    /// For functions in this process.
+    pub(crate) http_client: &'a SharedHttpClient,
+    pub(crate) keys: &'a Keys,
+}
+
 impl Lambda {
-    /// Starts every function, in the environment that the template gives it plus `environment`.
+    /// Starts every function.
     pub(crate) fn start(
         functions: &BTreeMap<String, Function>,
         place: &Functions,
-        environment: &BTreeMap<String, String>,
-        keys: &Keys,
+        context: &StartContext<'_>,
         concurrency: Option<u32>,
         meter: &Meter,
     ) -> Result<Self, String> {
@@ -89,12 +99,12 @@ impl Lambda {
             let place = match place {
                 Functions::InProcess(start) => {
                     let mut variables = own;
-                    variables.extend(environment.clone());
+                    variables.extend(context.environment.clone());
                     variables.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.clone());
                     // On AWS each function has a role. Here a separate key tells a service which function calls it.
                     variables.insert("AWS_ACCESS_KEY_ID".to_owned(), name.clone());
-                    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret(&name));
-                    Place::InProcess(start(&name, &variables)?)
+                    variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), context.keys.secret(&name));
+                    Place::InProcess(start(&name, &variables, context.http_client)?)
                 }
                 Functions::Endpoint(endpoint) => Place::Endpoint {
                     // The endpoint is on this machine, so no proxy is used.

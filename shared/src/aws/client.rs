@@ -35,9 +35,10 @@ pub(super) fn config_at(environment: &Environment, endpoint: Option<&str>) -> Sd
         .retry_config(retries());
     config.set_endpoint_url(endpoint.map(str::to_owned));
     let http = aws_smithy_http_client::Builder::new();
-    config.set_http_client(Some(match endpoint {
+    config.set_http_client(Some(match (environment.http_client(), endpoint) {
+        (Some(client), _) => client.clone(),
         // An emulator: no TLS, and no proxy that the environment may name.
-        Some(endpoint) if endpoint.starts_with("http://") => http.build_http(),
+        (None, Some(endpoint)) if endpoint.starts_with("http://") => http.build_http(),
         _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
     }));
     config.build()

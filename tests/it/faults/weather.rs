@@ -44,8 +44,8 @@ impl<F: Future<Output = Result<Value, lambda_runtime::Error>> + Unpin> Future fo
 /// Confab's functions. `fate` decides after how many polls each invocation is cut off.
 pub fn mortal(fate: impl Fn(&str) -> u64 + Send + Sync + 'static) -> Functions {
     let fate = Arc::new(fate);
-    Functions::InProcess(Arc::new(move |name, environment| {
-        let handler = confab_functions::handler(name, environment)?;
+    Functions::InProcess(Arc::new(move |name, environment, client| {
+        let handler = confab_functions::handler_with_http_client(name, environment, client)?;
         let (name, fate) = (name.to_owned(), fate.clone());
         Ok(Arc::new(move |event: LambdaEvent<_>| {
             let mortal = Mortal { polls: fate(&name), life: Some(handler(event)) };

@@ -28,7 +28,7 @@ async fn payloads_above_lambdas_limits_fail() {
     let invoke = move |event: String| std::future::ready(answer(&event).to_string());
     let lambda = axum::Router::new().fallback(invoke).layer(axum::extract::DefaultBodyLimit::disable());
     tokio::spawn(async move { axum::serve(listener, lambda).await.unwrap() });
-    let here = Functions::InProcess(Arc::new(move |_, _| {
+    let here = Functions::InProcess(Arc::new(move |_, _, _| {
         Ok(Arc::new(move |event| Box::pin(async move { Ok(answer(event.payload.get())) })))
     }));
     for functions in [here, Functions::Endpoint(endpoint)] {
@@ -63,7 +63,7 @@ async fn a_disconnecting_client_does_not_cancel_the_function() {
     let parts = (started.clone(), go.clone(), done.clone());
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _, _| {
         let parts = parts.clone();
         Ok(Arc::new(move |_| {
             let (started, go, done) = parts.clone();

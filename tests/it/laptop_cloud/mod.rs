@@ -28,7 +28,7 @@ async fn cloud(template: &str, answer: fn(Value) -> Value, like_aws: LikeAws) ->
     fs::write(&path, template).unwrap();
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _, _| {
         Ok(Arc::new(move |event| {
             let answer = answer(serde_json::from_str(event.payload.get()).unwrap());
             Box::pin(async move { Ok(answer) })

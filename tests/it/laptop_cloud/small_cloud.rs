@@ -14,7 +14,7 @@ pub async fn start(template: &str, like_aws: LikeAws, handler: Handler) -> World
     fs::write(&path, template).unwrap();
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = Functions::InProcess(Arc::new(move |_, _| Ok(handler.clone())));
+    options.functions = Functions::InProcess(Arc::new(move |_, _, _| Ok(handler.clone())));
     options.like_aws = like_aws;
     let cloud = Cloud::start(options).await.unwrap();
     let websocket_url = cloud.websocket_url().unwrap_or_default();

@@ -51,7 +51,7 @@ Outputs:
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
     options.data = Some(folder.path().join("data.db"));
-    options.functions = Functions::InProcess(Arc::new(move |_, _| {
+    options.functions = Functions::InProcess(Arc::new(move |_, _, _| {
         let seen = seen.clone();
         Ok(Arc::new(move |event| {
             let event: Value = serde_json::from_str(event.payload.get()).unwrap();

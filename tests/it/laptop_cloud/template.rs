@@ -75,7 +75,7 @@ Resources:
     fs::write(&path, template).unwrap();
     let mut options = options();
     (options.template, options.parameters) = (Template::read(&path).unwrap(), BTreeMap::new());
-    options.functions = Functions::InProcess(Arc::new(|name, environment| {
+    options.functions = Functions::InProcess(Arc::new(|name, environment, _| {
         assert_eq!(name, "Echo");
         let greeting = environment["GREETING"].clone();
         Ok(Arc::new(move |event| {
@@ -132,7 +132,7 @@ Resources:
     let mut options = options();
     options.template = Template::read(&path).unwrap();
     options.parameters = BTreeMap::from([("Names".to_owned(), "Three,Four".to_owned())]);
-    options.functions = Functions::InProcess(Arc::new(|name, environment| {
+    options.functions = Functions::InProcess(Arc::new(|name, environment, _| {
         let answer = json!([name, environment["GREETING"], environment["SHARED"]]);
         Ok(Arc::new(move |_| {
             let answer = answer.clone();

@@ -58,7 +58,7 @@ pub fn options() -> Options {
         listen: Ipv4Addr::LOCALHOST.into(),
         ports: Ports::default(),
         data: None,
-        functions: Functions::InProcess(Arc::new(confab_functions::handler)),
+        functions: Functions::InProcess(Arc::new(confab_functions::handler_with_http_client)),
         website: None,
         environment: BTreeMap::new(),
         keys: Keys::random().unwrap(),

@@ -20,9 +20,9 @@ pub(crate) use protocol::Protocol;
 
 use std::sync::Arc;
 
-use crate::server::TimeLimits;
+use crate::server::{Servers, TimeLimits};
 
-/// Makes the guards of all services.
+/// Makes the guards of all services, and makes the services reachable.
 #[derive(Clone)]
 pub(crate) struct Access<'a> {
     pub(crate) keys: KnownKeys,
@@ -30,6 +30,8 @@ pub(crate) struct Access<'a> {
     pub(crate) permissions: Option<Arc<Permissions>>,
     pub(crate) hosts: &'a [String],
     pub(crate) limits: TimeLimits,
+    /// What functions in this process reach without a network.
+    pub(crate) servers: Servers,
 }
 
 impl Access<'_> {

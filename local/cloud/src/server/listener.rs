@@ -13,7 +13,8 @@ use tokio_io_timeout::TimeoutStream;
 use super::{hyper_errors::JsonErrors, limits::TimeLimits};
 
 /// Answers a request from an address.
-pub(crate) type Answer = Arc<dyn Fn(Request<Body>, SocketAddr) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+pub(crate) type Answers = dyn Fn(Request<Body>, SocketAddr) -> BoxFuture<'static, Response<Body>> + Send + Sync;
+pub(crate) type Answer = Arc<Answers>;
 
 /// Serves until `stopped`, then completes the requests in progress.
 pub(crate) async fn serve(listener: TcpListener, limits: TimeLimits, stopped: watch::Receiver<bool>, answer: Answer) {

@@ -6,20 +6,51 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use dynoxide::{Database, errors::DynoxideError};
+use dynoxide::{Database, actions::transact_write_items::TransactWriteItemsRequest, errors::DynoxideError};
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{
+    content::Content,
+    request_tokens::{Known, RequestTokens},
+};
 
 const JSON: &str = "application/x-amz-json-1.0";
+/// The longest client request token; the engine rejects longer ones.
+const TOKEN_CHARACTERS: usize = 36;
+const MISMATCH: &str = "An error occurred (IdempotentParameterMismatchException)";
 const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 
+/// What makes a transaction another one than the last with its token.
+#[derive(Deserialize)]
+struct TransactionContent {
+    #[serde(rename = "TransactItems")]
+    items: Content,
+}
+
+/// The embedded engine.
+pub(super) struct Engine {
+    pub(super) database: Database,
+    tokens: RequestTokens,
+}
+
+impl Engine {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database, tokens: RequestTokens::default() }
+    }
+}
+
 /// Answers a request.
-pub(crate) fn answer(database: &Database, parts: &Parts, body: &Bytes) -> Response<Body> {
+pub(super) fn answer(engine: &Engine, parts: &Parts, body: &Bytes) -> Response<Body> {
     if parts.method != Method::POST {
         return response(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n".to_owned());
     }
-    match call(database, operation(parts), body) {
+    let operation = operation(parts);
+    if operation == "TransactWriteItems" {
+        return transact(engine, body).unwrap_or_else(|error| failed(&error));
+    }
+    match call(&engine.database, operation, body) {
         Some(Ok(answer)) => response(StatusCode::OK, answer),
         Some(Err(error)) => failed(&error),
         None => {
@@ -43,6 +74,35 @@ pub(super) fn json(database: &Database, parts: &Parts, request: &Value) -> Resul
     answer
         .and_then(|answer| read(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string())))
         .map_err(|error| Box::new(failed(&error)))
+}
+
+/// The response to a transaction.
+fn transact(engine: &Engine, body: &[u8]) -> Result<Response<Body>, DynoxideError> {
+    let mut request: TransactWriteItemsRequest = read(body)?;
+    let token = request.client_request_token.take_if(|token| (1..=TOKEN_CHARACTERS).contains(&token.len()));
+    let known = match &token {
+        Some(token) => engine.tokens.begin(token, read::<TransactionContent>(body)?.items),
+        None => Known::New,
+    };
+    match known {
+        Known::New => {
+            let answer = engine.database.transact_write_items(request);
+            if let Some(token) = token {
+                engine.tokens.end(&token, answer.is_ok());
+            }
+            Ok(response(StatusCode::OK, write(&answer?)?))
+        }
+        Known::Complete => Ok(response(StatusCode::OK, "{}".to_owned())),
+        Known::InProgress => Ok(in_progress()),
+        Known::Other => Err(DynoxideError::IdempotentParameterMismatchException(MISMATCH.to_owned())),
+    }
+}
+
+/// The response to a transaction that is in progress already.
+pub(super) fn in_progress() -> Response<Body> {
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionInProgressException";
+    let message = "The transaction with the given request token is already in progress";
+    response(StatusCode::BAD_REQUEST, json!({ "__type": kind, "Message": message }).to_string())
 }
 
 pub(super) fn failed(error: &DynoxideError) -> Response<Body> {
@@ -94,7 +154,6 @@ fn call(database: &Database, operation: &str, body: &[u8]) -> Option<Result<Stri
         "Scan" => scan,
         "TagResource" => tag_resource,
         "TransactGetItems" => transact_get_items,
-        "TransactWriteItems" => transact_write_items,
         "UntagResource" => untag_resource,
         "UpdateItem" => update_item,
         "UpdateTable" => update_table,

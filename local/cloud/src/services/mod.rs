@@ -2,11 +2,13 @@
 //! client can use them.
 
 mod client;
+mod content;
 mod data;
 mod dynamodb;
 mod mail;
 mod messages;
 mod metered;
+mod request_tokens;
 mod resources;
 mod service;
 mod table_limits;
@@ -26,7 +28,7 @@ use crate::{
     error::StartError,
     like_aws::LikeAws,
     mail::Mailbox,
-    server,
+    server::{self, Answer},
     shutdown::{self, Stage},
     usage::Meter,
 };
@@ -96,10 +98,11 @@ pub(crate) fn serve(
         (listeners.ses, Protocol::Ses, Service::Ses(Arc::new(Ses::new(mailbox)))),
     ];
     for (listener, protocol, service) in services {
+        let port = port(&listener)?;
         let body_bytes = if protocol == Protocol::Ses { MAIL_BODY_BYTES } else { BODY_BYTES };
-        let guard = access.guard(protocol, port(&listener)?, body_bytes);
+        let guard = access.guard(protocol, port, body_bytes);
         let meter = meter.clone();
-        let answer = move |request: Request<Body>, _: SocketAddr| {
+        let answer: Answer = Arc::new(move |request: Request<Body>, _: SocketAddr| {
             let (guard, service, meter) = (guard.clone(), service.clone(), meter.clone());
             Box::pin(async move {
                 match guard.admit(request).await {
@@ -107,8 +110,9 @@ pub(crate) fn serve(
                     Err(rejection) => rejection,
                 }
             }) as BoxFuture<'static, Response<Body>>
-        };
-        stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), Arc::new(answer)));
+        });
+        access.servers.add(port, &answer);
+        stage.tasks.spawn(server::serve(listener, access.limits, stage.stopped.clone(), answer));
     }
     Ok(Services { database, data, queues })
 }

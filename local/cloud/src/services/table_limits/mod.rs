@@ -17,7 +17,7 @@ use http::{Response, StatusCode, request::Parts};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
-use super::dynamodb;
+use super::dynamodb::{self, Engine};
 use crate::like_aws::LikeAws;
 use batch::LeftOut;
 use conflicts::{Conflict, Conflicts};
@@ -27,7 +27,7 @@ use throughput::Throughput;
 
 /// DynamoDB with AWS's latencies and limits, as far as they are set.
 pub(super) struct LimitedDatabase {
-    database: Database,
+    engine: Engine,
     latencies: Latencies,
     conflicts: Option<Conflicts>,
     throughput: Throughput,
@@ -44,7 +44,7 @@ struct Latencies {
 impl LimitedDatabase {
     pub(super) fn new(database: Database, like_aws: &LikeAws) -> Arc<Self> {
         Arc::new(Self {
-            database,
+            engine: Engine::new(database),
             latencies: Latencies {
                 read: like_aws.dynamodb_read_ms,
                 write: like_aws.dynamodb_write_ms,
@@ -59,7 +59,7 @@ impl LimitedDatabase {
     /// Answers a request.
     pub(super) async fn answer(self: &Arc<Self>, parts: &Parts, body: Bytes) -> Response<Body> {
         let operation = Operation::of(dynamodb::operation(parts)).filter(|_| !self.is_unlimited());
-        let Some(operation) = operation else { return dynamodb::answer(&self.database, parts, &body) };
+        let Some(operation) = operation else { return dynamodb::answer(&self.engine, parts, &body) };
         let (database, parts) = (self.clone(), parts.clone());
         // As on AWS, an operation is completed even if its caller goes away.
         let completed = self.operations.spawn(async move { database.limited(operation, &parts, body).await });
@@ -81,7 +81,7 @@ impl LimitedDatabase {
     async fn limited(&self, operation: Operation, parts: &Parts, body: Bytes) -> Response<Body> {
         let request: Value = serde_json::from_slice(&body).unwrap_or_default();
         let needs_items = self.conflicts.is_some() || !self.throughput.is_unlimited();
-        let mut reader = Reader::new(&self.database, !self.throughput.is_unlimited());
+        let mut reader = Reader::new(&self.engine.database, !self.throughput.is_unlimited());
         let items = needs_items.then(|| reader.named(operation, &request)).flatten();
         let keys: Vec<ItemKey> = items.iter().flatten().map(|item| item.key.clone()).collect();
         let token = request["ClientRequestToken"].as_str();
@@ -98,7 +98,7 @@ impl LimitedDatabase {
         let answer = match items {
             Some(items) => self.named(operation, parts, body, request, &items, left_out),
             None if operation == Operation::Query && !self.throughput.is_unlimited() => self.query(parts, &body),
-            None => dynamodb::answer(&self.database, parts, &body),
+            None => dynamodb::answer(&self.engine, parts, &body),
         };
         if answer.status() == StatusCode::OK {
             tokio::time::sleep(phase).await;
@@ -123,15 +123,15 @@ impl LimitedDatabase {
         if let Some(hot) = hot
             && (unprocessed.is_none() || throttled.iter().all(|throttled| *throttled))
         {
-            return rejection::throttled(&self.database, operation, hot, &throttled);
+            return rejection::throttled(&self.engine.database, operation, hot, &throttled);
         }
         left_out.iter_mut().zip(throttled).for_each(|(left_out, throttled)| *left_out |= throttled);
         let Some(member) = unprocessed.filter(|_| left_out.contains(&true)) else {
-            return dynamodb::answer(&self.database, parts, &body);
+            return dynamodb::answer(&self.engine, parts, &body);
         };
         let rest = LeftOut::take(&mut request, &left_out);
         let mut answer = match left_out.contains(&false) {
-            true => match dynamodb::json(&self.database, parts, &request) {
+            true => match dynamodb::json(&self.engine.database, parts, &request) {
                 Ok(answer) => answer,
                 Err(error) => return *error,
             },
@@ -147,24 +147,24 @@ impl LimitedDatabase {
         let request = dynamodb::read::<QueryRequest>(body);
         let Some(mut request) = request.ok().filter(|request| request.index_name.is_none()) else {
             // It is not valid, or of an index, which has separate partitions.
-            return dynamodb::answer(&self.database, parts, body);
+            return dynamodb::answer(&self.engine, parts, body);
         };
         let table = request.table_name.clone();
         let is_wanted = capacity_wanted(request.return_consumed_capacity.as_deref());
         if !is_wanted {
             request.return_consumed_capacity = Some("TOTAL".to_owned());
         }
-        let mut answer = match self.database.query(request) {
+        let mut answer = match self.engine.database.query(request) {
             Ok(answer) => answer,
             Err(error) => return dynamodb::failed(&error),
         };
         let found = answer.last_evaluated_key.as_ref().or_else(|| answer.items.as_ref()?.first());
-        let key = found.and_then(|found| Reader::new(&self.database, false).partition(&table, found));
+        let key = found.and_then(|found| Reader::new(&self.engine.database, false).partition(&table, found));
         let units = answer.consumed_capacity.as_ref().map_or(0.0, |consumed| consumed.capacity_units);
         if let Some(key) = key
             && !self.throughput.admits_read(&key, units)
         {
-            return rejection::throttled(&self.database, Operation::Query, &key, &[]);
+            return rejection::throttled(&self.engine.database, Operation::Query, &key, &[]);
         }
         if !is_wanted {
             answer.consumed_capacity = None;
@@ -190,7 +190,7 @@ impl Latencies {
 
 fn rejected(operation: Operation, conflict: &Conflict) -> Response<Body> {
     match conflict {
-        Conflict::SameTransaction => rejection::in_progress(),
+        Conflict::SameTransaction => dynamodb::in_progress(),
         Conflict::Items(items) => rejection::conflict(operation, items),
     }
 }

@@ -29,13 +29,6 @@ pub(super) fn conflict(operation: Operation, items: &[bool]) -> Response<Body> {
     rejected(json!({ "__type": kind, "message": CONFLICT }).to_string())
 }
 
-/// The response to a transaction that is in progress already.
-pub(super) fn in_progress() -> Response<Body> {
-    let kind = "com.amazonaws.dynamodb.v20120810#TransactionInProgressException";
-    let message = "The transaction with the given request token is already in progress";
-    rejected(json!({ "__type": kind, "Message": message }).to_string())
-}
-
 /// The response to an operation whose partition key has no throughput left, for these of its items.
 pub(super) fn throttled(database: &Database, operation: Operation, key: &ItemKey, items: &[bool]) -> Response<Body> {
     let metadata = database.get_table_metadata(&key.table).ok().flatten();
