@@ -29,11 +29,13 @@ const MAIL_LINK_BASE: &str = "MailLinkBase";
 pub(crate) async fn run(arguments: RunArguments) -> Result<(), StartError> {
     log_to_stdout();
     let template = arguments.template.clone().unwrap_or_else(template_path);
-    let sources = template.parent().unwrap_or(Path::new("")).join("web");
+    let folder = template.parent().unwrap_or(Path::new("")).to_owned();
+    let sources = folder.join("web");
     let serves_client = !arguments.no_web && arguments.web.is_none();
     let client = if serves_client { BrowserClient::new(sources) } else { None };
     let website = arguments.web.clone().or_else(|| client.as_ref().map(BrowserClient::files));
-    let options = options(&arguments, Template::read(&template)?, website)?;
+    let mut options = options(&arguments, Template::read(&template)?, website)?;
+    options.documentation = Some(folder.join("docs/book"));
     let sends_mail = options.parameters.get(MAIL_SENDER).is_some_and(|sender| !sender.is_empty());
     if arguments.env {
         welcome::print_exports(&confab_cloud::function_environment(&options)?, "");
@@ -93,6 +95,7 @@ fn options(arguments: &RunArguments, template: Template, website: Option<PathBuf
             None => Functions::InProcess(Arc::new(confab_functions::handler_with_http_client)),
         },
         website,
+        documentation: None,
         environment: BTreeMap::new(),
         keys: keys(arguments.env || arguments.lambda.is_some())?,
         hosts: arguments.host.clone(),

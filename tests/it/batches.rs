@@ -33,6 +33,7 @@ pub fn by_hand(world: &World, services: &[Proxy; 4], caller: &str, function: &st
         ("AWS_ENDPOINT_URL_SQS", sqs.url().to_owned()),
         ("WEBSOCKET_ENDPOINT", format!("{}/ws", sockets.url())),
         ("DELIVERY_QUEUE_URL", cloud.outputs()["DeliveryQueueUrl"].clone()),
+        ("ERASURE_QUEUE_URL", cloud.outputs()["ErasureQueueUrl"].clone()),
         ("AWS_ACCESS_KEY_ID", caller.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", cloud.secret_access_key(caller)),
     ];

@@ -65,7 +65,7 @@ async fn head_is_answered_as_get_without_a_body() {
         (StatusCode::METHOD_NOT_ALLOWED, "POST")
     );
     let response = user.request(Method::POST, "/auth/me/").send().await.unwrap();
-    assert_eq!(response.headers()["allow"], "GET, HEAD, PATCH, PUT");
+    assert_eq!(response.headers()["allow"], "DELETE, GET, HEAD, PATCH, PUT");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         hot_chats::hot_chats(&world).await;
         ends(&world).await;
         deletions(&world).await;
+        delivery::erasures(&world, &services).await;
         delivery::large_chats_and_slow_consumers(&world, &services).await;
         delivery::groups_that_fail_or_hang(&world, &services).await;
         tokens_live_on(&world).await;

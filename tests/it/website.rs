@@ -91,3 +91,20 @@ async fn without_npm_the_api_runs_and_build_instructions_are_printed() {
     assert!(lines.last().unwrap().ends_with("(cd web && npm ci && npm run build)"), "{lines:?}");
     assert_eq!((get(port, "/").await.0, get(port, "/auth/me/").await.0), (404, 401));
 }
+
+/// The pages have scripts of their own, which the client's headers would forbid.
+#[tokio::test(flavor = "multi_thread")]
+async fn documentation_is_served_once_it_is_built() {
+    let (folder, port) = (folder(), free_ports());
+    let mut child = start(folder.path(), port);
+    let (_, _rest) = printed(&mut child, "HTTP API").await;
+    assert_eq!(get(port, "/docs/").await.0, 404);
+    fs::create_dir_all(folder.path().join("docs/book")).unwrap();
+    fs::write(folder.path().join("docs/book/index.html"), "<p>a page").unwrap();
+    assert_eq!(get(port, "/docs/").await, (200, "<p>a page".to_owned()));
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}/docs")).await.unwrap();
+    assert_eq!(answer.url().path(), "/docs/", "links on a page are relative");
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("'unsafe-inline'") && policy.contains("default-src 'self'"), "{policy}");
+    assert_eq!(get(port, "/docs/missing.html").await.0, 404);
+}

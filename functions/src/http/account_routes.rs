@@ -12,6 +12,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("user-create", "/auth/users/create"),
     ("user-activate", "/auth/users/activate"),
     ("user-activate-resend", "/auth/users/resend_activation"),
+    ("user-delete", "/auth/users/delete"),
+    ("user-export", "/auth/users/me/export"),
     ("set_username", "/auth/username"),
     ("set_password", "/auth/password"),
     ("password_reset", "/auth/password/reset"),
@@ -19,6 +21,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("login", "/auth/token/create"),
     ("logout", "/auth/token/destroy"),
     ("logout-all", "/auth/token/logoutall"),
+    ("token-exchange", "/auth/token/exchange"),
+    ("tokens", "/auth/tokens"),
 ];
 
 /// URLs relative to the API's origin, which no function knows.

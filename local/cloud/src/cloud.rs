@@ -20,7 +20,7 @@ use crate::{
     access::{Access, Hosts, Keys, KnownKeys, Permissions, Protocol},
     description::{ACCOUNT, Addresses, Description, Stack},
     error::StartError,
-    gateway::{Gateway, HttpGateway, MESSAGE_BYTES, MailPages, WebSocketGateway, Website},
+    gateway::{Documentation, Gateway, HttpGateway, MESSAGE_BYTES, MailPages, WebSocketGateway, Website},
     lambda::{Lambda, StartContext},
     mail::Mailbox,
     options::{Options, Ports},
@@ -214,6 +214,7 @@ fn start_gateway(
     let domain = format!("127.0.0.1:{port}");
     let sockets = TaskTracker::new();
     let website = options.website.as_deref().map(|folder| Website::new(folder, &description.website_headers));
+    let documentation = options.documentation.as_deref().map(Documentation::new);
     let websocket = description.websocket.clone().map(|api| {
         let (stopped, tasks) = (stage.stopped.clone(), sockets.clone());
         WebSocketGateway::new(api, lambda.clone(), domain.clone(), stopped, tasks, &options.like_aws)
@@ -222,6 +223,7 @@ fn start_gateway(
     let gateway = Arc::new(Gateway {
         hosts: Hosts::new(port, &options.hosts),
         mail: MailPages::new(port, mailbox),
+        documentation: documentation.transpose().map_err(StartError::Website)?,
         website: website.transpose().map_err(StartError::Website)?,
         http: HttpGateway::new(api, lambda.clone(), domain, options.limits, &options.like_aws),
         websocket,

@@ -25,6 +25,8 @@ pub struct Options {
     pub functions: Functions,
     /// The folder of a website's files, served on the port of the APIs. A file takes precedence over a route.
     pub website: Option<PathBuf>,
+    /// The folder of documentation, served under `/docs/` once it is there.
+    pub documentation: Option<PathBuf>,
     /// Additional environment variables for functions in this process. They override all others.
     pub environment: BTreeMap<String, String>,
     /// The access keys.

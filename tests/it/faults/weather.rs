@@ -59,7 +59,7 @@ pub fn impatient() -> Template {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("template.yaml");
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
-    assert_eq!(text.matches("VisibilityTimeout: 90").count(), 2);
+    assert_eq!(text.matches("VisibilityTimeout: 90").count(), 3);
     fs::write(&path, text.replace("VisibilityTimeout: 90", "VisibilityTimeout: 2")).unwrap();
     Template::read(&path).unwrap()
 }

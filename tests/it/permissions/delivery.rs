@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -99,6 +100,37 @@ pub async fn groups_that_fail_or_hang(world: &World, services: &[Proxy; 4]) {
         assert_eq!(batches::failures(&function, &records).await, [chats[1].as_str()]);
     }
     dynamodb.inject(slow_writes);
+}
+
+/// The erasure of an account that sockets and tokens are left of, a step that fails, and a message that is no account.
+pub async fn erasures(world: &World, services: &[Proxy; 4]) {
+    let dynamodb = &services[0];
+    let (user, other) = (world.user("erased").await, world.user("other").await);
+    let uri = other.start_chat().await;
+    user.join(&uri).await;
+    let socket = user.subscribed(&uri).await;
+    user.leave_stale_connection(&uri).await;
+    user.leave_stale_connection("0123456789abcde").await;
+    let text = |text: String| AttributeValue::S(text);
+    let deletion = world.dynamodb().put_item().table_name(world.variable("TABLE_NAME"));
+    let deletion = deletion.item("pk", text(format!("USER#{}", user.id))).item("sk", text("DELETION".to_owned()));
+    let deletion = deletion.item("date", text("2026-01-01T00:00:00.000000Z".to_owned()));
+    deletion.item("messages", text("keep".to_owned())).send().await.unwrap();
+
+    let erase = &batches::by_hand(world, services, "erase-accounts", "erase-accounts");
+    let step = async |id: &str, body: Value| {
+        let record = batches::record(id, &user.id.to_string(), 1, &body);
+        batches::failures(erase, &[record]).await
+    };
+    let request = json!({"user_id": user.id});
+    dynamodb.refuse(|call| call.body.contains("DELETION"));
+    assert_eq!(step("failing", request.clone()).await, ["failing"]);
+    dynamodb.inject(slow_writes);
+    while !world.items(&format!("USER#{}", user.id)).await.is_empty() {
+        assert!(step(&unique("step"), request.clone()).await.is_empty());
+    }
+    socket.closed().await;
+    assert!(step(&unique("poison"), json!("nobody")).await.is_empty());
 }
 
 /// Transactions take a while, so that those of a crowd overlap and most of them lose their race. Subscribing to several

@@ -60,6 +60,7 @@ pub fn options() -> Options {
         data: None,
         functions: Functions::InProcess(Arc::new(confab_functions::handler_with_http_client)),
         website: None,
+        documentation: None,
         environment: BTreeMap::new(),
         keys: Keys::random().unwrap(),
         hosts: Vec::new(),

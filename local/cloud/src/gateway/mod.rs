@@ -1,5 +1,7 @@
-//! The gateway's port: the website, the HTTP API, the WebSocket API and `@connections`, and the mails that were sent.
+//! The gateway's port: the website, the HTTP API, the WebSocket API and `@connections`, the mails that were sent, and
+//! documentation.
 
+mod documentation;
 mod event_fields;
 mod http;
 mod mail_pages;
@@ -18,6 +20,7 @@ use crate::{
     access::{Guard, Hosts},
     server::{message, request_id},
 };
+pub(crate) use documentation::Documentation;
 pub(crate) use http::HttpGateway;
 pub(crate) use mail_pages::MailPages;
 pub(crate) use website::Website;
@@ -27,6 +30,7 @@ pub(crate) use websocket::{MESSAGE_BYTES, WebSocketGateway};
 pub(crate) struct Gateway {
     pub(crate) hosts: Hosts,
     pub(crate) mail: MailPages,
+    pub(crate) documentation: Option<Documentation>,
     pub(crate) website: Option<Website>,
     pub(crate) http: HttpGateway,
     pub(crate) websocket: Option<Arc<WebSocketGateway>>,
@@ -35,7 +39,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Answers a request. Mails take precedence over the website, and its files over routes.
+    /// Answers a request. Mails and documentation take precedence over the website, and its files over routes.
     pub(crate) async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
         let websocket = self.websocket.as_ref().filter(|websocket| websocket.owns(request.uri().path()));
         if let Some(websocket) = websocket
@@ -55,6 +59,11 @@ impl Gateway {
         }
         if let Some(websocket) = websocket {
             return websocket.connect(parts, peer).await;
+        }
+        if let Some(documentation) = &self.documentation
+            && let Some(page) = documentation.answer(&parts).await
+        {
+            return page;
         }
         if let Some(website) = &self.website {
             let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
