@@ -147,16 +147,21 @@ impl Confab {
 
     /// Deletes the tokens and what is left in the user's partition, the deletion last.
     async fn erase_the_rest(&self, user_id: UserId) -> Result<()> {
+        self.erase_items(Partition::Tokens.of(user_id), None).await?;
+        // Without a token, every socket is unauthorized.
         self.close_unauthorized_sockets(user_id).await?;
         let profile: Option<Profile> = self.table().get(Profile::key(user_id)).await?;
         let identity = profile.and_then(|profile| profile.identity);
         let identity = identity.iter().map(|identity| Write::delete(KnownIdentity::key(identity)));
         self.table().write_many(identity.collect()).await?;
-        for partition in [Partition::Tokens, Partition::User] {
-            let items = self.table().pages(partition.of(user_id)).all::<Key>().await?;
-            let items = items.into_iter().filter(|key| *key != Deletion::key(user_id));
-            self.table().write_many(items.map(Write::delete).collect()).await?;
-        }
+        self.erase_items(Partition::User.of(user_id), Some(&Deletion::key(user_id))).await?;
         self.table().apply(Write::delete(Deletion::key(user_id))).await.map(drop)
+    }
+
+    /// Deletes all items of a partition but one.
+    async fn erase_items(&self, partition: String, kept: Option<&Key>) -> Result<()> {
+        let items = self.table().pages(partition).all::<Key>().await?;
+        let items = items.into_iter().filter(|key| Some(key) != kept);
+        self.table().write_many(items.map(Write::delete).collect()).await
     }
 }
