@@ -51,6 +51,23 @@ async fn a_profile_can_be_read_and_updated() {
     assert_eq!(wrong["last_name"], json!(["Ensure this field has no more than 150 characters."]));
 }
 
+/// As from two devices at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_changes_of_a_profile_all_succeed() {
+    let world = World::any().await;
+    let user = world.user("anna").await;
+    let emails: Vec<String> = (0..3).map(|n| format!("{}-{n}@example.com", user.username)).collect();
+    let change = |email: &String| user.call(Method::PATCH, "/auth/me/", json!({ "email": email }));
+    for (status, body) in join_all(emails.iter().map(change)).await {
+        assert_eq!(status, 200, "{body}");
+    }
+    let email = user.get("/auth/me/").await.1["email"].as_str().unwrap().to_owned();
+    for other in &emails {
+        let found = world.items(&format!("EMAIL#{other}")).await.len();
+        assert_eq!(found, usize::from(*other == email), "{other}, and the address is {email}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_updated_profile_shows_everywhere() {
     let world = World::any().await;

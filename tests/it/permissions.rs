@@ -416,7 +416,10 @@ async fn identities(world: &World, key: &Key) {
     user.id = user.get("/auth/me/").await.1["id"].as_u64().unwrap();
     user.add_old_tokens(60).await;
     assert_eq!(exchange(json!({})).await.0, 200);
-    let (_, body) = exchange(json!({"email": format!("{subject}@example.com")})).await;
+    for name in ["first", "second"] {
+        assert_eq!(exchange(json!({"email": format!("{name}-{subject}@example.com")})).await.0, 200);
+    }
+    let (_, body) = exchange(json!({})).await;
     user.token = body["auth_token"].as_str().unwrap().to_owned();
     assert_eq!(user.call(Method::POST, "/auth/users/delete/", json!({})).await.0, 204);
     erased(world, &user).await;

@@ -9,8 +9,12 @@ use crate::{
     },
     aws::table::Write,
     error::Invalid,
+    ids::UserId,
     input::{fields::Fields, text::Text},
 };
+
+/// Attempts at a change while other requests change the same profile.
+const ATTEMPTS: usize = 5;
 
 impl Confab {
     /// Changes the e-mail address, first and last name; a field that is missing keeps its value.
@@ -18,18 +22,31 @@ impl Confab {
     /// # Errors
     /// [`Error::Invalid`].
     pub async fn update_profile(&self, user: &User, fields: &Fields) -> Result<User> {
-        let changed = changed(user, fields)?;
-        if changed == *user {
-            return Ok(changed);
+        let mut user = user.clone();
+        for _ in 0..ATTEMPTS {
+            let changed = changed(&user, fields)?;
+            if changed == user {
+                return Ok(changed);
+            }
+            match self.save_profile(&user, &changed).await {
+                Err(Error::Changed) => user = self.active_user(user.id).await?,
+                saved => return saved.map(|()| changed),
+            }
         }
-        self.save_profile(user, &changed).await?;
-        Ok(changed)
+        Err(Error::Busy(None))
+    }
+
+    async fn active_user(&self, id: UserId) -> Result<User> {
+        let mut found = self.table().get_many([Profile::key(id)]).await?;
+        let profile: Option<Profile> = found.take(&Profile::key(id))?;
+        let profile = profile.filter(|profile| profile.is_active);
+        profile.map(|profile| profile.user).ok_or_else(deleted)
     }
 
     /// Writes the e-mail address, first and last name of a user as they are `changed`.
     ///
     /// # Errors
-    /// [`Error::BadCredentials`] if the account has been deleted; [`Error::Busy`] if the name or the address has changed.
+    /// [`Error::BadCredentials`] without an account; [`Error::Changed`] if the username or the address has changed.
     pub(super) async fn save_profile(&self, user: &User, changed: &User) -> Result<()> {
         let set = "SET email = :email, first_name = :first_name, last_name = :last_name";
         let is_new_address = changed.email != user.email;
@@ -45,8 +62,8 @@ impl Confab {
         .text(":last_name", &changed.last_name)
         .otherwise(|profile| match profile {
             // Another request has changed the address, which leads to the user, or the name.
-            Some(_) => Error::Busy(None),
-            None => Error::BadCredentials("User inactive or deleted."),
+            Some(_) => Error::Changed,
+            None => deleted(),
         });
         if is_new_address {
             let mut writes = vec![update.serialized(":yes", &true)?];
@@ -56,6 +73,10 @@ impl Confab {
             self.table().apply(update).await.map(drop)
         }
     }
+}
+
+fn deleted() -> Error {
+    Error::BadCredentials("User inactive or deleted.")
 }
 
 fn changed(user: &User, fields: &Fields) -> Result<User> {
