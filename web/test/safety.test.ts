@@ -185,5 +185,5 @@ test("a deleted account has a display name", async (fixture) => {
   await anna.page.reload();
   await anna.openChat(uri);
   await expectVisible(anna.main.getByRole("heading", { name: `Deleted user, ${cleo.name}` }));
-  await expectVisible(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Somebody who left" }));
+  await expectVisible(anna.messages.filter({ hasText: "Goodbye" }).filter({ hasText: "Deleted user" }));
 });
