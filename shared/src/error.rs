@@ -158,6 +158,11 @@ impl Error {
         Self::Internal(cause.into())
     }
 
+    /// The user's account is inactive or has been deleted.
+    pub(crate) fn inactive_user() -> Self {
+        Self::BadCredentials("User inactive or deleted.")
+    }
+
     /// The caller is not a member of the chat.
     pub(crate) fn not_a_member() -> Self {
         Self::Forbidden("You are not a member of this chat.")

@@ -36,7 +36,7 @@ async fn a_new_username_shows_everywhere_and_frees_the_old_one() {
     assert!(history.iter().all(|message| message["user"]["username"] == name), "{history:?}");
     assert_eq!(log_in(&world, &anna.username).await, 400);
     assert_eq!(log_in(&world, &name).await, 200);
-    // The old name is free, and leads to whoever takes it.
+    // The old name is free, and leads to the user who takes it.
     let form = json!({"username": anna.username, "password": PASSWORD});
     let (status, stranger) = answer(world.request(Method::POST, "/auth/users/").json(&form)).await;
     assert_eq!(status, 201);

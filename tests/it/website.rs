@@ -92,7 +92,7 @@ async fn without_npm_the_api_runs_and_build_instructions_are_printed() {
     assert_eq!((get(port, "/").await.0, get(port, "/auth/me/").await.0), (404, 401));
 }
 
-/// The pages have scripts of their own, which the client's headers would forbid.
+/// The pages have inline scripts, which the client's headers would forbid.
 #[tokio::test(flavor = "multi_thread")]
 async fn documentation_is_served_once_it_is_built() {
     let (folder, port) = (folder(), free_ports());

@@ -10,7 +10,7 @@ export type Jwt = string | (() => string | Promise<string>);
 
 export interface HostPage {
   /**
-   * Logs the JWT's user in, instead of whoever is logged in. With a function, the user is logged in again when the login
+   * Logs the JWT's user in, instead of the current user. With a function, the user is logged in again when the login
    * expires. Throws if the server refuses the JWT.
    */
   login(options: { readonly jwt: Jwt }): Promise<void>;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::mail_token::{Purpose, invalid_token, user_of};
+use super::mail_token::{Purpose, invalid_token};
 use crate::{
     Confab, Result,
     auth::user::Profile,
@@ -21,16 +21,18 @@ impl Confab {
         let mut invalid = Invalid::default();
         let [uid, token] = ["uid", "token"].map(|name| Text::required(name).read(fields, &mut invalid));
         invalid.unless_empty(())?;
-        let id = user_of(&uid.unwrap_or_default())?;
-        self.throttle_confirmation(id, source).await?;
-        let profile = self.profile_by_mail_token(Purpose::Activation, id, &token.unwrap_or_default()).await?;
+        let [uid, token] = [uid, token].map(Option::unwrap_or_default);
+        let profile = self.profile_by_mail_token(Purpose::Activation, &uid, &token, source).await?;
         // The new epoch ends the token. An administrator may have deactivated the account, which clears the mark.
-        let activate = Write::update(Profile::key(id), "SET is_active = :yes, epoch = :next REMOVE awaits_activation")
-            .when("epoch = :epoch AND awaits_activation = :yes")
-            .serialized(":yes", &true)?
-            .number(":epoch", profile.epoch)
-            .number(":next", profile.epoch + 1)
-            .otherwise(|_| invalid_token());
+        let activate = Write::update(
+            Profile::key(profile.user.id),
+            "SET is_active = :yes, epoch = :next REMOVE awaits_activation",
+        )
+        .when("epoch = :epoch AND awaits_activation = :yes")
+        .serialized(":yes", &true)?
+        .number(":epoch", profile.epoch)
+        .number(":next", profile.epoch + 1)
+        .otherwise(|_| invalid_token());
         self.table().apply(activate).await.map(drop)
     }
 }

@@ -57,7 +57,7 @@ impl Confab {
         let claims = self.issuers().verify(&token).await?;
         let profile = self.identified(&claims).await?;
         if !profile.is_active {
-            return Err(Error::BadCredentials("User inactive or deleted."));
+            return Err(Error::inactive_user());
         }
         let token = self.issue_token(&profile, client, claims.ends_at).await?;
         self.refund(attempt).await?;
@@ -82,8 +82,7 @@ impl Confab {
     }
 
     async fn updated(&self, user_id: UserId, claims: &Claims) -> Result<Profile> {
-        let deleted = || Error::BadCredentials("User inactive or deleted.");
-        let profile: Profile = self.table().get(Profile::key(user_id)).await?.ok_or_else(deleted)?;
+        let profile: Profile = self.table().get(Profile::key(user_id)).await?.ok_or_else(Error::inactive_user)?;
         let user = with_claims(profile.user.clone(), claims);
         if user != profile.user && profile.is_active {
             self.save_profile(&profile.user, &user).await?;

@@ -3,6 +3,8 @@
 //! A token works once, since using it starts a new epoch of its user, and only as long as the user keeps the address
 //! that it was sent to.
 
+use std::net::IpAddr;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -76,7 +78,7 @@ pub(super) fn uid(id: UserId) -> String {
 ///
 /// # Errors
 /// [`Error::Invalid`] if it is none.
-pub(super) fn user_of(uid: &str) -> Result<UserId> {
+fn user_of(uid: &str) -> Result<UserId> {
     user_id(uid).ok_or_else(|| Invalid::field("uid", "Invalid user id or user doesn't exist.").into())
 }
 
@@ -102,11 +104,20 @@ fn decoded(StoredSecret { secret }: StoredSecret) -> Result<MailSecret> {
 }
 
 impl Confab {
-    /// The profile of a user whose token is valid.
+    /// The profile of the user `uid` whose token is valid, for a caller from `source`. Attempts are throttled.
     ///
     /// # Errors
-    /// [`invalid_token`], which does not tell whether there is such a user.
-    pub(super) async fn profile_by_mail_token(&self, purpose: Purpose, id: UserId, token: &str) -> Result<Profile> {
+    /// [`Error::Invalid`] if `uid` is no user's; [`invalid_token`], which does not tell whether there is such a user;
+    /// [`Error::Throttled`].
+    pub(super) async fn profile_by_mail_token(
+        &self,
+        purpose: Purpose,
+        uid: &str,
+        token: &str,
+        source: Option<IpAddr>,
+    ) -> Result<Profile> {
+        let id = user_of(uid)?;
+        self.throttle_confirmation(id, source).await?;
         let mut found = self.table().get_many([Profile::key(id), key()]).await?;
         let profile: Option<Profile> = found.take(&Profile::key(id))?;
         // Without a secret, no token was ever sent.

@@ -40,7 +40,7 @@ impl Confab {
         let mut found = self.table().get_many([Profile::key(id)]).await?;
         let profile: Option<Profile> = found.take(&Profile::key(id))?;
         let profile = profile.filter(|profile| profile.is_active);
-        profile.map(|profile| profile.user).ok_or_else(deleted)
+        profile.map(|profile| profile.user).ok_or_else(Error::inactive_user)
     }
 
     /// Writes the e-mail address, first and last name of a user as they are `changed`.
@@ -63,7 +63,7 @@ impl Confab {
         .otherwise(|profile| match profile {
             // Another request has changed the address, which leads to the user, or the name.
             Some(_) => Error::Changed,
-            None => deleted(),
+            None => Error::inactive_user(),
         });
         if is_new_address {
             let mut writes = vec![update.serialized(":yes", &true)?];
@@ -73,10 +73,6 @@ impl Confab {
             self.table().apply(update).await.map(drop)
         }
     }
-}
-
-fn deleted() -> Error {
-    Error::BadCredentials("User inactive or deleted.")
 }
 
 fn changed(user: &User, fields: &Fields) -> Result<User> {

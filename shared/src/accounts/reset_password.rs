@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    mail_token::{Purpose, invalid_token, user_of},
+    mail_token::{Purpose, invalid_token},
     password::{self, PASSWORD_CHARACTERS},
 };
 use crate::{
@@ -26,16 +26,14 @@ impl Confab {
         let new = Text::required("new_password").at_most(PASSWORD_CHARACTERS).read(fields, &mut invalid);
         invalid.unless_empty(())?;
         let [uid, token, new] = [uid, token, new].map(Option::unwrap_or_default);
-        let id = user_of(&uid)?;
-        self.throttle_confirmation(id, source).await?;
-        let profile = self.profile_by_mail_token(Purpose::PasswordReset, id, &token).await?;
+        let profile = self.profile_by_mail_token(Purpose::PasswordReset, &uid, &token, source).await?;
         if !profile.is_active {
             return Err(invalid_token());
         }
         password::require_strong("new_password", &new, &profile.user)?;
         let hash = password::hash(new).await?;
         self.table().apply(new_password(&profile, hash)).await?;
-        self.end_earlier_epochs(id, profile.epoch + 1).await
+        self.end_earlier_epochs(profile.user.id, profile.epoch + 1).await
     }
 }
 

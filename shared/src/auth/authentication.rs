@@ -130,7 +130,7 @@ where
 {
     let Some(token) = token else { return Err(Error::BadCredentials("Invalid token.")) };
     let profile = profile.filter(|profile| profile.borrow().is_active);
-    let profile = profile.ok_or(Error::BadCredentials("User inactive or deleted."))?;
+    let profile = profile.ok_or_else(Error::inactive_user)?;
     match profile.borrow().epoch == token.borrow().epoch {
         true => Ok((profile, token)),
         false => Err(Error::BadCredentials("Invalid token.")),

@@ -1,4 +1,4 @@
-//! Mails of accounts, in a laptop cloud of their own, where accounts must be activated.
+//! Mails of accounts, in a separate laptop cloud, where accounts must be activated.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ impl Mailing {
         answer(self.world.request(Method::POST, path).json(&form)).await
     }
 
-    /// The `uid` and the `token` of the latest of so many mails.
+    /// The `uid` and the `token` of the latest of `count` mails.
     async fn link(&self, email: &str, count: usize) -> (String, String) {
         eventually("the mails come", async || self.world.mails(email).await.len() >= count).await;
         let mail = self.world.mails(email).await.remove(0);

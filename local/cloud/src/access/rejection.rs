@@ -85,7 +85,7 @@ pub(super) fn denied(protocol: Protocol, denied: &Denied) -> Response<Body> {
         Denial::Implicit => format!("because no identity-based policy allows the {action} action"),
         Denial::Explicit => "with an explicit deny in an identity-based policy".to_owned(),
     };
-    // SES has words of its own (https://github.com/symfony/symfony/issues/51461).
+    // SES words it differently (https://github.com/symfony/symfony/issues/51461).
     let text = match protocol {
         Protocol::Ses => format!("User `{principal}' is not authorized to perform `{action}' on resource `{resource}'"),
         _ => format!("User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}"),

@@ -1,4 +1,4 @@
-//! Documentation under `/docs/`: the pages that mdBook made, which have scripts and styles of their own.
+//! Documentation under `/docs/`: the pages that mdBook made, which have inline scripts and styles.
 
 use std::{collections::BTreeMap, path::Path};
 
